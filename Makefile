@@ -1,0 +1,45 @@
+# Every habit of this project. Each target that needs the environment makes it first; that is
+# done once, and again when constraints.txt or setup.cfg change.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+# The environment made here is for the CPU: mmcv's ops are compiled without CUDA.
+export CUDA_VISIBLE_DEVICES ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format bench-rp zoo clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
+		| awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+setup:  ## make the environment in .venv (about 15 minutes, once)
+	@$(PYTHON) tools/bootstrap.py
+
+demo: setup  ## the whole chain on the embedded set, in minutes
+	$(RUN) tools/demo.py
+
+test: setup  ## the tests, slow ones left out
+	$(RUN) -m pytest
+
+test-slow: setup  ## the slow tests alone
+	$(RUN) -m pytest -m slow
+
+lint: setup  ## ruff and mypy
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: setup  ## put the sources into ruff's format
+	$(RUN) -m ruff check --fix-only .
+	$(RUN) -m ruff format .
+
+bench-rp: setup  ## the R-P curves and BD-rates on the embedded set, in full
+	$(RUN) tools/demo.py --long
+
+zoo: setup  ## train the networks of vcm_mt/zoo anew (hours)
+	$(RUN) tools/make_zoo.py
+
+clean:  ## remove caches and build outputs; .venv, data and work_dirs stay
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find configs tests tools vcm_mt -name __pycache__ -prune -exec rm -rf {} +

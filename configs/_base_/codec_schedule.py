@@ -1,0 +1,33 @@
+# Runtime shared by every training of a codec: optimisers, hooks, TensorBoard, terminal.
+optim_wrapper = dict(
+    constructor="CodecOptimWrapperConstructor",
+    main=dict(
+        type="OptimWrapper",
+        optimizer=dict(type="Adam", lr=1e-4),
+        clip_grad=dict(max_norm=1.0, norm_type=2),
+    ),
+    aux=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-3)),
+)
+
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
+
+default_scope = "vcm_mt"
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=500, max_keep_ckpts=2),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+)
+custom_hooks = [
+    dict(type="EntropyTablesHook"),
+    dict(type="FrozenTasksHook"),
+    dict(type="IterationSeedHook"),
+    dict(type="PictureStripHook"),
+]
+vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
+visualizer = dict(type="Visualizer", vis_backends=vis_backends)
+log_processor = dict(by_epoch=False)
+env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork"))
+randomness = dict(seed=0)

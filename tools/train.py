@@ -1,0 +1,70 @@
+"""Train: stage 1 of a codec at one or more quality levels, or a task network of the zoo.
+
+python tools/train.py configs/mini/stage1_det.py --quality 1 2 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from vcm_mt.apis.config import at_level, check_inputs, default_work_dir, load_config, qualities
+from vcm_mt.errors import VCMError
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config file")
+    parser.add_argument(
+        "--quality", type=int, nargs="+", help="levels to train one after another; default all"
+    )
+    parser.add_argument("--work-dir", type=Path, help="where logs and checkpoints go")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 in the codec's transforms")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    return parser.parse_args()
+
+
+def train(config: Config, work_dir: Path, options: argparse.Namespace) -> None:
+    """Run one training."""
+    config.work_dir = str(work_dir)
+    config.launcher = options.launcher
+    config.resume = options.resume
+    if options.amp:
+        main = config.optim_wrapper.get("main", config.optim_wrapper)
+        main.type = "AmpOptimWrapper"
+        main.dtype = "bfloat16"
+    Runner.from_cfg(config).train()
+
+
+def main() -> int:
+    """Train every level that was asked for."""
+    options = parse_args()
+    try:
+        config = load_config(options.config, options.cfg_options)
+        check_inputs(config)
+        work_dir = options.work_dir or default_work_dir(config)
+        levels = options.quality or qualities(config)
+        configs = [(at_level(config, q), work_dir / f"q{q}") for q in levels]
+        for level, folder in configs or [(config, work_dir)]:
+            check_inputs(level)
+            train(level, folder, options)
+    except VCMError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,8 @@
+"""Multi-task decoder fine-tuning for coding pictures for machines, on OpenMMLab."""
+
+from vcm_mt.compat import check_versions
+from vcm_mt.version import __version__
+
+check_versions()
+
+__all__ = ["__version__"]

@@ -1,0 +1,106 @@
+"""From a config file to one that is ready to run: levels, folders, and a check of the inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from vcm_mt.checkpoint import ZOO_PREFIX, zoo_path
+from vcm_mt.errors import ConfigError, DataError
+
+EMBEDDED = (
+    "Or try the embedded set, which needs no download: python tools/prepare_mini.py, "
+    "then python tools/train.py configs/mini/stage1_det.py"
+)
+
+
+def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+    """Read a config file and apply ``--cfg-options``.
+
+    Raises:
+        ConfigError: When there is no such file.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"no config at {path}")
+    config = Config.fromfile(path)
+    if options:
+        config.merge_from_dict(options)
+    return config
+
+
+def qualities(config: Config) -> list[int]:
+    """The quality levels that a config knows, from 1; empty for a config without levels."""
+    return list(range(1, len(config.get("levels", [])) + 1))
+
+
+def at_level(config: Config, quality: int) -> Config:
+    """The config of one rate point: what ``levels`` says of it, merged into the model.
+
+    Raises:
+        ConfigError: When the config has no such level.
+    """
+    known = qualities(config)
+    if quality not in known:
+        raise ConfigError(
+            f"quality {quality} is out of range: {config.filename} has levels "
+            f"{known[0]} to {known[-1]}" if known else f"{config.filename} has no levels"
+        )
+    level = config.copy()
+    level.merge_from_dict({"model": dict(config.levels[quality - 1])})
+    level.model.quality = quality
+    return level
+
+
+def default_work_dir(config: Config) -> Path:
+    """``work_dirs/`` and the config's place below ``configs/``."""
+    parts = Path(config.filename).with_suffix("").parts
+    if "configs" in parts:
+        parts = parts[len(parts) - parts[::-1].index("configs") :]
+    else:
+        parts = parts[-1:]
+    return Path("work_dirs", *parts)
+
+
+def check_inputs(config: Config) -> None:
+    """Look for all data and weights that a config names, before anything runs.
+
+    Raises:
+        DataError: Names everything that is missing and where to put it.
+    """
+    missing = [
+        f"  {place}: {what}"
+        for loader in ("train_dataloader", "val_dataloader", "test_dataloader")
+        if loader in config
+        for place, what in _missing_data(config[loader].dataset)
+    ]
+    missing += [f"  {path}: weights" for path in _missing_weights(config.model)]
+    if missing:
+        told = "\n".join(dict.fromkeys(missing))
+        hint = config.get("inputs_hint", "").strip()
+        raise DataError("\n".join(filter(None, ("missing:", told, hint, EMBEDDED))))
+
+
+def _missing_data(dataset: Any) -> list[tuple[Path, str]]:
+    root = Path(dataset.get("data_root") or "")
+    places = [(root / dataset.ann_file, "annotations, COCO format")]
+    places += [(root / p, "folder of pictures") for p in dataset.data_prefix.values()]
+    return [(place, what) for place, what in places if not place.exists()]
+
+
+def _missing_weights(model: Any) -> list[Path]:
+    if isinstance(model, dict):
+        found = [_weights_file(model["checkpoint"])] if model.get("checkpoint") else []
+        return [p for p in found if p and not p.is_file()] + [
+            path for value in model.values() for path in _missing_weights(value)
+        ]
+    return []
+
+
+def _weights_file(source: str) -> Path | None:
+    if source.startswith(("http://", "https://")):
+        return None
+    if source.startswith(ZOO_PREFIX):
+        return zoo_path(source.removeprefix(ZOO_PREFIX))
+    return Path(source)

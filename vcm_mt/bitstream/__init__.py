@@ -1,0 +1,1 @@
+"""What is sent: latents to strings, strings to packets, packets to bytes."""

@@ -1,0 +1,186 @@
+"""Latent <-> strings: the hyperprior, which decides how many bits a latent takes.
+
+Everything here belongs to the transmitter's parameters (theta_e), the hyper-synthesis h_s
+included: a decoder that computes other scales than the encoder did reads other symbols.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from compressai.models import (
+    JointAutoregressiveHierarchicalPriors,
+    MeanScaleHyperprior,
+    ScaleHyperprior,
+)
+from compressai.models.base import CompressionModel, get_scale_table
+from compressai.models.utils import update_registered_buffers
+from torch import Tensor, nn
+
+from vcm_mt.errors import BitstreamError, ConfigError
+from vcm_mt.structures import Coded, Latent
+
+#: How y reaches the decoder during training: with uniform noise in place of rounding, or
+#: rounded with a straight-through gradient (Minnen & Singh 2020); the rate always uses noise.
+QUANTIZERS = ("noise", "ste")
+
+_TABLES = ("_quantized_cdf", "_offset", "_cdf_length")
+
+
+class Hyperprior(nn.Module):
+    """The entropy model of a codec with a scale or mean-scale hyperprior.
+
+    .. code-block:: none
+
+        y --+--> h_a --> z --> EB --> z_hat --> h_s --> scales, means
+            |                                              |
+            +------------------> GC <----------------------+ --> y_hat, bits
+
+    EB is the entropy bottleneck, GC the Gaussian conditional (Balle et al. 2018, Minnen
+    et al. 2018). The parts are CompressAI's and keep its names.
+
+    Args:
+        codec: The CompressAI model whose parts are taken.
+        quantizer: One of :data:`QUANTIZERS`.
+
+    Raises:
+        ConfigError: For a model without a hyperprior, or an autoregressive one.
+    """
+
+    def __init__(self, codec: CompressionModel, quantizer: str = "noise") -> None:
+        super().__init__()
+        if not isinstance(codec, ScaleHyperprior) or isinstance(
+            codec, JointAutoregressiveHierarchicalPriors
+        ):
+            raise ConfigError(
+                f"{type(codec).__name__} is not a scale or mean-scale hyperprior codec: "
+                "use bmshj2018-hyperprior, mbt2018-mean or a class derived from theirs"
+            )
+        if quantizer not in QUANTIZERS:
+            raise ConfigError(f"quantizer must be one of {QUANTIZERS}, not {quantizer!r}")
+        self.quantizer = quantizer
+        self.has_means = isinstance(codec, MeanScaleHyperprior)
+        self.h_a = codec.h_a
+        self.h_s = codec.h_s
+        self.entropy_bottleneck = codec.entropy_bottleneck
+        self.gaussian_conditional = codec.gaussian_conditional
+
+    def forward(self, y: Tensor) -> Latent:
+        """Quantise ``y`` [B, M, h, w] and tell the bits that it is expected to take.
+
+        In training mode the rate is that of the noisy latent, in eval mode that of the
+        rounded one.
+        """
+        z = self._analyse(y).float()
+        z_hat, z_likelihoods = self.entropy_bottleneck(z)
+        scales, means = self._synthesise(z_hat)
+        y = y.float()  # a likelihood of bfloat16 values is no likelihood
+        y_hat, y_likelihoods = self.gaussian_conditional(y, scales, means)
+        if self.training and self.quantizer == "ste":
+            y_hat = _round_straight_through(y, means)
+        return Latent(y_hat, _bits(y_likelihoods) + _bits(z_likelihoods))
+
+    def aux_loss(self) -> Tensor:
+        """How far the entropy bottleneck's quantiles are from their targets."""
+        return self.entropy_bottleneck.loss()
+
+    @torch.no_grad()
+    def update_tables(self) -> None:
+        """Build the CDF tables from the present parameters.
+
+        The quantiles that bound the tables are solved for, since the auxiliary optimiser
+        may not have brought them home yet.
+        """
+        self.entropy_bottleneck.update(force=True, update_quantiles=True)
+        self.gaussian_conditional.update_scale_table(get_scale_table(), force=True)
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether the CDF tables were built or loaded."""
+        return self.entropy_bottleneck._quantized_cdf.numel() > 0
+
+    @torch.no_grad()
+    def compress(self, y: Tensor) -> Coded:
+        """Code one latent, ``y`` [1, M, h, w].
+
+        Raises:
+            BitstreamError: When there are no CDF tables yet.
+        """
+        self._require_tables()
+        z = self._analyse(y)
+        (z_string,) = self.entropy_bottleneck.compress(z)
+        z_hat = self.entropy_bottleneck.decompress([z_string], z.shape[-2:])
+        scales, means = self._synthesise(z_hat)
+        indexes = self.gaussian_conditional.build_indexes(scales)
+        (y_string,) = self.gaussian_conditional.compress(y, indexes, means)
+        bits = self.eval_bits(y, z, scales, means)
+        return Coded(y_string, z_string, bits)
+
+    def eval_bits(self, y: Tensor, z: Tensor, scales: Tensor, means: Tensor | None) -> float:
+        """Bits of rounded latents by their likelihoods: the estimate beside the real size."""
+        _, z_likelihoods = self.entropy_bottleneck(z, training=False)
+        _, y_likelihoods = self.gaussian_conditional(y, scales, means, training=False)
+        return float(_bits(y_likelihoods) + _bits(z_likelihoods))
+
+    @torch.no_grad()
+    def decompress(self, y_string: bytes, z_string: bytes, z_shape: tuple[int, int]) -> Tensor:
+        """Decode one latent.
+
+        Args:
+            y_string: As :meth:`compress` made it.
+            z_string: As :meth:`compress` made it.
+            z_shape: Height and width of z.
+
+        Returns:
+            y_hat, float [1, M, 4 * height, 4 * width].
+
+        Raises:
+            BitstreamError: When there are no CDF tables yet.
+        """
+        self._require_tables()
+        z_hat = self.entropy_bottleneck.decompress([z_string], z_shape)
+        scales, means = self._synthesise(z_hat)
+        indexes = self.gaussian_conditional.build_indexes(scales)
+        return self.gaussian_conditional.decompress([y_string], indexes, z_hat.dtype, means)
+
+    def _analyse(self, y: Tensor) -> Tensor:
+        return self.h_a(y if self.has_means else y.abs())
+
+    def _synthesise(self, z_hat: Tensor) -> tuple[Tensor, Tensor | None]:
+        parameters = self.h_s(z_hat).float()
+        if not self.has_means:
+            return parameters, None
+        scales, means = parameters.chunk(2, 1)
+        return scales, means
+
+    def _require_tables(self) -> None:
+        if not self.has_tables:
+            raise BitstreamError(
+                "the transmitter has no entropy tables: call update_tables() after training, "
+                "or load a checkpoint that holds them"
+            )
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # CompressAI gives its tables their size only in its own top-level load_state_dict.
+        for name, tables in (
+            ("entropy_bottleneck", _TABLES),
+            ("gaussian_conditional", (*_TABLES, "scale_table")),
+        ):
+            if f"{prefix}{name}._quantized_cdf" in state_dict:
+                update_registered_buffers(
+                    getattr(self, name), prefix + name, tables, state_dict, policy="resize"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _bits(likelihoods: Tensor) -> Tensor:
+    """-log2 of the likelihoods, summed per picture: [B, C, h, w] -> [B]."""
+    return -likelihoods.float().log2().sum(dim=(1, 2, 3))
+
+
+def _round_straight_through(y: Tensor, means: Tensor | None) -> Tensor:
+    rounded = torch.round(y) if means is None else torch.round(y - means) + means
+    return y + (rounded - y).detach()

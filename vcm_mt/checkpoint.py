@@ -1,0 +1,119 @@
+"""Weights from files: safetensors or weights-only PyTorch, never a pickle that runs code."""
+
+from __future__ import annotations
+
+import pickle
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.hub import load_state_dict_from_url
+
+from vcm_mt.errors import ConfigError
+
+ZOO_PREFIX = "zoo://"
+
+
+def zoo_path(name: str) -> Path:
+    """The file of a network of the mini zoo, which ships inside the package."""
+    return Path(str(files("vcm_mt") / "zoo" / f"{name}.safetensors"))
+
+
+def read_state_dict(source: str) -> dict[str, Tensor]:
+    """Read weights.
+
+    Args:
+        source: ``zoo://NAME`` for the mini zoo, an http(s) address, or a file;
+            ``.safetensors``, or what ``torch.save`` wrote.
+
+    Returns:
+        Tensors by name, on the CPU; half-precision ones widened to float32.
+
+    Raises:
+        ConfigError: When the file is missing, unreadable, or needs code to be run.
+    """
+    state = _widen(_read(source))
+    if not state:
+        raise ConfigError(f"{source} holds no weights")
+    return state
+
+
+def _read(source: str) -> dict[str, Tensor]:
+    if source.startswith(("http://", "https://")):
+        try:
+            return _unwrap(load_state_dict_from_url(source, map_location="cpu", weights_only=True))
+        except OSError as error:
+            raise ConfigError(
+                f"{source} could not be downloaded ({error}). Fetch it on a machine with "
+                "network access and give the file's path instead"
+            ) from error
+    path = zoo_path(source.removeprefix(ZOO_PREFIX)) if source.startswith(ZOO_PREFIX) else source
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no weights at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return _unwrap(torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
+    except Exception as error:
+        if type(error).__name__ == "SafetensorError":
+            raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
+        raise
+
+
+def _unwrap(loaded: object) -> dict[str, Tensor]:
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict):
+        raise ValueError("it holds no dictionary of weights")
+    return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _widen(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load weights that must fit exactly.
+
+    Raises:
+        ConfigError: When names or shapes differ; says how many and which the first are.
+    """
+    own = module.state_dict()
+    missing = [key for key in own if key not in state and not _optional(key)]
+    foreign = [key for key in state if key not in own]
+    shapes = [
+        key
+        for key in state
+        if key in own and own[key].shape != state[key].shape and not _optional(key)
+    ]
+    if missing or foreign or shapes:
+        told = [
+            f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+            for what, keys in (
+                ("missing", missing),
+                ("not in the network", foreign),
+                ("of another shape", shapes),
+            )
+            if keys
+        ]
+        raise ConfigError(
+            f"{source} holds the weights of another architecture than "
+            f"{type(module).__name__}: {'; '.join(told)}"
+        )
+    module.load_state_dict(state, strict=False)
+
+
+def _optional(key: str) -> bool:
+    """Entropy tables, whose size is data, and counters that eval mode never reads."""
+    return key.rsplit(".", 1)[-1] in {
+        "_quantized_cdf",
+        "_offset",
+        "_cdf_length",
+        "scale_table",
+        "num_batches_tracked",
+    }

@@ -1,0 +1,51 @@
+"""Main and auxiliary optimisers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
+from torch import nn
+
+from vcm_mt.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+_QUANTILES = ".quantiles"
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class CodecOptimWrapperConstructor:
+    """Builds ``main`` for what makes pictures and bits and ``aux`` for the quantiles.
+
+    Only parameters that require a gradient are given to an optimiser, so it works for
+    partly frozen systems too (CompressAI's ``net_aux_optimizer`` does not).
+
+    Args:
+        optim_wrapper_cfg: ``main`` and ``aux``, each the config of an optimiser wrapper.
+        paramwise_cfg: Not used; mmengine passes it.
+    """
+
+    def __init__(
+        self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None
+    ) -> None:
+        if paramwise_cfg:
+            raise ValueError("paramwise_cfg is not supported: set lr in `main` and `aux`")
+        self.configs = {"main": optim_wrapper_cfg["main"], "aux": optim_wrapper_cfg["aux"]}
+
+    def __call__(self, model: nn.Module) -> OptimWrapperDict:
+        """Build the wrappers for ``model``'s trainable parameters."""
+        trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        parts = {
+            "main": [p for n, p in trainable.items() if not n.endswith(_QUANTILES)],
+            "aux": [p for n, p in trainable.items() if n.endswith(_QUANTILES)],
+        }
+        return OptimWrapperDict(
+            **{name: _build(self.configs[name], params) for name, params in parts.items()}
+        )
+
+
+def _build(config: dict[str, Any], parameters: list[nn.Parameter]) -> OptimWrapper:
+    config = dict(config)
+    config.setdefault("type", "OptimWrapper")
+    optimizer = OPTIMIZERS.build({**config.pop("optimizer"), "params": parameters})
+    return OPTIM_WRAPPERS.build({**config, "optimizer": optimizer})

@@ -1,0 +1,29 @@
+"""The package's own errors: few types, and each message says what to do next."""
+
+
+class VCMError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class MeasurementError(VCMError, ValueError):
+    """What was given can't be measured: a bad R-P point, curve, picture or quantiser."""
+
+
+class AnchorError(VCMError, RuntimeError):
+    """An anchor codec (an outside program) is missing, refused its input, or failed."""
+
+
+class ConfigError(VCMError, ValueError):
+    """A config asks for something that does not exist or does not fit together."""
+
+
+class DataError(VCMError, ValueError):
+    """Pictures or annotations are missing, unreadable or wrong."""
+
+
+class BitstreamError(VCMError, ValueError):
+    """Bytes that are no bitstream, a damaged one, or one for another decoder."""
+
+
+class FrozenError(VCMError, RuntimeError):
+    """Something that must stay frozen changed."""

@@ -1,0 +1,41 @@
+"""What the bits cost and how close the pictures came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+
+from vcm_mt.registry import METRICS
+
+
+@METRICS.register_module()
+class CodingMetric(BaseMetric):
+    """Real and estimated bits per native pixel, and PSNR per receiver.
+
+    ``bpp`` is 8 * bytes of the file that would be sent / native pixels, averaged over the
+    pictures; ``bpp_estimated`` is what the likelihoods said. Curves that code nothing (the
+    originals) have neither. ``psnr`` is the mean of the pictures' PSNR in dB.
+    """
+
+    default_prefix = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Collect each sample's ``coding`` record."""
+        self.results += [sample["coding"] for sample in data_samples]
+
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """Average."""
+        metrics = {}
+        if results[0]["num_bytes"] is not None:
+            bits = [8 * r["num_bytes"] / r["num_pixels"] for r in results]
+            metrics["bpp"] = float(np.mean(bits))
+        if results[0]["bits_estimated"] is not None:
+            bits = [r["bits_estimated"] / r["num_pixels"] for r in results]
+            metrics["bpp_estimated"] = float(np.mean(bits))
+        for receiver in results[0]["psnr"]:
+            key = "psnr" if receiver == "shared" else f"psnr_{receiver}"
+            metrics[key] = float(np.mean([r["psnr"][receiver] for r in results]))
+        return metrics

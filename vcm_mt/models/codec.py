@@ -1,0 +1,79 @@
+"""CompNet: a codec of CompressAI's by its name, as a whole, before it is taken apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import compressai.models
+import torch
+from compressai.layers import GDN
+from compressai.models.base import CompressionModel
+from compressai.zoo import image_models
+from torch import Tensor
+
+from vcm_mt.checkpoint import load_strictly, read_state_dict
+from vcm_mt.errors import ConfigError
+
+
+def build_codec(
+    arch: str,
+    *,
+    quality: int | None = None,
+    pretrained: bool = False,
+    checkpoint: str | None = None,
+    **kwargs: Any,
+) -> CompressionModel:
+    """Build a codec.
+
+    Args:
+        arch: A name of CompressAI's zoo (``mbt2018-mean``), which takes ``quality``, or of a
+            class in ``compressai.models`` (``MeanScaleHyperprior``), which takes its sizes.
+        quality: Quality level of the zoo's model; it decides N and M.
+        pretrained: Download CompressAI's weights for that level.
+        checkpoint: Weights to load instead; see :func:`vcm_mt.checkpoint.read_state_dict`.
+        **kwargs: Further arguments of the model, such as ``N`` and ``M``.
+
+    Raises:
+        ConfigError: For an unknown name, a level that the zoo lacks, weights of another
+            architecture, or weights that cannot be had.
+    """
+    if arch in image_models:
+        if pretrained and checkpoint:
+            raise ConfigError("give a codec either pretrained=True or a checkpoint, not both")
+        codec = _from_zoo(arch, quality, pretrained, kwargs)
+    else:
+        cls = getattr(compressai.models, arch, None)
+        if cls is None or pretrained:
+            raise ConfigError(
+                f"{arch!r} is not in CompressAI's zoo; it has {', '.join(sorted(image_models))}"
+            )
+        codec = cls(**kwargs)
+    if checkpoint:
+        load_strictly(codec, read_state_dict(checkpoint), checkpoint)
+    for module in codec.modules():
+        if type(module) is GDN:
+            module.__class__ = _Float32GDN
+    return codec
+
+
+class _Float32GDN(GDN):
+    """GDN in float32 whatever the precision around it: its squares overflow the others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def _from_zoo(
+    name: str, quality: int | None, pretrained: bool, kwargs: dict[str, Any]
+) -> CompressionModel:
+    try:
+        return image_models[name](quality=quality, pretrained=pretrained, **kwargs)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"codec {name}, quality {quality}: {error}") from error
+    except OSError as error:
+        raise ConfigError(
+            f"the weights of {name}, quality {quality}, could not be downloaded ({error}). "
+            "Fetch them on a machine with network access into the folder "
+            "$TORCH_HOME/hub/checkpoints, or set pretrained=False and a checkpoint"
+        ) from error

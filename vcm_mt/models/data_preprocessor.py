@@ -1,0 +1,47 @@
+"""Pictures from the data pipeline to what the codec sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch.nn import functional as F  # noqa: N812
+
+from vcm_mt.models.transmitter import pad
+from vcm_mt.registry import MODELS
+
+
+@MODELS.register_module()
+class VCMDataPreprocessor(BaseDataPreprocessor):
+    """Collates pictures at their native resolution: RGB in [0, 1], padded for the codec.
+
+    A batch's pictures are extended by their border to the largest of them and on to a
+    multiple of ``divisor``. True sizes stay in each data sample's ``img_shape``.
+
+    Args:
+        divisor: What the codec's picture sizes must be multiples of, in pixels.
+        bgr_to_rgb: Whether the pipeline loads BGR, as OpenMMLab's does.
+    """
+
+    def __init__(self, divisor: int = 64, bgr_to_rgb: bool = True) -> None:
+        super().__init__()
+        self.divisor = divisor
+        self.bgr_to_rgb = bgr_to_rgb
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """``inputs``: list of uint8 [3, H, W] in, float [B, 3, H', W'] out."""
+        data = self.cast_data(data)
+        pictures = [picture.float() / 255 for picture in data["inputs"]]
+        if self.bgr_to_rgb:
+            pictures = [picture.flip(0) for picture in pictures]
+        height = max(picture.shape[-2] for picture in pictures)
+        width = max(picture.shape[-1] for picture in pictures)
+        extended = [
+            F.pad(p[None], (0, width - p.shape[-1], 0, height - p.shape[-2]), mode="replicate")
+            for p in pictures
+        ]
+        return {
+            "inputs": pad(torch.cat(extended), self.divisor),
+            "data_samples": data["data_samples"],
+        }

@@ -1,0 +1,119 @@
+"""theta_e: everything that decides the bits."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, cast
+
+import torch
+from compressai.models.base import CompressionModel
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from typing_extensions import Self
+
+from vcm_mt.bitstream import container
+from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.errors import BitstreamError
+from vcm_mt.structures import Latent, Packet
+
+
+class Transmitter(nn.Module):
+    """Picture in, one common bitstream out (the paper's figure 2, left).
+
+    Holds the analysis transform ``g_a`` and the :class:`Hyperprior` ``entropy``.
+
+    Args:
+        codec: CompressAI's model; its ``g_s`` is left to the receivers.
+        quality: Quality level, written into every packet.
+        quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
+    """
+
+    def __init__(
+        self, codec: CompressionModel, quality: int = 0, quantizer: str = "noise"
+    ) -> None:
+        super().__init__()
+        self.quality = quality
+        self.divisor = codec.downsampling_factor
+        self.g_a = codec.g_a
+        self.entropy = Hyperprior(codec, quantizer)
+        self._mark: bytes | None = None
+
+    def forward(self, x: Tensor) -> Latent:
+        """Analyse and quantise pictures, float [B, 3, H, W] in [0, 1], padded."""
+        return self.entropy(self.g_a(x))
+
+    @torch.no_grad()
+    def encode(self, picture: Tensor) -> tuple[bytes, float]:
+        """Encode one picture to the bytes that are sent.
+
+        Args:
+            picture: float [1, 3, H, W], RGB in [0, 1], any size.
+
+        Returns:
+            The bytes, and the bits that the likelihoods said they would take.
+        """
+        height, width = picture.shape[-2:]
+        coded = self.entropy.compress(self.g_a(pad(picture, self.divisor)))
+        packet = Packet(
+            height, width, self.quality, self.mark, coded.y_string, coded.z_string
+        )
+        return container.pack(packet), coded.bits
+
+    @torch.no_grad()
+    def decode(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
+        """Decode bytes to the latent that every receiver starts from.
+
+        Returns:
+            y_hat, float [1, M, h, w], and the picture's true height and width.
+
+        Raises:
+            BitstreamError: When the bytes are damaged or another transmitter's.
+        """
+        packet = container.unpack(data)
+        if packet.transmitter != self.mark:
+            raise BitstreamError(
+                f"the bitstream was made by transmitter {packet.transmitter.hex()}, "
+                f"this is {self.mark.hex()}: load the weights that it was encoded with"
+            )
+        z_shape = (-(-packet.height // self.divisor), -(-packet.width // self.divisor))
+        y_hat = self.entropy.decompress(packet.y_string, packet.z_string, z_shape)
+        return y_hat, (packet.height, packet.width)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every parameter and table that decides the bits, hexadecimal."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def update_tables(self) -> None:
+        """Build the entropy tables from the present parameters."""
+        self.entropy.update_tables()
+        self._mark = None
+
+    @property
+    def mark(self) -> bytes:
+        """The start of the fingerprint, as packets carry it."""
+        if self._mark is None:
+            self._mark = bytes.fromhex(self.fingerprint())[: container.FINGERPRINT_BYTES]
+        return self._mark
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; parameters may change while training, so the mark is forgotten."""
+        self._mark = None
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._mark = None
+
+
+def pad(picture: Tensor, divisor: int) -> Tensor:
+    """Extend a picture [B, 3, H, W] on the right and below to multiples of ``divisor``.
+
+    The border is repeated: unlike zeros, that makes no edge for the codec to spend bits on.
+    """
+    height, width = picture.shape[-2:]
+    right, below = -width % divisor, -height % divisor
+    return cast(Tensor, F.pad(picture, (0, right, 0, below), mode="replicate"))

@@ -1,0 +1,19 @@
+"""Child registries of mmengine's, searched lazily in the modules under ``locations``."""
+
+from mmengine import registry as root
+
+SCOPE = "vcm_mt"
+
+
+def _child(name: str, parent: root.Registry, *locations: str) -> root.Registry:
+    return root.Registry(
+        name, parent=parent, scope=SCOPE, locations=[f"{SCOPE}.{place}" for place in locations]
+    )
+
+
+MODELS = _child("model", root.MODELS, "models")
+METRICS = _child("metric", root.METRICS, "evaluation.metrics")
+HOOKS = _child("hook", root.HOOKS, "engine")
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine"
+)
