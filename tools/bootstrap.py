@@ -291,12 +291,12 @@ def log_tail() -> str:
 def activity(output: str) -> str:
     """What pip or the compiler is at, in a few words, from the end of their output."""
     for line in reversed(output.splitlines()):
-        if compiled := re.match(r"\s*\[(\d+)/(\d+)\] ", line):
+        compiled = re.match(r"\s*\[(\d+)/(\d+)\] ", line)
+        if compiled:
             return "compiling {} of {}".format(*compiled.groups())
-        if package := re.match(
-            r"\s*(Downloading|Collecting|Building wheel for|Using cached) ([\w.-]+)(.*)", line
-        ):
-            return f"{package[1].lower()} {package[2]}{package[3][:30]}"
+        pip = re.match(r"\s*(Downloading|Collecting|Building wheel for) ([\w.-]+)(.*)", line)
+        if pip:
+            return f"{pip[1].lower()} {pip[2]}{pip[3][:30]}"
         if line.startswith("Installing collected packages"):
             return f"installing {line.count(',') + 1} packages"
     return ""

@@ -7,6 +7,7 @@ from vcm_mt.datasets.mini import prepare
 
 
 def main() -> None:
+    """Make it, or find it made."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("data/mini"), help="folder to write to")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives another set")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module, metadata
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -161,7 +162,8 @@ def _has_compiled_ops() -> bool:
     """Whether mmcv's extension module is there, without importing mmcv, and with it torch."""
     spec = find_spec("mmcv")
     places = (spec.submodule_search_locations if spec else None) or []
-    return any(True for place in places for _ in Path(place).glob("_ext*"))
+    names = [f"_ext{suffix}" for suffix in EXTENSION_SUFFIXES]
+    return any(Path(place, name).is_file() for place in places for name in names)
 
 
 def _keeps_originals(found: Mapping[str, list[Installed]]) -> bool:

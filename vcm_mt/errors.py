@@ -27,3 +27,7 @@ class BitstreamError(VCMError, ValueError):
 
 class FrozenError(VCMError, RuntimeError):
     """Something that must stay frozen changed."""
+
+
+class CommandError(VCMError, RuntimeError):
+    """A command that was started here failed."""

@@ -15,14 +15,12 @@ _GAP = 4
 
 
 def to_uint8(picture: Tensor) -> np.ndarray:
-    """float [1, 3, H, W] in [0, 1] -> uint8 [H, W, 3]."""
+    """Turn float [1, 3, H, W] in [0, 1] into uint8 [H, W, 3]."""
     pixels = (255 * picture[0].clamp(0, 1)).round().byte()
     return pixels.permute(1, 2, 0).cpu().numpy()
 
 
-def draw_instances(
-    pixels: np.ndarray, found: InstanceData, classes: Sequence[str]
-) -> np.ndarray:
+def draw_instances(pixels: np.ndarray, found: InstanceData, classes: Sequence[str]) -> np.ndarray:
     """Draw boxes, names and masks of what scores above 0.4.
 
     Args:

@@ -6,7 +6,7 @@ crops = dict(type="mmdet.RandomCrop", crop_size=(128, 128), allow_negative_crop=
 
 model = dict(
     type="VCMSystem",
-    codec=dict(arch="MeanScaleHyperprior", N=64, M=96),
+    codec=dict(arch="MeanScaleHyperprior", N=48, M=96),
     tasks=dict(people=dict(type="HumanTask")),
     lmbda=0.0148,  # 0.015 in R + lmbda * 255^2 * MSE
 )
@@ -22,11 +22,11 @@ train_dataloader = dict(
         ]
     ),
 )
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=8000, val_interval=4000)
-optim_wrapper = dict(main=dict(optimizer=dict(lr=1e-3)))
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=10000, val_interval=5000)
+optim_wrapper = dict(main=dict(optimizer=dict(lr=5e-4)))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=100),
-    dict(type="CosineAnnealingLR", by_epoch=False, begin=100, T_max=7900, eta_min_ratio=0.02),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=300),
+    dict(type="CosineAnnealingLR", by_epoch=False, begin=300, T_max=9700, eta_min_ratio=0.02),
 ]
 val_evaluator = [dict(type="CodingMetric")]
 test_evaluator = val_evaluator

@@ -45,7 +45,9 @@ def at_level(config: Config, quality: int) -> Config:
     if quality not in known:
         raise ConfigError(
             f"quality {quality} is out of range: {config.filename} has levels "
-            f"{known[0]} to {known[-1]}" if known else f"{config.filename} has no levels"
+            f"{known[0]} to {known[-1]}"
+            if known
+            else f"{config.filename} has no levels"
         )
     level = config.copy()
     level.merge_from_dict({"model": dict(config.levels[quality - 1])})
@@ -56,11 +58,8 @@ def at_level(config: Config, quality: int) -> Config:
 def default_work_dir(config: Config) -> Path:
     """``work_dirs/`` and the config's place below ``configs/``."""
     parts = Path(config.filename).with_suffix("").parts
-    if "configs" in parts:
-        parts = parts[len(parts) - parts[::-1].index("configs") :]
-    else:
-        parts = parts[-1:]
-    return Path("work_dirs", *parts)
+    below = parts[::-1].index("configs") if "configs" in parts else 1
+    return Path("work_dirs", *parts[-below:])
 
 
 def check_inputs(config: Config) -> None:

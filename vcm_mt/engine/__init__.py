@@ -1,7 +1,7 @@
 """What the mmengine Runner needs beside the model: optimisers and hooks."""
 
-from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.hooks import EntropyTablesHook, FrozenTasksHook, IterationSeedHook
+from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
 
 __all__ = [

@@ -17,7 +17,7 @@ from vcm_mt.errors import FrozenError
 from vcm_mt.registry import HOOKS
 
 
-def unwrapped(runner: Any) -> nn.Module:
+def unwrapped(runner: Any) -> Any:
     """The system itself, without a wrapper for distributed training."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 

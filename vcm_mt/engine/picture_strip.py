@@ -43,7 +43,10 @@ class PictureStripHook(Hook):
             panels.append(to_uint8(one.picture))
             titles.append(f"{name}, {8 * (one.num_bytes or 0) / (height * width):.3f} bpp")
         for name, task in system.tasks.items():
-            for title, picture in (("original", original), ("decoded", sent[task.receiver].picture)):
+            for title, picture in (
+                ("original", original),
+                ("decoded", sent[task.receiver].picture),
+            ):
                 found = task.predict(picture, [sample])
                 if found is not None:
                     panels.append(draw_instances(to_uint8(picture), found[0], classes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, cast
+from typing import Any
 
 import torch
 from compressai.models.base import CompressionModel
@@ -28,9 +28,7 @@ class Transmitter(nn.Module):
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
     """
 
-    def __init__(
-        self, codec: CompressionModel, quality: int = 0, quantizer: str = "noise"
-    ) -> None:
+    def __init__(self, codec: CompressionModel, quality: int = 0, quantizer: str = "noise") -> None:
         super().__init__()
         self.quality = quality
         self.divisor = codec.downsampling_factor
@@ -54,9 +52,7 @@ class Transmitter(nn.Module):
         """
         height, width = picture.shape[-2:]
         coded = self.entropy.compress(self.g_a(pad(picture, self.divisor)))
-        packet = Packet(
-            height, width, self.quality, self.mark, coded.y_string, coded.z_string
-        )
+        packet = Packet(height, width, self.quality, self.mark, coded.y_string, coded.z_string)
         return container.pack(packet), coded.bits
 
     @torch.no_grad()
@@ -116,4 +112,4 @@ def pad(picture: Tensor, divisor: int) -> Tensor:
     """
     height, width = picture.shape[-2:]
     right, below = -width % divisor, -height % divisor
-    return cast(Tensor, F.pad(picture, (0, right, 0, below), mode="replicate"))
+    return F.pad(picture, (0, right, 0, below), mode="replicate")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
 from vcm_mt.models.receivers import Receiver
-from vcm_mt.models.tasks import Task
+from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.transmitter import Transmitter
 from vcm_mt.registry import MODELS
 from vcm_mt.structures import Sent
@@ -69,10 +69,11 @@ class VCMSystem(BaseModel):
         net = build_codec(**codec)
         self.transmitter = Transmitter(net, quality, quantizer)
         self.receivers = nn.ModuleDict({"shared": Receiver(net.g_s)})
+        # 1.3 times as fast on a CPU; the tasks get contiguous pictures.
         for part in (self.transmitter, self.receivers):
-            part.to(memory_format=torch.channels_last)  # 1.3 times as fast on a CPU
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tasks = nn.ModuleDict({name: MODELS.build(task) for name, task in tasks.items()})
-        for name, task in self._named_tasks():
+        for name, task in named_tasks(self.tasks):
             task.freeze()
             if task.receiver not in self.receivers:
                 raise ConfigError(f"task {name} wants receiver {task.receiver!r}, there is none")
@@ -83,7 +84,7 @@ class VCMSystem(BaseModel):
     def forward(
         self, inputs: Tensor, data_samples: list[Any], mode: str = "tensor"
     ) -> dict[str, Tensor] | list[Any] | Tensor:
-        """mmengine's entry: ``loss``, ``predict``, or ``tensor`` for the shared x_hat."""
+        """Run as mmengine asks: ``loss``, ``predict``, or ``tensor`` for the shared x_hat."""
         if mode == "loss":
             return self.loss(inputs, data_samples)
         if mode == "predict":
@@ -105,7 +106,7 @@ class VCMSystem(BaseModel):
         bpp = (latent.bits / pixels).mean()
         losses = {"loss_rate": (1 - self.lmbda) * bpp, "bpp_noise": bpp.detach()}
         pictures = {name: receiver(latent.y_hat) for name, receiver in self.receivers.items()}
-        for name, task in self._named_tasks():
+        for name, task in named_tasks(self.tasks):
             parts = task.loss(pictures[task.receiver], x, data_samples)
             total = torch.stack(list(parts.values())).sum()
             losses[f"loss_{name}"] = self.lmbda * task.weight * total
@@ -158,13 +159,8 @@ class VCMSystem(BaseModel):
             for name, receiver in self.receivers.items()
         }
 
-    def _named_tasks(self) -> list[tuple[str, Task]]:
-        return list(self.tasks.items())  # type: ignore[arg-type]
 
-
-def report(
-    tasks: nn.ModuleDict, original: Tensor, sent: dict[str, Sent], sample: Any
-) -> None:
+def report(tasks: nn.ModuleDict, original: Tensor, sent: dict[str, Sent], sample: Any) -> None:
     """Judge a sent picture and write the result into its data sample.
 
     Adds the fields ``pred_<task>`` (what the task found in its receiver's picture) and the
@@ -180,7 +176,7 @@ def report(
         "psnr": psnr,
     }
     sample.set_metainfo({"coding": coding})
-    for name, task in tasks.items():
+    for name, task in named_tasks(tasks):
         found = task.predict(sent[task.receiver].picture, [sample])
         if found is not None:
             sample.set_field(found[0], f"pred_{name}")
@@ -198,7 +194,10 @@ def _pixels(sample: Any) -> int:
 
 
 def _drop_task_weights(
-    module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]  # noqa: ARG001
+    module: nn.Module,
+    state: dict[str, Any],
+    prefix: str,
+    metadata: dict[str, Any],  # noqa: ARG001
 ) -> None:
     for key in [key for key in state if key.startswith(prefix + _TASKS_PREFIX)]:
         del state[key]

@@ -63,7 +63,9 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> bytes:
     (folder / split).mkdir(parents=True, exist_ok=True)
     (folder / "annotations").mkdir(exist_ok=True)
     make = partial(_write_picture, folder, seed, split)
-    images, annotations, digest = [], [], hashlib.sha256()
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    digest = hashlib.sha256()
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         made = pool.map(make, range(count), chunksize=16)
         for index, (name, pixel_digest, things) in enumerate(

@@ -1,6 +1,6 @@
 """Metrics for mmengine's evaluator."""
 
-from vcm_mt.evaluation.metrics.coding import CodingMetric
 from vcm_mt.evaluation.metrics.coco import TaskCocoMetric
+from vcm_mt.evaluation.metrics.coding import CodingMetric
 
 __all__ = ["CodingMetric", "TaskCocoMetric"]

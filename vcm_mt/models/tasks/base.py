@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, cast
 
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -55,3 +55,8 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData] | None:
         """What the task finds, per picture, in native coordinates; ``None`` for a viewer."""
+
+
+def named_tasks(tasks: nn.ModuleDict) -> list[tuple[str, Task]]:
+    """The tasks of a system with their names."""
+    return [(name, cast(Task, task)) for name, task in tasks.items()]

@@ -1,0 +1,159 @@
+"""The whole chain on the embedded set: make it, train stage 1, measure, compare with VVC.
+
+python tools/demo.py            minutes: three levels, trained briefly
+python tools/demo.py --long     hours: six levels, trained in full; can be stopped and resumed
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from mmengine.logging import MMLogger
+
+from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
+from vcm_mt.apis.processes import run_commands
+from vcm_mt.apis.system import find_checkpoint
+from vcm_mt.checkpoint import zoo_path
+from vcm_mt.datasets.mini import prepare
+from vcm_mt.errors import VCMError
+from vcm_mt.evaluation.experiment import Experiment, bd_rates
+from vcm_mt.evaluation.plot import plot_rp_curves
+from vcm_mt.evaluation.points import PointStore
+from vcm_mt.evaluation.table import rp_table_markdown
+
+SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"), (1, 3, 5))
+LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"), None)
+ANCHORS = ("vvc", "mse_codec")
+
+
+def train_levels(config_path: str, work_dir: Path, levels: list[int]) -> None:
+    """Train the levels that are not finished, as many at once as there are cores for."""
+    commands = {
+        f"level {level}": [
+            sys.executable, "tools/train.py", config_path, "--quality", str(level),
+            "--work-dir", str(work_dir), "--resume",
+        ]
+        for level in levels
+        if not (work_dir / f"q{level}" / "done").is_file()
+    }  # fmt: skip
+    jobs = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
+    run_commands(commands, jobs)
+    for level in levels:
+        (work_dir / f"q{level}" / "done").touch()
+
+
+def main() -> int:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--long", action="store_true", help="the full experiment")
+    options = parser.parse_args()
+    MMLogger.get_instance("vcm_mt", log_level="WARNING")
+    try:
+        run(*(LONG if options.long else SHORT))
+    except VCMError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(config_path: str, folder: Path, wanted: tuple[int, ...] | None) -> None:
+    """Prepare, train, measure and report."""
+    start = time.monotonic()
+    config = load_config(config_path)
+    levels = list(wanted or qualities(config))
+    say(1, "the embedded set")
+    prepare(Path(config.data_root))
+    check_inputs(config)
+    say(2, f"stage 1 for detection, levels {levels}")
+    train_levels(config_path, folder / "stage1_det", levels)
+    say(3, "measuring on real bytes")
+    store = PointStore(folder / "points.json", zoo_path("points").with_suffix(".json"))
+    experiment = Experiment(config, store, folder / "vvc")
+    originals = experiment.originals()
+    starts = {config.levels[level - 1].codec.checkpoint: level for level in qualities(config)}
+    curves = {
+        "stage1_det": [
+            experiment.codec(
+                "stage 1, level",
+                level,
+                at_level(config, level),
+                find_checkpoint(folder / "stage1_det" / f"q{level}"),
+            )
+            for level in levels
+        ],
+        "mse_codec": [
+            experiment.codec("MSE codec", index, at_level(config, level), None)
+            for index, level in enumerate(starts.values(), start=1)
+        ],
+        "vvc": experiment.vvc(),
+    }
+    say(4, "BD-rates")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        rates = bd_rates(curves, ANCHORS, config.model.tasks)
+    report(folder, curves, rates, originals, [str(w.message) for w in told])
+    print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
+    print(f"    .venv/bin/tensorboard --logdir {folder}")
+
+
+def report(folder: Path, curves: dict, rates: dict, originals: dict, remarks: list[str]) -> None:
+    """Write results.json, rp_table.md and rp_curve.png, and print the table."""
+    results = {
+        "points": {name: [p.to_dict() for p in points] for name, points in curves.items()},
+        "originals": originals,
+        "bd_rate": {
+            task: {
+                curve: {anchor: rate.to_dict() for anchor, rate in found.items()}
+                for curve, found in by_curve.items()
+            }
+            for task, by_curve in rates.items()
+        },
+        "remarks": remarks,
+    }
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    table = rp_table_markdown(curves, ["det_mAP", "psnr"])
+    lines = [
+        f"BD-rate of {curve} against {anchor}: {rate}"
+        for by_curve in rates.values()
+        for curve, found in by_curve.items()
+        for anchor, rate in found.items()
+    ]
+    text = "\n".join(
+        [
+            table,
+            f"originals: {originals}",
+            "",
+            "VVC is VVenC 1.x from the bundled FFmpeg, all intra, preset medium.",
+            "",
+            *(f"- {line}" for line in lines),
+            *(f"- {remark}" for remark in remarks),
+        ]
+    )
+    (folder / "rp_table.md").write_text(text + "\n")
+    plot_rp_curves(
+        {"vvc": curves["vvc"], **curves},
+        "det_mAP",
+        folder / "rp_curve.png",
+        reference=originals["det_mAP"],
+        title="Detection on the embedded set",
+        bd_rates={name: found["vvc"] for name, found in rates["det"].items() if "vvc" in found},
+    )
+    print("\n" + text)
+
+
+def say(step: int, what: str) -> None:
+    """Announce a step."""
+    print(f"\n== {step}/4 {what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

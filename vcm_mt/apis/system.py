@@ -1,0 +1,61 @@
+"""A trained system from its config and checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+import vcm_mt.models  # noqa: F401  registers them
+from vcm_mt.checkpoint import read_state_dict
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.vcm_system import VCMSystem
+from vcm_mt.registry import MODELS
+
+
+def build_system(config: Config, checkpoint: str | Path | None = None) -> VCMSystem:
+    """Build a system, ready to send pictures.
+
+    Args:
+        config: Of one rate point, see :func:`vcm_mt.apis.config.at_level`.
+        checkpoint: What training wrote. Without one, the codec is as it starts training, and
+            its entropy tables are built if its weights came without.
+
+    Raises:
+        ConfigError: When the checkpoint is another architecture's or holds no tables.
+    """
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        system = MODELS.build(config.model)
+    if checkpoint is not None:
+        _load(system, str(checkpoint))
+    elif not system.transmitter.entropy.has_tables:
+        system.transmitter.update_tables()
+    return system.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _load(system: VCMSystem, checkpoint: str) -> None:
+    state = read_state_dict(checkpoint)
+    try:
+        system.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise ConfigError(
+            f"{checkpoint} holds the weights of another architecture than the config's: "
+            f"{lines[1].strip()[:200] if len(lines) > 1 else lines[0]}"
+        ) from error
+    if not system.transmitter.entropy.has_tables:
+        raise ConfigError(f"{checkpoint} holds no entropy tables: it was not written by training")
+
+
+def find_checkpoint(work_dir: Path) -> Path:
+    """The last checkpoint of a training.
+
+    Raises:
+        ConfigError: When there is none.
+    """
+    pointer = work_dir / "last_checkpoint"
+    if not pointer.is_file():
+        raise ConfigError(f"no checkpoint in {work_dir}: train first")
+    return Path(pointer.read_text().strip())

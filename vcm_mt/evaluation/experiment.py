@@ -1,0 +1,155 @@
+"""Curves of an experiment: the trained codec, the one it started from, VVC, the originals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+
+from vcm_mt.apis.system import build_system
+from vcm_mt.engine.hooks import task_digest
+from vcm_mt.errors import MeasurementError
+from vcm_mt.evaluation.anchor_system import AnchorSystem
+from vcm_mt.evaluation.anchors import VVC, code_pictures
+from vcm_mt.evaluation.bd_rate import BDRate, bd_rate
+from vcm_mt.evaluation.measure import Measurement, measure, rp_point, scores
+from vcm_mt.evaluation.points import PointStore
+from vcm_mt.evaluation.rp import RPPoint
+from vcm_mt.registry import MODELS
+
+VVC_QPS = (22, 27, 32, 37, 42, 47)
+
+
+class Experiment:
+    """Measures curves over the test set of a config, each point once.
+
+    Args:
+        config: A system's config; its test data, tasks and evaluators are used.
+        store: Where points are kept, by the provenance that they depend on.
+        folder: Where VVC's streams are kept.
+    """
+
+    def __init__(self, config: Config, store: PointStore, folder: Path) -> None:
+        self.config = config
+        self.store = store
+        self.folder = folder
+        self.common = {
+            "data": data_fingerprint(config.test_dataloader.dataset),
+            "tasks": {name: _tasks_fingerprint(task) for name, task in config.model.tasks.items()},
+            "metrics": json.loads(json.dumps(config.test_evaluator)),
+        }
+
+    def originals(self) -> dict[str, float]:
+        """The scores of the tasks on the uncoded pictures."""
+
+        def run() -> dict[str, Any]:
+            system = AnchorSystem(self.config.model.tasks)
+            found = scores(measure(system, self.config, "originals").metrics)
+            return {name: value for name, value in found.items() if not name.startswith("psnr")}
+
+        return self._once({"codec": "none"}, run)
+
+    def vvc(self) -> list[RPPoint]:
+        """VVC by VVenC, all intra, preset medium, at the paper's QPs."""
+        anchor = VVC()
+
+        def run_at(qp: int) -> dict[str, Any]:
+            pictures = list(_pictures(self.config.test_dataloader.dataset))
+            for _ in code_pictures(anchor, pictures, qp, self.folder, os.cpu_count() or 1):
+                pass
+            system = AnchorSystem(self.config.model.tasks, anchor, qp, self.folder)
+            return _record(qp, measure(system, self.config, f"VVC QP {qp}"))
+
+        return [
+            self._point({"codec": anchor.fingerprint, "qp": qp}, partial(run_at, qp))
+            for qp in VVC_QPS
+        ]
+
+    def codec(self, name: str, quality: int, config: Config, checkpoint: Path | None) -> RPPoint:
+        """One point of a learned codec, trained (``checkpoint``) or as its config starts it."""
+        system = build_system(config, checkpoint)
+        receivers = hashlib.sha256()
+        for value in system.receivers.state_dict().values():
+            receivers.update(value.cpu().numpy().tobytes())
+        provenance = {
+            "codec": system.transmitter.fingerprint(),
+            "receivers": receivers.hexdigest(),
+        }
+        return self._point(
+            provenance, lambda: _record(quality, measure(system, config, f"{name} {quality}"))
+        )
+
+    def _point(self, provenance: dict[str, Any], run: Callable[[], dict[str, Any]]) -> RPPoint:
+        return RPPoint.from_dict(self._once(provenance, run)["point"])
+
+    def _once(
+        self, provenance: dict[str, Any], run: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        provenance = {**self.common, **provenance}
+        found = self.store.get(provenance)
+        if found is None:
+            found = run()
+            self.store.add(provenance, found)
+        return found
+
+
+def bd_rates(
+    curves: dict[str, list[RPPoint]], anchors: Iterable[str], tasks: Iterable[str]
+) -> dict[str, dict[str, dict[str, BDRate]]]:
+    """BD-rates by task, curve and anchor; pairs whose scores never meet are left out."""
+    found: dict[str, dict[str, dict[str, BDRate]]] = {}
+    for task in tasks:
+        for anchor in anchors:
+            for name, points in curves.items():
+                if name in anchors:
+                    continue
+                try:
+                    rate = bd_rate(curves[anchor], points, f"{task}_mAP")
+                except MeasurementError as error:
+                    print(f"no BD-rate of {name} against {anchor} for {task}: {error}")
+                    continue
+                found.setdefault(task, {}).setdefault(name, {})[anchor] = rate
+    return found
+
+
+def data_fingerprint(dataset: Any) -> str:
+    """SHA-256 over a COCO-format dataset: its annotations and all of its picture files."""
+    root = Path(dataset.data_root)
+    annotations = root / dataset.ann_file
+    digest = hashlib.sha256(annotations.read_bytes())
+    for path in _paths(dataset):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _paths(dataset: Any) -> list[Path]:
+    annotations = json.loads((Path(dataset.data_root) / dataset.ann_file).read_text())
+    folder = Path(dataset.data_root) / dataset.data_prefix.img
+    return [folder / image["file_name"] for image in annotations["images"]]
+
+
+def _pictures(dataset: Any) -> Iterable[np.ndarray]:
+    for path in _paths(dataset):
+        with Image.open(path) as picture:
+            yield np.asarray(picture.convert("RGB"))
+
+
+def _tasks_fingerprint(task: Any) -> str:
+    built = MODELS.build(task)
+    built.freeze()
+    return task_digest(built)
+
+
+def _record(quality: int, measurement: Measurement) -> dict[str, Any]:
+    return {
+        "point": rp_point(quality, measurement).to_dict(),
+        "num_bytes": measurement.num_bytes,
+    }

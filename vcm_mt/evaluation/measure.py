@@ -1,0 +1,78 @@
+"""One pass over a dataset: real bytes, tasks, metrics."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from tqdm import tqdm
+
+from vcm_mt.evaluation.rp import RPPoint
+
+
+class Measurement(NamedTuple):
+    """What one pass gave.
+
+    Attributes:
+        metrics: Everything the evaluators of the config report, by name.
+        num_bytes: Size of each picture's file, in the dataset's order; empty if uncoded.
+        num_pixels: Native pixels of each picture.
+    """
+
+    metrics: dict[str, float]
+    num_bytes: list[int]
+    num_pixels: list[int]
+
+
+@torch.no_grad()
+def measure(system: BaseModel, config: Config, description: str) -> Measurement:
+    """Run a system over the test pictures of a config and evaluate.
+
+    Args:
+        system: A ``VCMSystem`` or an ``AnchorSystem``.
+        config: Its ``test_dataloader`` and ``test_evaluator`` are used.
+        description: Stands before the progress bar.
+    """
+    system.eval()
+    num_bytes, num_pixels = [], []
+    with DefaultScope.overwrite_default_scope(config.default_scope), redirect_stdout(io.StringIO()):
+        loader = Runner.build_dataloader(config.test_dataloader, seed=0)
+        evaluators = config.test_evaluator
+        evaluator = Evaluator(evaluators if isinstance(evaluators, list) else [evaluators])
+        evaluator.dataset_meta = loader.dataset.metainfo
+        for batch in tqdm(loader, desc=description, unit="picture"):
+            samples = system.val_step(batch)
+            evaluator.process(data_samples=samples, data_batch=batch)
+            for coding in (sample.coding for sample in samples):
+                num_pixels.append(coding["num_pixels"])
+                if coding["num_bytes"] is not None:
+                    num_bytes.append(coding["num_bytes"])
+        metrics = evaluator.evaluate(len(loader.dataset))
+    return Measurement(metrics, num_bytes, num_pixels)
+
+
+def scores(metrics: dict[str, float]) -> dict[str, float]:
+    """The scores of an R-P point: ``<task>_mAP`` in percent, and ``psnr`` in dB.
+
+    A segmenter's mAP is that of its masks, a detector's that of its boxes.
+    """
+    found = {name: value for name, value in metrics.items() if name.startswith("psnr")}
+    for kind in ("bbox", "segm"):
+        suffix = f"/{kind}_mAP"
+        for name, value in metrics.items():
+            if name.endswith(suffix):
+                found[f"{name.removesuffix(suffix)}_mAP"] = round(100 * value, 4)
+    return found
+
+
+def rp_point(quality: Any, measurement: Measurement) -> RPPoint:
+    """The R-P point of a measurement of something coded."""
+    metrics = measurement.metrics
+    return RPPoint(quality, metrics["bpp"], metrics.get("bpp_estimated"), scores(metrics))
