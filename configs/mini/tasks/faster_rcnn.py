@@ -122,6 +122,19 @@ model = dict(
     ),
 )
 
+# mmdet's heads ask for a scale factor, even if it is 1.
+_scaled = [
+    {{_base_.load_picture}},
+    dict(type="mmdet.Resize", scale=(256, 256), keep_ratio=True),
+    {{_base_.load_annotations}},
+    dict(
+        type="mmdet.PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
+]
+val_dataloader = dict(dataset=dict(pipeline=_scaled))
+test_dataloader = val_dataloader
+
 val_evaluator = dict(
     type="mmdet.CocoMetric", ann_file="data/mini/annotations/val.json", metric=["bbox"]
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -62,12 +65,13 @@ class MMDetTask(Task):
         if checkpoint:
             load_strictly(self.detector, read_state_dict(checkpoint), checkpoint)
         else:
-            self.detector.init_weights()
+            with _quietly():
+                self.detector.init_weights()
 
     def loss(self, x_hat: Tensor, x: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
         inputs, samples = self._prepare(x_hat, data_samples, with_truth=True)
-        with _mmdet_scope():
+        with _running(inputs):
             losses = self.detector.loss(inputs, samples)
         return {
             name: value if isinstance(value, Tensor) else sum(value)
@@ -79,7 +83,7 @@ class MMDetTask(Task):
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:
         """Boxes (and masks) in native coordinates; see :meth:`Task.predict`."""
         inputs, samples = self._prepare(x_hat, data_samples, with_truth=False)
-        with _mmdet_scope():
+        with _running(inputs):
             results = self.detector.predict(inputs, samples, rescale=True)
         return [result.pred_instances for result in results]
 
@@ -143,6 +147,24 @@ def _pad(preprocessor: Any) -> float:
 def _mmdet_scope() -> Any:
     """Let what a detector builds while it runs be looked up among mmdet's."""
     return DefaultScope.overwrite_default_scope("mmdet")
+
+
+@contextmanager
+def _running(x: Tensor) -> Iterator[None]:
+    """In mmdet's scope and in float32: mmcv's NMS and RoIAlign take no bfloat16."""
+    with _mmdet_scope(), torch.autocast(x.device.type, enabled=False):
+        yield
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the two lines that mmengine prints for each parameter."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _read_config(detector: str | dict[str, Any]) -> tuple[ConfigDict, dict[str, Any] | None]:

@@ -1,0 +1,80 @@
+"""Fixtures: a few real pictures of the embedded set, and a small codec over them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from vcm_mt.datasets.mini import prepare
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _at_root():
+    os.chdir(ROOT)  # configs name each other and the data from there
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory) -> Path:
+    """A very small embedded set: 6 pictures to train on, 4 to validate."""
+    folder = tmp_path_factory.mktemp("mini")
+    prepare(folder, sizes={"train": 6, "val": 4})
+    return folder
+
+
+def small_options(mini: Path) -> dict[str, str]:
+    """``--cfg-options`` that make configs/mini/stage1_det.py quick and point it at ``mini``."""
+    options = {
+        f"{split}_dataloader.dataset.data_root": str(mini) for split in ("train", "val", "test")
+    }
+    annotations = str(mini / "annotations" / "val.json")
+    return options | {
+        "val_evaluator.1.ann_file": annotations,
+        "test_evaluator.1.ann_file": annotations,
+        "model.codec.N": "8",
+        "model.codec.M": "12",
+        "levels": "[dict(lmbda=0.3), dict(lmbda=0.6)]",
+        "model.tasks.det.checkpoint": "None",
+        "train_dataloader.batch_size": "2",
+        "train_cfg.max_iters": "4",
+        "train_cfg.val_interval": "4",
+        "default_hooks.checkpoint.interval": "2",
+        "default_hooks.logger.interval": "1",
+    }
+
+
+@pytest.fixture
+def stage1_config(mini: Path) -> Config:
+    """One level of configs/mini/stage1_det.py on the very small set."""
+    config = Config.fromfile("configs/mini/stage1_det.py")
+    for split in ("train", "val", "test"):
+        config[f"{split}_dataloader"].dataset.data_root = str(mini)
+        config[f"{split}_dataloader"].num_workers = 0
+        config[f"{split}_dataloader"].persistent_workers = False
+    for name in ("val_evaluator", "test_evaluator"):
+        config[name][1].ann_file = str(mini / "annotations" / "val.json")
+    config.model.codec = {"arch": "MeanScaleHyperprior", "N": 8, "M": 12}
+    config.model.tasks.det.checkpoint = None
+    config.model.lmbda = 0.3
+    config.train_dataloader.batch_size = 2
+    return config
+
+
+def run_tool(name: str, *arguments: str, **kwargs) -> subprocess.CompletedProcess[str]:
+    """Run a script of tools/ as a user would."""
+    return subprocess.run(
+        [sys.executable, f"tools/{name}.py", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        **kwargs,
+    )

@@ -1,0 +1,90 @@
+"""Latents through real range-coded strings."""
+
+import pytest
+import torch
+from compressai.models import (
+    FactorizedPrior,
+    JointAutoregressiveHierarchicalPriors,
+    MeanScaleHyperprior,
+    ScaleHyperprior,
+)
+
+from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.errors import BitstreamError, ConfigError
+
+N, M = 8, 12
+
+
+@pytest.fixture(params=[MeanScaleHyperprior, ScaleHyperprior])
+def codec(request):
+    torch.manual_seed(0)
+    return request.param(N, M).eval()
+
+
+def test_decoded_latent_is_the_encoders(codec):
+    entropy = Hyperprior(codec).eval()
+    entropy.update_tables()
+    y = 3 * torch.randn(1, M, 8, 12)
+    coded = entropy.compress(y)
+    y_hat = entropy.decompress(coded.y_string, coded.z_string, (2, 3))
+    assert torch.allclose(y_hat, entropy(y).y_hat, atol=1e-5)
+    assert (y_hat - y).abs().max() <= 0.5 + 1e-5
+
+
+def test_the_estimate_is_near_the_real_size(codec):
+    entropy = Hyperprior(codec).eval()
+    entropy.update_tables()
+    coded = entropy.compress(0.1 * torch.randn(1, M, 32, 32))
+    real = 8 * (len(coded.y_string) + len(coded.z_string))
+    assert coded.bits == pytest.approx(real, rel=0.1)
+
+
+def test_bits_are_compressais(codec):
+    """The same noise, the same likelihoods: CompressAI's own forward is the reference."""
+    entropy = Hyperprior(codec)
+    x = torch.rand(2, 3, 64, 128)
+    codec.train()
+    torch.manual_seed(1)
+    expected = codec(x)
+    torch.manual_seed(1)
+    latent = entropy.train()(codec.g_a(x))
+    for index in range(2):
+        bits = sum(-v[index].log2().sum() for v in expected["likelihoods"].values())
+        assert latent.bits[index].item() == pytest.approx(bits.item(), rel=1e-5)
+    assert torch.allclose(codec.g_s(latent.y_hat), expected["x_hat"], atol=1e-6)
+
+
+def test_straight_through_rounding_passes_the_gradient(codec):
+    entropy = Hyperprior(codec, quantizer="ste").train()
+    y = torch.randn(1, M, 4, 4, requires_grad=True)
+    y_hat = entropy(y).y_hat
+    y_hat.sum().backward()
+    assert torch.equal(y.grad, torch.ones_like(y))
+    if not entropy.has_means:
+        assert torch.equal(y_hat, y.round())
+
+
+def test_tables_travel_in_a_nested_state_dict(codec):
+    """Nested in another module, CompressAI alone would leave the tables empty."""
+    entropy = Hyperprior(codec).eval()
+    entropy.update_tables()
+    fresh = torch.nn.ModuleDict({"part": Hyperprior(type(codec)(N, M)).eval()})
+    fresh.load_state_dict({f"part.{k}": v for k, v in entropy.state_dict().items()})
+    y = torch.randn(1, M, 4, 4)
+    assert fresh["part"].compress(y) == entropy.compress(y)
+
+
+def test_without_tables_it_says_what_to_do(codec):
+    with pytest.raises(BitstreamError, match="update_tables"):
+        Hyperprior(codec).eval().compress(torch.randn(1, M, 4, 4))
+
+
+@pytest.mark.parametrize("other", [FactorizedPrior, JointAutoregressiveHierarchicalPriors])
+def test_codecs_of_another_kind_are_refused(other):
+    with pytest.raises(ConfigError, match="hyperprior"):
+        Hyperprior(other(N, M))
+
+
+def test_unknown_quantizer():
+    with pytest.raises(ConfigError, match="quantizer"):
+        Hyperprior(MeanScaleHyperprior(N, M), quantizer="dither")
