@@ -82,5 +82,9 @@ def test_mmdet_models_are_touched_only_in_tasks():
         text = path.read_text()
         if "mmdet" in text and _name(path) != "models.tasks.mmdet_task":
             imports = [line for line in text.splitlines() if "import" in line and "mmdet" in line]
-            modules = {line.split()[1] for line in imports if line.startswith(("from mmdet", "import mmdet"))}
-            assert modules <= {"mmdet.evaluation"}, f"{path} imports {modules}"
+            modules = {
+                line.split()[1]
+                for line in imports
+                if line.startswith(("from mmdet", "import mmdet"))
+            }
+            assert modules <= {"mmdet.evaluation", "mmdet.datasets"}, f"{path} imports {modules}"

@@ -22,7 +22,7 @@ from vcm_mt.apis.processes import run_commands
 from vcm_mt.apis.system import find_checkpoint
 from vcm_mt.checkpoint import zoo_path
 from vcm_mt.datasets.mini import prepare
-from vcm_mt.errors import VCMError
+from vcm_mt.errors import VCMError, told
 from vcm_mt.evaluation.experiment import Experiment, bd_rates
 from vcm_mt.evaluation.plot import plot_rp_curves
 from vcm_mt.evaluation.points import PointStore
@@ -60,7 +60,7 @@ def main() -> int:
     try:
         run(*(LONG if options.long else SHORT))
     except VCMError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(told(error), file=sys.stderr)
         return 1
     return 0
 

@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
 from vcm_mt.apis.system import build_system, find_checkpoint
-from vcm_mt.errors import VCMError
+from vcm_mt.errors import VCMError, told
 from vcm_mt.evaluation.measure import measure, rp_point
 
 
@@ -48,7 +48,7 @@ def main() -> int:
         system = build_system(config, checkpoint)
         result = measure(system, config, f"level {quality}")
     except VCMError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(told(error), file=sys.stderr)
         return 1
     for name, value in result.metrics.items():
         print(f"{name:24} {value:.4f}")

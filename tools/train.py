@@ -13,7 +13,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from vcm_mt.apis.config import at_level, check_inputs, default_work_dir, load_config, qualities
-from vcm_mt.errors import VCMError
+from vcm_mt.errors import VCMError, told
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,7 +61,7 @@ def main() -> int:
             check_inputs(level)
             train(level, folder, options)
     except VCMError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(told(error), file=sys.stderr)
         return 1
     return 0
 

@@ -105,7 +105,8 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> N
             f"{source} holds the weights of another architecture than "
             f"{type(module).__name__}: {'; '.join(told)}"
         )
-    module.load_state_dict(state, strict=False)
+    # CompressAI's load_state_dict looks every table up, also those that were left out.
+    module.load_state_dict(own | state)
 
 
 def _optional(key: str) -> bool:

@@ -5,6 +5,14 @@ class VCMError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
+def told(error: VCMError) -> str:
+    """The line to print for an error, also when it comes out of a data loader's worker."""
+    lines = str(error).splitlines() or [""]
+    if "worker process" in lines[0]:  # PyTorch wraps the worker's whole traceback
+        return lines[-1].removeprefix("vcm_mt.errors.")
+    return f"{type(error).__name__}: {error}"
+
+
 class MeasurementError(VCMError, ValueError):
     """What was given can't be measured: a bad R-P point, curve, picture or quantiser."""
 

@@ -12,6 +12,8 @@ def _child(name: str, parent: root.Registry, *locations: str) -> root.Registry:
 
 
 MODELS = _child("model", root.MODELS, "models")
+DATASETS = _child("dataset", root.DATASETS, "datasets.coco")
+TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading")
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")
 HOOKS = _child("hook", root.HOOKS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(

@@ -4,12 +4,12 @@ classes = ("digit_0", "digit_1", "digit_2", "digit_3", "digit_4", "digit_5",
            "digit_6", "digit_7", "digit_8", "digit_9", "star", "arrow")  # fmt: skip
 meta_keys = ("img_id", "img_path", "ori_shape", "img_shape")
 
-load_picture = dict(type="LoadImageFromFile")
+load_picture = dict(type="vcm_mt.LoadPicture")
 load_annotations = dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True)
 pack = dict(type="mmdet.PackDetInputs", meta_keys=meta_keys)
 
 train_dataset = dict(
-    type="mmdet.CocoDataset",
+    type="vcm_mt.CheckedCocoDataset",
     data_root=data_root,
     ann_file="annotations/train.json",
     data_prefix=dict(img="train/"),
@@ -18,7 +18,7 @@ train_dataset = dict(
     pipeline=[load_picture, load_annotations, pack],
 )
 val_dataset = dict(
-    type="mmdet.CocoDataset",
+    type="vcm_mt.CheckedCocoDataset",
     data_root=data_root,
     ann_file="annotations/val.json",
     data_prefix=dict(img="val/"),

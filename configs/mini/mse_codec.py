@@ -1,18 +1,19 @@
 # The MSE codecs of the mini zoo, for people: each goes on from configs/mini/mse_base.py.
 _base_ = "mse_base.py"
 
-# lambda' of R + lambda' * 255^2 * MSE, as CompressAI counts: 0.0015, 0.005, 0.015, 0.045
+# lambda' of R + lambda' * 255^2 * MSE, as CompressAI counts: 0.001, 0.003, 0.008, 0.02
 levels = [
-    dict(lmbda=0.0015 / 1.0015),
-    dict(lmbda=0.005 / 1.005),
-    dict(lmbda=0.015 / 1.015),
-    dict(lmbda=0.045 / 1.045),
+    dict(lmbda=0.001 / 1.001),
+    dict(lmbda=0.003 / 1.003),
+    dict(lmbda=0.008 / 1.008),
+    dict(lmbda=0.02 / 1.02),
 ]
 load_from = "work_dirs/mini/mse_base/iter_10000.pth"
 
-max_iters = 2500
+max_iters = 1500
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-optim_wrapper = dict(main=dict(optimizer=dict(lr=2e-4)))
+default_hooks = dict(checkpoint=dict(interval=max_iters))
+optim_wrapper = dict(main=dict(optimizer=dict(lr=2.5e-4)))
 param_scheduler = [
     dict(
         type="CosineAnnealingLR",

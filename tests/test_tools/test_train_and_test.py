@@ -1,0 +1,142 @@
+"""The tools as a user calls them: results on real bytes, and one clear error for bad input."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.conftest import run_tool, small_options
+
+CONFIG = "configs/mini/stage1_det.py"
+
+
+def _options(mini, **more):
+    return [f"{k}={v}" for k, v in {**small_options(mini), **more}.items()]
+
+
+@pytest.fixture(scope="module")
+def trained(mini, tmp_path_factory):
+    """Two levels, trained for four steps each by tools/train.py."""
+    work_dir = tmp_path_factory.mktemp("stage1")
+    done = run_tool(
+        "train", CONFIG, "--quality", "1", "2", "--work-dir", str(work_dir),
+        "--cfg-options", *_options(mini),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return work_dir
+
+
+def test_each_level_has_its_own_folder(trained):
+    assert (trained / "q1" / "iter_4.pth").is_file()
+    assert (trained / "q2" / "iter_4.pth").is_file()
+
+
+def test_tensorboard_has_losses_rates_scores_and_pictures(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = (trained / "q1").rglob("events.out.tfevents*")
+    log = EventAccumulator(str(events)).Reload()
+    scalars = set(log.Tags()["scalars"])
+    assert {"loss", "loss_rate", "loss_det", "bpp_noise", "bpp", "bpp_estimated", "aux"} <= scalars
+    assert {"main.lr", "aux.lr", "det/bbox_mAP", "psnr"} <= scalars
+    assert len(log.Tags()["images"]) == 4
+
+
+def test_test_reports_real_bytes(trained, mini, tmp_path):
+    done = run_tool(
+        "test", CONFIG, str(trained / "q2"), "--quality", "2", "--out", str(tmp_path / "q2.json"),
+        "--cfg-options", *_options(mini),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "q2.json").read_text())
+    assert record["point"]["quality"] == 2
+    assert len(record["num_bytes"]) == 4
+    bpp = sum(8 * b / p for b, p in zip(record["num_bytes"], record["num_pixels"], strict=True)) / 4
+    assert record["point"]["bpp"] == pytest.approx(bpp)
+    assert {"det_mAP", "psnr"} <= set(record["point"]["metrics"])
+    assert "bpp" in done.stdout
+
+
+def _fails(done, *words):
+    assert done.returncode == 1, done.stdout + done.stderr
+    message = done.stderr.strip().splitlines()
+    told = "\n".join(line for line in message if "Error: " in line or line.startswith("  "))
+    assert "Traceback" not in done.stderr, done.stderr
+    for word in words:
+        assert word in done.stderr, (word, told)
+
+
+def test_without_coco_it_says_what_to_put_where():
+    _fails(
+        run_tool("train", "configs/stage1_det.py"),
+        "data/coco/annotations/instances_train2017.json",
+        "weights/",
+        "tools/prepare_mini.py",
+    )
+
+
+def test_no_such_config():
+    _fails(run_tool("train", "configs/nowhere.py"), "no config at configs/nowhere.py")
+
+
+def test_quality_out_of_range(mini):
+    done = run_tool("train", CONFIG, "--quality", "9", "--cfg-options", *_options(mini))
+    _fails(done, "quality 9 is out of range", "1 to 6")
+
+
+def test_lambda_out_of_range(mini, tmp_path):
+    done = run_tool(
+        "train", CONFIG, "--work-dir", str(tmp_path),
+        "--cfg-options", *_options(mini, **{"levels.0.lmbda": "1.2"}),
+    )  # fmt: skip
+    _fails(done, "lambda must lie in [0, 1]")
+
+
+def test_an_annotation_file_that_is_none(mini, tmp_path):
+    broken = tmp_path / "mini"
+    shutil.copytree(mini, broken)
+    (broken / "annotations" / "train.json").write_text('{"info": 1}')
+    done = run_tool(
+        "train", CONFIG, "--work-dir", str(tmp_path / "w"), "--cfg-options", *_options(broken)
+    )
+    _fails(done, "train.json", "not in COCO format")
+
+
+def test_annotations_of_other_classes(mini, tmp_path):
+    broken = tmp_path / "mini"
+    shutil.copytree(mini, broken)
+    path = broken / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    for category in data["categories"]:
+        category["name"] = "cat"
+    path.write_text(json.dumps(data))
+    done = run_tool(
+        "train", CONFIG, "--work-dir", str(tmp_path / "w"), "--cfg-options", *_options(broken)
+    )
+    _fails(done, "train.json", "digit_0")
+
+
+def test_an_unreadable_picture_is_named(mini, tmp_path):
+    broken = tmp_path / "mini"
+    shutil.copytree(mini, broken)
+    (broken / "train" / "000003.bmp").write_bytes(b"no picture")
+    done = run_tool(
+        "train", CONFIG, "--work-dir", str(tmp_path / "w"), "--cfg-options", *_options(broken)
+    )
+    _fails(done, "000003.bmp", "not a readable picture")
+
+
+def test_a_checkpoint_of_another_architecture(trained, mini):
+    done = run_tool(
+        "test",
+        CONFIG,
+        str(trained / "q1"),
+        "--cfg-options",
+        *_options(mini, **{"model.codec.N": "16"}),
+    )
+    _fails(done, "another architecture")
+
+
+def test_no_checkpoint(mini, tmp_path):
+    done = run_tool("test", CONFIG, str(tmp_path), "--cfg-options", *_options(mini))
+    _fails(done, "no checkpoint in")
