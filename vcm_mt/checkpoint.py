@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 from importlib.resources import files
 from pathlib import Path
@@ -53,6 +55,8 @@ def _read(source: str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"no weights at {path}")
+    if source.startswith(ZOO_PREFIX):
+        _check_digest(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -63,6 +67,16 @@ def _read(source: str) -> dict[str, Tensor]:
         if type(error).__name__ == "SafetensorError":
             raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
         raise
+
+
+def _check_digest(path: Path) -> None:
+    listing = json.loads(path.with_name("zoo.json").read_text())
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if listing[path.name]["sha256"] != found:
+        raise ConfigError(
+            f"{path} is not the file that zoo.json lists (SHA-256 {found[:16]}...): "
+            f"restore it, or retrain it with `{listing[path.name]['command']}`"
+        )
 
 
 def _unwrap(loaded: object) -> dict[str, Tensor]:
