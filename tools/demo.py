@@ -1,6 +1,6 @@
 """The whole chain on the embedded set: make it, train stage 1, measure, compare with VVC.
 
-python tools/demo.py            minutes: three levels, trained briefly
+python tools/demo.py            minutes: four levels, trained briefly
 python tools/demo.py --long     hours: six levels, trained in full; can be stopped and resumed
 """
 
@@ -12,7 +12,9 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.logging import MMLogger
@@ -23,12 +25,14 @@ from vcm_mt.apis.system import find_checkpoint
 from vcm_mt.checkpoint import zoo_path
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.errors import VCMError, told
-from vcm_mt.evaluation.experiment import Experiment, bd_rates
+from vcm_mt.evaluation.bd_rate import BDRate
+from vcm_mt.evaluation.experiment import Experiment, Rates, bd_rates
 from vcm_mt.evaluation.plot import plot_rp_curves
 from vcm_mt.evaluation.points import PointStore
+from vcm_mt.evaluation.rp import RPPoint
 from vcm_mt.evaluation.table import rp_table_markdown
 
-SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"), (1, 3, 5))
+SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"), (1, 2, 4, 6))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"), None)
 ANCHORS = ("vvc", "mse_codec")
 
@@ -44,7 +48,7 @@ def train_levels(config_path: str, work_dir: Path, levels: list[int]) -> None:
         if not (work_dir / f"q{level}" / "done").is_file()
     }  # fmt: skip
     jobs = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
-    run_commands(commands, jobs)
+    run_commands(commands, jobs, show="Iter(")
     for level in levels:
         (work_dir / f"q{level}" / "done").touch()
 
@@ -105,18 +109,19 @@ def run(config_path: str, folder: Path, wanted: tuple[int, ...] | None) -> None:
     print(f"    .venv/bin/tensorboard --logdir {folder}")
 
 
-def report(folder: Path, curves: dict, rates: dict, originals: dict, remarks: list[str]) -> None:
+def report(
+    folder: Path,
+    curves: dict[str, list[RPPoint]],
+    rates: Rates,
+    originals: dict[str, float],
+    remarks: list[str],
+) -> None:
     """Write results.json, rp_table.md and rp_curve.png, and print the table."""
     results = {
         "points": {name: [p.to_dict() for p in points] for name, points in curves.items()},
         "originals": originals,
-        "bd_rate": {
-            task: {
-                curve: {anchor: rate.to_dict() for anchor, rate in found.items()}
-                for curve, found in by_curve.items()
-            }
-            for task, by_curve in rates.items()
-        },
+        "bd_rate": each_rate(rates, lambda rate: rate.value),
+        "bd_rate_details": each_rate(rates, lambda rate: rate.to_dict()),
         "remarks": remarks,
     }
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -148,6 +153,17 @@ def report(folder: Path, curves: dict, rates: dict, originals: dict, remarks: li
         bd_rates={name: found["vvc"] for name, found in rates["det"].items() if "vvc" in found},
     )
     print("\n" + text)
+
+
+def each_rate(rates: Rates, show: Callable[[BDRate], Any]) -> dict[str, Any]:
+    """BD-rates by task, curve and anchor, each as ``show`` makes it."""
+    return {
+        task: {
+            curve: {anchor: show(rate) for anchor, rate in found.items()}
+            for curve, found in by_curve.items()
+        }
+        for task, by_curve in rates.items()
+    }
 
 
 def say(step: int, what: str) -> None:

@@ -8,8 +8,8 @@ levels = [
     dict(lmbda=0.12, codec=dict(checkpoint="zoo://mse_1")),
     dict(lmbda=0.25, codec=dict(checkpoint="zoo://mse_2")),
     dict(lmbda=0.45, codec=dict(checkpoint="zoo://mse_2")),
-    dict(lmbda=0.65, codec=dict(checkpoint="zoo://mse_3")),
-    dict(lmbda=0.85, codec=dict(checkpoint="zoo://mse_3")),
+    dict(lmbda=0.70, codec=dict(checkpoint="zoo://mse_3")),
+    dict(lmbda=0.90, codec=dict(checkpoint="zoo://mse_4")),
 ]
 
 detector = "configs/mini/tasks/faster_rcnn.py"

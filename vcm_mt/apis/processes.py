@@ -5,30 +5,39 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from vcm_mt.errors import CommandError
 
+_LAST_LINES = 30
 
-def run_commands(commands: Mapping[str, Sequence[str]], jobs: int) -> None:
-    """Run commands, ``jobs`` at a time, their output line by line behind their names.
 
-    One thread each for two processes does more than two threads for one: PyTorch's small
-    convolutions on this kind of network gain a quarter from a second thread.
+def run_commands(commands: Mapping[str, Sequence[str]], jobs: int, show: str = "") -> None:
+    """Run commands, ``jobs`` at a time.
+
+    One thread each for two processes does more than two threads for one: the networks here
+    are small, and gain little from a second thread.
+
+    Args:
+        commands: Command lines by the name that stands before each line of their output.
+        jobs: How many run at once; each gets its share of the cores as threads.
+        show: Print only lines that contain this.
 
     Raises:
-        CommandError: When a command ends with another status than 0; the others are stopped.
+        CommandError: When a command ends with another status than 0; has the end of its
+            output. The others are stopped.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     running: list[subprocess.Popen[str]] = []
     lock = threading.Lock()
-    failed = threading.Event()
+    stopped = threading.Event()
 
     def run(name: str) -> None:
         with lock:
-            if failed.is_set():
+            if stopped.is_set():
                 return
             process = subprocess.Popen(
                 commands[name],
@@ -40,21 +49,25 @@ def run_commands(commands: Mapping[str, Sequence[str]], jobs: int) -> None:
             )
             running.append(process)
         assert process.stdout is not None
+        last: deque[str] = deque(maxlen=_LAST_LINES)
         for line in process.stdout:
-            print(f"[{name}] {line}", end="", flush=True)
-        if process.wait() and not failed.is_set():
-            with lock:
-                failed.set()
-                for other in running:
-                    other.terminate()
-            raise CommandError(f"{name} failed with status {process.returncode}, see above")
+            last.append(line)
+            if show in line:
+                print(f"[{name}] {line}", end="", flush=True)
+        if process.wait() and not stopped.is_set():
+            stop()
+            raise CommandError(f"{name} failed with status {process.returncode}:\n{''.join(last)}")
 
-    try:
-        with ThreadPoolExecutor(jobs) as pool:
+    def stop() -> None:
+        with lock:
+            stopped.set()
+            for process in running:
+                if process.poll() is None:
+                    process.terminate()
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
             for future in [pool.submit(run, name) for name in commands]:
                 future.result()
-    finally:
-        failed.set()
-        for process in running:
-            if process.poll() is None:
-                process.terminate()
+        finally:
+            stop()

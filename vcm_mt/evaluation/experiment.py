@@ -25,6 +25,9 @@ from vcm_mt.evaluation.points import PointStore
 from vcm_mt.evaluation.rp import RPPoint
 from vcm_mt.registry import MODELS
 
+#: BD-rates by task, curve and anchor.
+Rates = dict[str, dict[str, dict[str, BDRate]]]
+
 VVC_QPS = (22, 27, 32, 37, 42, 47)
 
 
@@ -103,9 +106,9 @@ class Experiment:
 
 def bd_rates(
     curves: dict[str, list[RPPoint]], anchors: Iterable[str], tasks: Iterable[str]
-) -> dict[str, dict[str, dict[str, BDRate]]]:
+) -> Rates:
     """BD-rates by task, curve and anchor; pairs whose scores never meet are left out."""
-    found: dict[str, dict[str, dict[str, BDRate]]] = {}
+    found: Rates = {}
     for task in tasks:
         for anchor in anchors:
             for name, points in curves.items():
