@@ -8,29 +8,14 @@ import pickle
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
-from numpy.core.multiarray import _reconstruct, scalar
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
-from torch.serialization import safe_globals
 
 from vcm_mt.errors import ConfigError
 
 ZOO_PREFIX = "zoo://"
-
-# What mmengine's checkpoints hold beside tensors: the history of the logged values.
-_PLAIN_DATA = [
-    HistoryBuffer,
-    np.ndarray,
-    np.dtype,
-    type(np.dtype("float64")),
-    type(np.dtype("int64")),
-    _reconstruct,
-    scalar,
-]
 
 
 def zoo_path(name: str) -> Path:
@@ -75,8 +60,7 @@ def _read(source: str) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with safe_globals(_PLAIN_DATA):
-            return _unwrap(torch.load(path, map_location="cpu", weights_only=True))
+        return _unwrap(torch.load(path, map_location="cpu", weights_only=True))
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
     except Exception as error:

@@ -24,7 +24,12 @@ def unwrapped(runner: Any) -> Any:
 
 @HOOKS.register_module()
 class EntropyTablesHook(Hook):
-    """Builds the entropy tables before real bytes are needed: validation and checkpoints."""
+    """Builds the entropy tables before real bytes are needed: validation and checkpoints.
+
+    A checkpoint is also made loadable without running code: NumPy's scalars become Python's,
+    and the history of logged values, which pickles methods, is left out; a resumed run's log
+    smooths anew.
+    """
 
     def before_val(self, runner: Any) -> None:
         """Tables for the validation that comes."""
@@ -35,6 +40,12 @@ class EntropyTablesHook(Hook):
         system = unwrapped(runner)
         system.transmitter.update_tables()
         checkpoint["state_dict"] = weights_to_cpu(system.state_dict())
+        hub = checkpoint["message_hub"]
+        hub["log_scalars"] = {}
+        hub["runtime_info"] = {
+            key: value.item() if isinstance(value, np.generic) else value
+            for key, value in hub["runtime_info"].items()
+        }
 
 
 @HOOKS.register_module()
