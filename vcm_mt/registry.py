@@ -15,6 +15,7 @@ MODELS = _child("model", root.MODELS, "models")
 DATASETS = _child("dataset", root.DATASETS, "datasets.coco")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading")
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")
+MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS, "engine")
 HOOKS = _child("hook", root.HOOKS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine"

@@ -12,6 +12,8 @@ optim_wrapper = dict(
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 
+model_wrapper_cfg = dict(type="vcm_mt.VCMDistributedDataParallel", broadcast_buffers=False)
+
 default_scope = "vcm_mt"
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),

@@ -1,5 +1,6 @@
 """What the mmengine Runner needs beside the model: optimisers and hooks."""
 
+from vcm_mt.engine.distributed import VCMDistributedDataParallel
 from vcm_mt.engine.hooks import EntropyTablesHook, FrozenTasksHook, IterationSeedHook
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
@@ -10,4 +11,5 @@ __all__ = [
     "FrozenTasksHook",
     "IterationSeedHook",
     "PictureStripHook",
+    "VCMDistributedDataParallel",
 ]

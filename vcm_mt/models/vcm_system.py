@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -118,13 +119,22 @@ class VCMSystem(BaseModel):
         return losses
 
     def train_step(
-        self, data: dict[str, Any], optim_wrapper: OptimWrapperDict
+        self,
+        data: dict[str, Any],
+        optim_wrapper: OptimWrapperDict,
+        forward: Callable[..., dict[str, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """One step of the main optimiser, then one of the quantiles' (``aux``)."""
+        """One step of the main optimiser, then one of the quantiles' (``aux``).
+
+        Args:
+            data: A batch as the data loader collates it.
+            optim_wrapper: ``main`` and ``aux``.
+            forward: What computes the losses, where a wrapper stands around the system.
+        """
         main, aux = optim_wrapper["main"], optim_wrapper["aux"]
         with main.optim_context(self):
             data = self.data_preprocessor(data, True)
-            losses = self._run_forward(data, mode="loss")
+            losses = (forward or self)(**data, mode="loss")
         loss, log = self.parse_losses(losses)
         main.update_params(loss)
         quantile_loss = self.transmitter.entropy.aux_loss()
