@@ -32,7 +32,7 @@ from vcm_mt.evaluation.points import PointStore
 from vcm_mt.evaluation.rp import RPPoint
 from vcm_mt.evaluation.table import rp_table_markdown
 
-SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"), (1, 2, 4, 6))
+SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"), (2, 3, 5, 6))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"), None)
 ANCHORS = ("vvc", "mse_codec")
 
