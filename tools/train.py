@@ -42,10 +42,10 @@ def train(config: Config, work_dir: Path, options: argparse.Namespace) -> None:
     config.work_dir = str(work_dir)
     config.launcher = options.launcher
     config.resume = options.resume
-    if options.launcher == "pytorch" and not torch.cuda.is_available():
+    on_cpus = options.launcher == "pytorch" and not torch.cuda.is_available()
+    if on_cpus and not torch.distributed.is_initialized():
         # mmengine's own start of the processes asks for a GPU; it accepts one made before.
-        if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo")
+        torch.distributed.init_process_group("gloo")
     if options.amp:
         main = config.optim_wrapper.get("main", config.optim_wrapper)
         main.type = "AmpOptimWrapper"
