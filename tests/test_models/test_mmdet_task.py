@@ -133,6 +133,18 @@ def test_the_gradient_passes_resize_and_normalisation(batch):
     assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
 
 
+def test_the_feature_distance_is_none_on_the_original_and_grows_with_the_error(batch):
+    task = MMDetTask(MINI, feature_weight=2.0)
+    task.freeze()
+    x, samples = batch
+    same = task.loss(x, x, samples)["loss_feature"]
+    near = task.loss((x + 0.02 * torch.randn_like(x)).clamp(0, 1), x, samples)["loss_feature"]
+    far = task.loss((x + 0.2 * torch.randn_like(x)).clamp(0, 1), x, samples)["loss_feature"]
+    assert same.item() == pytest.approx(0, abs=1e-6)
+    assert 0 < near < far
+    assert "loss_feature" not in MMDetTask(MINI).loss(x, x, samples)
+
+
 def test_weights_of_another_detector_are_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"state_dict": {"backbone.conv1.weight": torch.zeros(3)}}, path)

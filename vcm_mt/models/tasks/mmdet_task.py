@@ -43,6 +43,9 @@ class MMDetTask(Task):
         resize: ``scale`` (long and short side in pixels) and ``keep_ratio`` of the resize in
             front of the detector. By default that of the config's test pipeline; for a
             model dict, native resolution.
+        feature_weight: Factor of a feature distance that is added to the detector's own loss:
+            the squared error of the neck's maps relative to those of the original picture. A
+            dense signal, where the detector's loss samples a few boxes. 0 leaves it out.
         weight: See :class:`Task`.
         receiver: See :class:`Task`.
 
@@ -55,10 +58,12 @@ class MMDetTask(Task):
         detector: str | dict[str, Any],
         checkpoint: str | None = None,
         resize: dict[str, Any] | None = None,
+        feature_weight: float = 0.0,
         weight: float = 1.0,
         receiver: str = "shared",
     ) -> None:
         super().__init__(weight, receiver)
+        self.feature_weight = feature_weight
         model, own_resize = _read_config(detector)
         self.resize = resize or own_resize
         self.detector = _build(model)
@@ -71,13 +76,29 @@ class MMDetTask(Task):
     def loss(self, x_hat: Tensor, x: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
         inputs, samples = self._prepare(x_hat, data_samples, with_truth=True)
-        with _running(inputs):
+        with _running(inputs), _maps_of(self.detector) as maps:
             losses = self.detector.loss(inputs, samples)
-        return {
+        parts = {
             name: value if isinstance(value, Tensor) else sum(value)
             for name, value in losses.items()
             if "loss" in name
         }
+        if self.feature_weight:
+            distance = self._feature_distance(maps[0], x, data_samples)
+            parts["loss_feature"] = self.feature_weight * distance
+        return parts
+
+    def _feature_distance(self, maps: Any, x: Tensor, data_samples: list[Any]) -> Tensor:
+        """Mean over the maps of |f(x_hat) - f(x)|^2 / |f(x)|^2."""
+        with torch.no_grad():
+            originals, _ = self._prepare(x, data_samples, with_truth=False)
+            with _running(originals):
+                wanted = self.detector.extract_feat(originals)
+        errors = [
+            (got - want).square().sum() / want.square().sum()
+            for got, want in zip(maps, wanted, strict=True)
+        ]
+        return torch.stack(errors).mean()
 
     @torch.no_grad()
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:
@@ -154,6 +175,18 @@ def _running(x: Tensor) -> Iterator[None]:
     """In mmdet's scope and in float32: mmcv's NMS and RoIAlign take no bfloat16."""
     with _mmdet_scope(), torch.autocast(x.device.type, enabled=False):
         yield
+
+
+@contextmanager
+def _maps_of(detector: Any) -> Iterator[list[Any]]:
+    """Collect the feature maps that the heads are given while the detector runs."""
+    maps: list[Any] = []
+    source = detector.neck if detector.with_neck else detector.backbone
+    handle = source.register_forward_hook(lambda module, inputs, output: maps.append(output))
+    try:
+        yield maps
+    finally:
+        handle.remove()
 
 
 @contextmanager
