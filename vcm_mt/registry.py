@@ -13,7 +13,7 @@ def _child(name: str, parent: root.Registry, *locations: str) -> root.Registry:
 
 MODELS = _child("model", root.MODELS, "models")
 DATASETS = _child("dataset", root.DATASETS, "datasets.coco")
-TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading", "datasets.degradation")
+TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading")
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")
 MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS, "engine")
 HOOKS = _child("hook", root.HOOKS, "engine")
