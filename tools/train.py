@@ -14,7 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from vcm_mt.apis.config import at_level, check_inputs, default_work_dir, load_config, qualities
-from vcm_mt.errors import VCMError, told
+from vcm_mt.errors import ConfigError, VCMError, told
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--work-dir", type=Path, help="where logs and checkpoints go")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 in the codec's transforms")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 in the codec, on a GPU")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
@@ -46,6 +46,8 @@ def train(config: Config, work_dir: Path, options: argparse.Namespace) -> None:
     if on_cpus and not torch.distributed.is_initialized():
         # mmengine's own start of the processes asks for a GPU; it accepts one made before.
         torch.distributed.init_process_group("gloo")
+    if options.amp and not torch.cuda.is_available():
+        raise ConfigError("--amp needs a GPU: mmengine's AmpOptimWrapper refuses a CPU")
     if options.amp:
         main = config.optim_wrapper.get("main", config.optim_wrapper)
         main.type = "AmpOptimWrapper"

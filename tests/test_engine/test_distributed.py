@@ -8,7 +8,7 @@ import torch
 from tests.conftest import ROOT, small_options
 
 
-def test_two_processes_keep_one_set_of_weights(mini, tmp_path):
+def test_two_processes_train_and_share_the_validation(mini, tmp_path):
     options = {**small_options(mini), "train_dataloader.batch_size": "1"}
     done = subprocess.run(
         [

@@ -17,8 +17,8 @@ _LAST_LINES = 30
 def run_commands(commands: Mapping[str, Sequence[str]], jobs: int, show: str = "") -> None:
     """Run commands, ``jobs`` at a time.
 
-    One thread each for two processes does more than two threads for one: the networks here
-    are small, and gain little from a second thread.
+    The networks of the mini zoo are small and gain little from a second thread, so that
+    processes side by side use the cores better.
 
     Args:
         commands: Command lines by the name that stands before each line of their output.
