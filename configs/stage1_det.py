@@ -17,7 +17,8 @@ levels = [
 detector = "mmdet::faster_rcnn/faster-rcnn_x101-32x8d_fpn_ms-3x_coco.py"
 weights = "weights/faster_rcnn_x101_32x8d_fpn_mstrain_3x_coco.pth"
 inputs_hint = """
-Put COCO 2017 (train2017, val2017, annotations) into data/coco; put the weights of mmdet's faster-rcnn_x101-32x8d_fpn_ms-3x_coco, which its
+Put COCO 2017 (train2017, val2017, annotations) into data/coco; put
+the weights of mmdet's faster-rcnn_x101-32x8d_fpn_ms-3x_coco, which its
 model zoo links, at weights/faster_rcnn_x101_32x8d_fpn_mstrain_3x_coco.pth.
 CompressAI downloads the codec's weights by itself.
 """
