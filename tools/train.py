@@ -13,7 +13,16 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from vcm_mt.apis.config import at_level, check_inputs, default_work_dir, load_config, qualities
+from vcm_mt.apis.config import (
+    at_level,
+    check_inputs,
+    default_work_dir,
+    level_before,
+    load_config,
+    qualities,
+    training_order,
+)
+from vcm_mt.apis.system import find_checkpoint
 from vcm_mt.errors import ConfigError, VCMError, told
 
 
@@ -41,7 +50,9 @@ def train(config: Config, work_dir: Path, options: argparse.Namespace) -> None:
     """Run one training."""
     config.work_dir = str(work_dir)
     config.launcher = options.launcher
-    config.resume = options.resume
+    if options.resume and (work_dir / "last_checkpoint").is_file():
+        # With both, mmengine would go on from the start weights as if they were this training's.
+        config.load_from, config.resume = None, True
     on_cpus = options.launcher == "pytorch" and not torch.cuda.is_available()
     if on_cpus and not torch.distributed.is_initialized():
         # mmengine's own start of the processes asks for a GPU; it accepts one made before.
@@ -62,11 +73,16 @@ def main() -> int:
         config = load_config(options.config, options.cfg_options)
         check_inputs(config)
         work_dir = options.work_dir or default_work_dir(config)
-        levels = options.quality or qualities(config)
-        configs = [(at_level(config, q), work_dir / f"q{q}") for q in levels]
-        for level, folder in configs or [(config, work_dir)]:
+        levels = training_order(config, options.quality or qualities(config))
+        for quality in levels:
+            level = at_level(config, quality)
             check_inputs(level)
-            train(level, folder, options)
+            before = level_before(config, quality)
+            if before is not None:
+                level.load_from = str(find_checkpoint(work_dir / f"q{before}"))
+            train(level, work_dir / f"q{quality}", options)
+        if not levels:
+            train(config, work_dir, options)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1

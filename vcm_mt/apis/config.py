@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,44 @@ def at_level(config: Config, quality: int) -> Config:
     Raises:
         ConfigError: When the config has no such level.
     """
+    level = config.copy()
+    entry = dict(_entry(config, quality))
+    entry.pop("after", None)
+    level.merge_from_dict({"model": entry})
+    level.model.quality = quality
+    return level
+
+
+def level_before(config: Config, quality: int) -> int | None:
+    """The level whose trained weights this one goes on from, its entry's ``after``.
+
+    Raises:
+        ConfigError: When the config has no such level.
+    """
+    before: int | None = _entry(config, quality).get("after")
+    if before is not None:
+        _entry(config, before)
+    return before
+
+
+def training_order(config: Config, levels: Iterable[int]) -> list[int]:
+    """The levels, those that others go on from first.
+
+    Raises:
+        ConfigError: When levels wait for each other, or the config lacks one.
+    """
+    order: list[int] = []
+    wanted = set(levels)
+    while wanted:
+        ready = [q for q in sorted(wanted) if level_before(config, q) not in wanted]
+        if not ready:
+            raise ConfigError(f"{config.filename}: levels {sorted(wanted)} wait for each other")
+        order += ready
+        wanted -= set(ready)
+    return order
+
+
+def _entry(config: Config, quality: int) -> Any:
     known = qualities(config)
     if quality not in known:
         raise ConfigError(
@@ -49,10 +88,7 @@ def at_level(config: Config, quality: int) -> Config:
             if known
             else f"{config.filename} has no levels"
         )
-    level = config.copy()
-    level.merge_from_dict({"model": dict(config.levels[quality - 1])})
-    level.model.quality = quality
-    return level
+    return config.levels[quality - 1]
 
 
 def default_work_dir(config: Config) -> Path:

@@ -21,6 +21,7 @@ from torch.nn import functional as F  # noqa: N812
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks.base import Task
+from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
 from vcm_mt.registry import MODELS
 
 
@@ -43,9 +44,11 @@ class MMDetTask(Task):
         resize: ``scale`` (long and short side in pixels) and ``keep_ratio`` of the resize in
             front of the detector. By default that of the config's test pipeline; for a
             model dict, native resolution.
-        feature_weight: Factor of a feature distance that is added to the detector's own loss:
-            the squared error of the neck's maps relative to those of the original picture. A
-            dense signal, where the detector's loss samples a few boxes. 0 leaves it out.
+        feature_weight: Factor of :func:`feature_distance` of the neck's maps, which is added
+            to the detector's own loss: a dense signal, where the detector's loss samples a few
+            boxes. 0 leaves it out.
+        feature_background: Weight of what lies outside the true boxes in that distance, in
+            [0, 1].
         weight: See :class:`Task`.
         receiver: See :class:`Task`.
 
@@ -59,11 +62,13 @@ class MMDetTask(Task):
         checkpoint: str | None = None,
         resize: dict[str, Any] | None = None,
         feature_weight: float = 0.0,
+        feature_background: float = 1.0,
         weight: float = 1.0,
         receiver: str = "shared",
     ) -> None:
         super().__init__(weight, receiver)
         self.feature_weight = feature_weight
+        self.feature_background = feature_background
         model, own_resize = _read_config(detector)
         self.resize = resize or own_resize
         self.detector = _build(model)
@@ -84,21 +89,15 @@ class MMDetTask(Task):
             if "loss" in name
         }
         if self.feature_weight:
-            distance = self._feature_distance(maps[0], x, data_samples)
+            with torch.no_grad():
+                originals, _ = self._prepare(x, data_samples, with_truth=False)
+                with _running(originals):
+                    wanted = self.detector.extract_feat(originals)
+            boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
+            objects = boxes_to_map(boxes, inputs.shape[-2:], inputs)
+            distance = feature_distance(maps[0], wanted, objects, self.feature_background)
             parts["loss_feature"] = self.feature_weight * distance
         return parts
-
-    def _feature_distance(self, maps: Any, x: Tensor, data_samples: list[Any]) -> Tensor:
-        """Mean over the maps of |f(x_hat) - f(x)|^2 / |f(x)|^2."""
-        with torch.no_grad():
-            originals, _ = self._prepare(x, data_samples, with_truth=False)
-            with _running(originals):
-                wanted = self.detector.extract_feat(originals)
-        errors = [
-            (got - want).square().sum() / want.square().sum()
-            for got, want in zip(maps, wanted, strict=True)
-        ]
-        return torch.stack(errors).mean()
 
     @torch.no_grad()
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:
