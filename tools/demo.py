@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
+from vcm_mt.apis.config import at_level, chains, check_inputs, load_config, qualities
 from vcm_mt.apis.processes import run_commands
 from vcm_mt.apis.system import find_checkpoint
 from vcm_mt.checkpoint import zoo_path
 from vcm_mt.datasets.mini import prepare
-from vcm_mt.errors import VCMError, told
+from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.evaluation.bd_rate import BDRate
 from vcm_mt.evaluation.experiment import Experiment, Rates, bd_rates
 from vcm_mt.evaluation.plot import plot_rp_curves
@@ -32,25 +33,42 @@ from vcm_mt.evaluation.points import PointStore
 from vcm_mt.evaluation.rp import RPPoint
 from vcm_mt.evaluation.table import rp_table_markdown
 
-SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"), (2, 3, 5, 6))
-LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"), None)
+SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
+LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
 ANCHORS = ("vvc", "mse_codec")
 
 
-def train_levels(config_path: str, work_dir: Path, levels: list[int]) -> None:
-    """Train the levels that are not finished, as many at once as there are cores for."""
+def train_levels(config: Config, work_dir: Path) -> None:
+    """Train the levels that are not finished, as many chains at once as there are cores for."""
+    keep_recipe(config, work_dir)
     commands = {
-        f"level {level}": [
-            sys.executable, "tools/train.py", config_path, "--quality", str(level),
-            "--work-dir", str(work_dir), "--resume",
+        "levels " + ", ".join(map(str, chain)): [
+            sys.executable, "tools/train.py", config.filename, "--resume",
+            "--work-dir", str(work_dir), "--quality", *map(str, chain),
         ]
-        for level in levels
-        if not (work_dir / f"q{level}" / "done").is_file()
+        for chain in chains(config, qualities(config))
+        if not all((work_dir / f"q{level}" / "done").is_file() for level in chain)
     }  # fmt: skip
     jobs = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
     run_commands(commands, jobs, show="Iter(")
-    for level in levels:
+    for level in qualities(config):
         (work_dir / f"q{level}" / "done").touch()
+
+
+def keep_recipe(config: Config, work_dir: Path) -> None:
+    """Write down what is trained, and refuse to go on with a training of something else.
+
+    Raises:
+        ConfigError: When the folder holds the levels of another config.
+    """
+    path = work_dir / "recipe.py"
+    if path.is_file() and path.read_text() != config.pretty_text:
+        raise ConfigError(
+            f"{work_dir} holds trainings of another config than {config.filename} is now "
+            f"(see {path}): move or delete that folder, then start again"
+        )
+    work_dir.mkdir(parents=True, exist_ok=True)
+    path.write_text(config.pretty_text)
 
 
 def main() -> int:
@@ -69,21 +87,20 @@ def main() -> int:
     return 0
 
 
-def run(config_path: str, folder: Path, wanted: tuple[int, ...] | None) -> None:
+def run(config_path: str, folder: Path) -> None:
     """Prepare, train, measure and report."""
     start = time.monotonic()
     config = load_config(config_path)
-    levels = list(wanted or qualities(config))
+    levels = qualities(config)
     say(1, "the embedded set")
     prepare(Path(config.data_root))
     check_inputs(config)
     say(2, f"stage 1 for detection, levels {levels}")
-    train_levels(config_path, folder / "stage1_det", levels)
+    train_levels(config, folder / "stage1_det")
     say(3, "measuring on real bytes")
     store = PointStore(folder / "points.json", zoo_path("points").with_suffix(".json"))
     experiment = Experiment(config, store, folder / "vvc")
     originals = experiment.originals()
-    starts = {config.levels[level - 1].codec.checkpoint: level for level in qualities(config)}
     curves = {
         "stage1_det": [
             experiment.codec(
@@ -95,8 +112,8 @@ def run(config_path: str, folder: Path, wanted: tuple[int, ...] | None) -> None:
             for level in levels
         ],
         "mse_codec": [
-            experiment.codec("MSE codec", index, at_level(config, level), None)
-            for index, level in enumerate(starts.values(), start=1)
+            experiment.codec("MSE codec", index, start_from(config, checkpoint), None)
+            for index, checkpoint in enumerate(config.mse_codecs, start=1)
         ],
         "vvc": experiment.vvc(),
     }
@@ -107,6 +124,13 @@ def run(config_path: str, folder: Path, wanted: tuple[int, ...] | None) -> None:
     report(folder, curves, rates, originals, [str(w.message) for w in told])
     print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
     print(f"    .venv/bin/tensorboard --logdir {folder}")
+
+
+def start_from(config: Config, checkpoint: str) -> Config:
+    """The config of a codec as it was before stage 1."""
+    start = at_level(config, 1)
+    start.merge_from_dict({"model": {"codec": {"checkpoint": checkpoint}}})
+    return start
 
 
 def report(

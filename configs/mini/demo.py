@@ -1,9 +1,19 @@
 # The short form of stage1_det.py that `make demo` trains: minutes on two cores.
 _base_ = "stage1_det.py"
 
-max_iters = 300
-train_cfg = dict(max_iters=max_iters, val_interval=10 * max_iters)
+levels = [
+    dict(lmbda=0.03, after=2),
+    dict(lmbda=0.07, codec=dict(checkpoint="zoo://mse_2")),
+    dict(lmbda=0.15, after=4),
+    dict(lmbda=0.40, codec=dict(checkpoint="zoo://mse_3")),
+]
+
+max_iters = 450
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
-    dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
+    dict(
+        type="CosineAnnealingLR", by_epoch=False, begin=20, T_max=max_iters - 20, eta_min_ratio=0.02
+    ),
 ]
 default_hooks = dict(checkpoint=dict(interval=150))

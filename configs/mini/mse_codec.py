@@ -8,17 +8,19 @@ levels = [
     dict(lmbda=0.008 / 1.008),
     dict(lmbda=0.02 / 1.02),
 ]
-load_from = "work_dirs/mini/mse_base/iter_10000.pth"
+load_from = "work_dirs/mini/mse_base/iter_12000.pth"
 
 max_iters = 1500
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(interval=max_iters))
-optim_wrapper = dict(main=dict(optimizer=dict(lr=2.5e-4)))
+optim_wrapper = dict(main=dict(optimizer=dict(lr=1e-3)))
 param_scheduler = [
+    dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=50),
     dict(
         type="CosineAnnealingLR",
         by_epoch=False,
-        T_max=max_iters,
-        eta_min_ratio=0.02,
+        begin=50,
+        T_max=max_iters - 50,
+        eta_min_ratio=0.01,
     ),
 ]

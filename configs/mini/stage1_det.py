@@ -2,29 +2,57 @@
 #   python tools/train.py configs/mini/stage1_det.py
 _base_ = ["../_base_/mini_coco.py", "../_base_/codec_schedule.py"]
 
-# One entry per quality level: lambda of equation (1), and the MSE codec to start from.
+# One entry per quality level: lambda of equation (1), and the MSE codec to start from, or the
+# level after which to go on. Two chains, from high rates to low ones, for two cores.
 levels = [
-    dict(lmbda=0.08, codec=dict(checkpoint="zoo://mse_1")),
-    dict(lmbda=0.18, codec=dict(checkpoint="zoo://mse_1")),
-    dict(lmbda=0.32, codec=dict(checkpoint="zoo://mse_2")),
-    dict(lmbda=0.50, codec=dict(checkpoint="zoo://mse_2")),
-    dict(lmbda=0.70, codec=dict(checkpoint="zoo://mse_3")),
-    dict(lmbda=0.90, codec=dict(checkpoint="zoo://mse_4")),
+    dict(lmbda=0.02, after=2),
+    dict(lmbda=0.05, after=3),
+    dict(lmbda=0.12, codec=dict(checkpoint="zoo://mse_2")),
+    dict(lmbda=0.25, after=5),
+    dict(lmbda=0.45, after=6),
+    dict(lmbda=0.70, codec=dict(checkpoint="zoo://mse_4")),
 ]
+
+# What tools/demo.py measures beside it.
+mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]
 
 detector = "configs/mini/tasks/faster_rcnn.py"
 model = dict(
     type="VCMSystem",
     codec=dict(arch="MeanScaleHyperprior", N=48, M=96),
-    tasks=dict(det=dict(type="MMDetTask", detector=detector, checkpoint="zoo://faster_rcnn")),
+    tasks=dict(
+        det=dict(
+            type="MMDetTask",
+            detector=detector,
+            checkpoint="zoo://faster_rcnn",
+            # A few thousand noisy steps of the detector's loss teach a codec little; the
+            # distance of its feature maps on the objects is a dense signal beside it.
+            feature_weight=20.0,
+            feature_background=0.0,
+        )
+    ),
 )
 
 train_dataloader = dict(batch_size=2)
-max_iters = 6000
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=3000)
-optim_wrapper = dict(main=dict(optimizer=dict(lr=5e-4)))
+max_iters = 3000
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
+optim_wrapper = dict(
+    main=dict(
+        optimizer=dict(
+            _delete_=True,
+            type="SOAP",
+            lr=1e-3,
+            betas=(0.95, 0.95),
+            weight_decay=0.0,
+            precondition_frequency=10,
+        )
+    )
+)
 param_scheduler = [
-    dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
+    dict(
+        type="CosineAnnealingLR", by_epoch=False, begin=20, T_max=max_iters - 20, eta_min_ratio=0.02
+    ),
 ]
 
 val_evaluator = [

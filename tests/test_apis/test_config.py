@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from vcm_mt.apis.config import at_level, level_before, training_order
+from vcm_mt.apis.config import at_level, chains, level_before, training_order
 from vcm_mt.errors import ConfigError
 
 
@@ -17,6 +17,12 @@ def test_a_level_that_others_go_on_from_is_trained_first():
     assert training_order(config, [1]) == [1]
     assert level_before(config, 1) == 2
     assert level_before(config, 3) is None
+
+
+def test_levels_that_need_each_other_are_one_chain():
+    config = _config({"after": 2}, {"after": 3}, {}, {}, {"after": 4}, {"after": 4})
+    assert sorted(chains(config, range(1, 7))) == [[3, 2, 1], [4, 5, 6]]
+    assert chains(config, [1, 5]) == [[1], [5]]
 
 
 def test_where_a_level_starts_is_no_argument_of_the_model():

@@ -79,6 +79,20 @@ def training_order(config: Config, levels: Iterable[int]) -> list[int]:
     return order
 
 
+def chains(config: Config, levels: Iterable[int]) -> list[list[int]]:
+    """The levels in groups that do not need each other, each in the order of its training."""
+    found: list[list[int]] = []
+    for quality in training_order(config, levels):
+        before = level_before(config, quality)
+        for chain in found:
+            if before in chain:
+                chain.append(quality)
+                break
+        else:
+            found.append([quality])
+    return found
+
+
 def _entry(config: Config, quality: int) -> Any:
     known = qualities(config)
     if quality not in known:

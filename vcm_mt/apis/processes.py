@@ -13,6 +13,10 @@ from vcm_mt.errors import CommandError
 
 _LAST_LINES = 30
 
+# glibc gives large blocks back at every free and clears them anew at every step of a training;
+# a small codec's step takes a tenth less time when it keeps them.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
+
 
 def run_commands(commands: Mapping[str, Sequence[str]], jobs: int, show: str = "") -> None:
     """Run commands, ``jobs`` at a time.
@@ -30,7 +34,12 @@ def run_commands(commands: Mapping[str, Sequence[str]], jobs: int, show: str = "
             output. The others are stopped.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **_KEEP_MEMORY,
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "PYTHONUNBUFFERED": "1",
+    }
     running: list[subprocess.Popen[str]] = []
     lock = threading.Lock()
     stopped = threading.Event()
