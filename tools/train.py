@@ -74,9 +74,10 @@ def main() -> int:
         check_inputs(config)
         work_dir = options.work_dir or default_work_dir(config)
         levels = training_order(config, options.quality or qualities(config))
-        for quality in levels:
-            level = at_level(config, quality)
+        configs = {quality: at_level(config, quality) for quality in levels}
+        for level in configs.values():
             check_inputs(level)
+        for quality, level in configs.items():
             before = level_before(config, quality)
             if before is not None:
                 level.load_from = str(find_checkpoint(work_dir / f"q{before}"))

@@ -12,8 +12,6 @@ max_iters = 450
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
-    dict(
-        type="CosineAnnealingLR", by_epoch=False, begin=20, T_max=max_iters - 20, eta_min_ratio=0.02
-    ),
+    dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
 default_hooks = dict(checkpoint=dict(interval=150))

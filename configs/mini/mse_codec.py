@@ -16,11 +16,5 @@ default_hooks = dict(checkpoint=dict(interval=max_iters))
 optim_wrapper = dict(main=dict(optimizer=dict(lr=1e-3)))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=50),
-    dict(
-        type="CosineAnnealingLR",
-        by_epoch=False,
-        begin=50,
-        T_max=max_iters - 50,
-        eta_min_ratio=0.01,
-    ),
+    dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.01),
 ]

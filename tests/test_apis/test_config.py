@@ -40,3 +40,8 @@ def test_levels_that_wait_for_each_other():
     config = _config({"lmbda": 0.1, "after": 2}, {"lmbda": 0.2, "after": 1})
     with pytest.raises(ConfigError, match="wait for each other"):
         training_order(config, [1, 2])
+
+
+def test_a_lambda_that_is_no_weight():
+    with pytest.raises(ConfigError, match=r"level 1: lambda must lie in \[0, 1\], not 1.2"):
+        at_level(_config({"lmbda": 1.2}), 1)

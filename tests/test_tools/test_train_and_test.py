@@ -16,10 +16,10 @@ def _options(mini, **more):
 
 @pytest.fixture(scope="module")
 def trained(mini, tmp_path_factory):
-    """Two levels, trained for four steps each by tools/train.py."""
+    """Two levels, the second after the third, trained for four steps each by tools/train.py."""
     work_dir = tmp_path_factory.mktemp("stage1")
     done = run_tool(
-        "train", CONFIG, "--quality", "1", "2", "--work-dir", str(work_dir),
+        "train", CONFIG, "--quality", "2", "3", "--work-dir", str(work_dir),
         "--cfg-options", *_options(mini),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -27,14 +27,14 @@ def trained(mini, tmp_path_factory):
 
 
 def test_each_level_has_its_own_folder(trained):
-    assert (trained / "q1" / "iter_4.pth").is_file()
+    assert (trained / "q3" / "iter_4.pth").is_file()
     assert (trained / "q2" / "iter_4.pth").is_file()
 
 
 def test_tensorboard_has_losses_rates_scores_and_pictures(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (events,) = (trained / "q1").rglob("events.out.tfevents*")
+    (events,) = (trained / "q3").rglob("events.out.tfevents*")
     log = EventAccumulator(str(events)).Reload()
     scalars = set(log.Tags()["scalars"])
     assert {"loss", "loss_rate", "loss_det", "bpp_noise", "bpp", "bpp_estimated", "aux"} <= scalars
@@ -130,7 +130,7 @@ def test_a_checkpoint_of_another_architecture(trained, mini):
     done = run_tool(
         "test",
         CONFIG,
-        str(trained / "q1"),
+        str(trained / "q3"),
         "--cfg-options",
         *_options(mini, **{"model.codec.N": "16"}),
     )

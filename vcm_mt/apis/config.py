@@ -40,13 +40,18 @@ def at_level(config: Config, quality: int) -> Config:
     """The config of one rate point: what ``levels`` says of it, merged into the model.
 
     Raises:
-        ConfigError: When the config has no such level.
+        ConfigError: When the config has no such level, or its lambda lies outside [0, 1].
     """
     level = config.copy()
     entry = dict(_entry(config, quality))
     entry.pop("after", None)
     level.merge_from_dict({"model": entry})
     level.model.quality = quality
+    if not 0 <= level.model.lmbda <= 1:
+        raise ConfigError(
+            f"{config.filename}, level {quality}: lambda must lie in [0, 1], "
+            f"not {level.model.lmbda}"
+        )
     return level
 
 
