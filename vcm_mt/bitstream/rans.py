@@ -1,0 +1,286 @@
+"""The entropy coder's kernel: symbols <-> bytes by range asymmetric numeral systems.
+
+Byte-identical to CompressAI's ``ans`` (ryg's 64-bit rANS with 32-bit words, probabilities of 16
+bits, escapes in nibbles), and safe where that is not: every read and write is checked, and a
+string is accepted only if an encoder would have written it. Most damage is noticed so, but not
+all: a flipped bit can make another valid string. The container's checksum is there for that.
+
+A string is a sequence of little-endian 32-bit words. The decoder's state starts from the first
+two. A symbol s of table t moves the state x to ``freq * (x >> 16) + (x & 0xffff) - start``; a
+state below 2^31 takes in the next word. After the last symbol the state is 2^31 again. A value
+outside its table is coded as the table's last symbol, the escape, then as nibbles: their number
+(15 means 15 and more), then the zigzag distance from the table's end, lowest nibble first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from vcm_mt.errors import BitstreamError
+
+_PRECISION = 16
+#: Nibbles of the largest distance from a table that 32-bit symbols allow.
+_MOST_NIBBLES = 8
+#: The high bits of a probability that the first step of a search looks up.
+_HINT_BITS = 8
+_HINT_SHIFT = _PRECISION - _HINT_BITS
+
+_OK, _TRUNCATED, _BAD_ESCAPE, _BAD_END = range(4)
+_FULL, _TOO_FAR = -1, -2
+_TOLD = {
+    _TRUNCATED: "it ends before its last symbol",
+    _BAD_ESCAPE: "it holds a number that no encoder writes",
+    _BAD_END: "its end is not what an encoder leaves",
+}
+
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Cumulative frequencies that symbols are coded with.
+
+    Attributes:
+        cdfs: int32 [tables, length], each row rising from 0 to 65536 and then unused; its
+            last interval is the escape.
+        sizes: int32 [tables], entries in use in each row.
+        offsets: int32 [tables], the value of each table's first symbol.
+    """
+
+    cdfs: Ints
+    sizes: Ints
+    offsets: Ints
+    _reciprocals: NDArray[np.uint64] = field(init=False, repr=False)
+    _shifts: NDArray[np.uint64] = field(init=False, repr=False)
+    _hints: Ints = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("cdfs", "sizes", "offsets"):
+            array = np.ascontiguousarray(getattr(self, name), np.int32)
+            object.__setattr__(self, name, array if name == "cdfs" else array.reshape(-1))
+        if self.cdfs.ndim != 2 or not len(self.cdfs) == len(self.sizes) == len(self.offsets):
+            raise ValueError("cdfs must be [tables, length], sizes and offsets [tables]")
+        for row, size in zip(self.cdfs, self.sizes, strict=True):
+            used = row[:size]
+            fits = 2 <= size <= row.size and used[0] == 0 and used[-1] == 1 << _PRECISION
+            if not fits or (np.diff(used) <= 0).any():
+                raise ValueError("a table's frequencies must be positive and sum to 65536")
+        reciprocals, shifts = _reciprocals(self.cdfs)
+        object.__setattr__(self, "_reciprocals", reciprocals)
+        object.__setattr__(self, "_shifts", shifts)
+        object.__setattr__(self, "_hints", _hints(self.cdfs, self.sizes))
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """What both kernels read."""
+        return self.cdfs, self.sizes, self.offsets
+
+
+def encode(symbols: Ints, indexes: Ints, tables: Tables) -> bytes:
+    """Code symbols.
+
+    Args:
+        symbols: int32 [n].
+        indexes: int32 [n], the table of each.
+        tables: The tables.
+
+    Raises:
+        ValueError: For unequal lengths, an index without a table, or a symbol that is 2^31 or
+            farther away from its table.
+    """
+    symbols = np.ascontiguousarray(symbols, np.int32)
+    indexes = _checked(indexes, tables)
+    if symbols.shape != indexes.shape:
+        raise ValueError(f"{symbols.size} symbols but {indexes.size} indexes")
+    # A symbol takes at most a word and a half: 16 bits, and an escape of 9 nibbles.
+    for room in (symbols.size // 2 + 64, 2 * symbols.size + 2):
+        words = np.empty(room, np.uint32)
+        first = _encode(  # type: ignore[call-arg]
+            symbols, indexes, *tables.arrays, tables._reciprocals, tables._shifts, words
+        )
+        if first == _TOO_FAR:
+            raise ValueError("a symbol is too far outside its table")
+        if first >= 0:
+            return words[first:].astype("<u4", copy=False).tobytes()
+    raise AssertionError("no string takes that many words")
+
+
+def decode(data: bytes, indexes: Ints, tables: Tables) -> Ints:
+    """Decode as many symbols as there are indexes.
+
+    Args:
+        data: As :func:`encode` made it.
+        indexes: int32 [n], the table of each symbol.
+        tables: The tables.
+
+    Returns:
+        int32 [n].
+
+    Raises:
+        BitstreamError: When the bytes are not what :func:`encode` writes for such indexes.
+        ValueError: For an index without a table.
+    """
+    indexes = _checked(indexes, tables)
+    if len(data) % 4 or len(data) < 8:
+        raise BitstreamError("the entropy-coded string is damaged: its length is impossible")
+    words = np.frombuffer(data, "<u4").astype(np.uint32, copy=False)
+    symbols = np.empty(indexes.size, np.int32)
+    status = _decode(  # type: ignore[call-arg]
+        words, indexes, *tables.arrays, tables._hints, symbols
+    )
+    if status != _OK:
+        raise BitstreamError(f"the entropy-coded string is damaged: {_TOLD[status]}")
+    return symbols
+
+
+def _checked(indexes: Ints, tables: Tables) -> Ints:
+    indexes = np.ascontiguousarray(indexes, np.int32)
+    if indexes.ndim != 1:
+        raise ValueError("symbols and indexes must be one-dimensional")
+    if indexes.size and not 0 <= indexes.min() <= indexes.max() < len(tables.sizes):
+        raise ValueError(f"an index has no table: there are {len(tables.sizes)}")
+    return indexes
+
+
+def _reciprocals(cdfs: Ints) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Multipliers m and shifts s with x // freq == (m * x >> 64) >> s for x below 2^63.
+
+    For frequencies above 1, m = ceil(2^(s + 64) / freq) and s = ceil(log2 freq) - 1 (Granlund
+    and Montgomery 1994).
+    """
+    frequencies = np.diff(cdfs.astype(np.int64), axis=1).clip(min=2)
+    shifts = np.ceil(np.log2(frequencies)).astype(np.int64) - 1
+    high, rest = np.divmod(np.int64(1) << (shifts + 32), frequencies)
+    low = -(-(rest << 32) // frequencies)
+    reciprocals = (high.astype(np.uint64) << np.uint64(32)) + low.astype(np.uint64)
+    return np.ascontiguousarray(reciprocals), np.ascontiguousarray(shifts.astype(np.uint64))
+
+
+def _hints(cdfs: Ints, sizes: Ints) -> NDArray[np.int32]:
+    """For every table and value of the first bits, the first symbol that it can be."""
+    starts = np.arange(1 << _HINT_BITS) << (_PRECISION - _HINT_BITS)
+    rows = [
+        np.searchsorted(row[:size], starts, side="right") - 1
+        for row, size in zip(cdfs, sizes, strict=True)
+    ]
+    return np.ascontiguousarray(rows, np.int32)
+
+
+@intrinsic
+def _multiply_high(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+    """The upper 64 bits of a product of unsigned 64-bit numbers: one instruction."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
+        wide = ir.IntType(128)
+        a, b = (builder.zext(value, wide) for value in arguments)
+        high = builder.lshr(builder.mul(a, b), ir.Constant(wide, 64))
+        return builder.trunc(high, ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def _encode(symbols, indexes, cdfs, sizes, offsets, reciprocals, shifts, words):
+    """Write ``words`` from its end; the first one's place, or a negative status."""
+    u64 = np.uint64
+    at = words.size
+    x = u64(1 << 31)
+    for i in range(symbols.size - 1, -1, -1):
+        table = indexes[i]
+        escape = sizes[table] - 2
+        value = np.int64(symbols[i]) - np.int64(offsets[table])
+        if value < 0 or value >= escape:
+            distance = 2 * (value - escape) if value >= escape else -2 * value - 1
+            if distance > 0xFFFFFFFF:
+                return _TOO_FAR
+            count = 0
+            while distance >> (4 * count):
+                count += 1
+            for nibble in range(count, -1, -1):
+                # The string is written backwards: the number of nibbles comes last.
+                bits = count if nibble == 0 else distance >> (4 * (nibble - 1)) & 15
+                if x >= u64(1 << 59):
+                    if at == 0:
+                        return _FULL
+                    at -= 1
+                    words[at] = np.uint32(x & u64(0xFFFFFFFF))
+                    x >>= u64(32)
+                x = x << u64(4) | u64(bits)
+            value = np.int64(escape)
+        start = cdfs[table, value]
+        frequency = u64(cdfs[table, value + 1] - start)
+        if x >= frequency << u64(47):
+            if at == 0:
+                return _FULL
+            at -= 1
+            words[at] = np.uint32(x & u64(0xFFFFFFFF))
+            x >>= u64(32)
+        if frequency > u64(1):
+            high: Any = _multiply_high(x, reciprocals[table, value])  # type: ignore[call-arg]
+            quotient = high >> shifts[table, value]
+        else:
+            quotient = x
+        x = (quotient << u64(16)) + (x - quotient * frequency) + u64(start)
+    if at < 2:
+        return _FULL
+    words[at - 1] = np.uint32(x >> u64(32))
+    words[at - 2] = np.uint32(x & u64(0xFFFFFFFF))
+    return at - 2
+
+
+@njit(cache=True, nogil=True, boundscheck=False)
+def _decode(words, indexes, cdfs, sizes, offsets, hints, symbols):
+    """Fill ``symbols``; the status."""
+    u64 = np.uint64
+    x = u64(words[0]) | u64(words[1]) << u64(32)
+    lowest = u64(1 << 31)
+    at = 2
+    for i in range(symbols.size):
+        table = indexes[i]
+        place = np.int64(x & u64(0xFFFF))
+        value = np.int64(hints[table, place >> _HINT_SHIFT])
+        while cdfs[table, value + 1] <= place:
+            value += 1
+        start = cdfs[table, value]
+        x = u64(cdfs[table, value + 1] - start) * (x >> u64(16)) + u64(place - start)
+        if x < lowest:
+            if at == words.size:
+                return _TRUNCATED
+            x = x << u64(32) | u64(words[at])
+            at += 1
+        escape = sizes[table] - 2
+        if value == escape:
+            count = 0
+            distance = np.int64(0)
+            bits = np.int64(0)
+            nibble = 0
+            while nibble <= count:
+                bits = np.int64(x & u64(15))
+                x >>= u64(4)
+                if x < lowest:
+                    if at == words.size:
+                        return _TRUNCATED
+                    x = x << u64(32) | u64(words[at])
+                    at += 1
+                if nibble == 0:
+                    count = int(bits)
+                    if count > _MOST_NIBBLES:
+                        return _BAD_ESCAPE
+                else:
+                    distance |= bits << (4 * (nibble - 1))
+                nibble += 1
+            if count and bits == 0:
+                return _BAD_ESCAPE  # a leading zero
+            value = -(distance >> 1) - 1 if distance & 1 else (distance >> 1) + escape
+        value += offsets[table]
+        if not -(1 << 31) <= value < 1 << 31:
+            return _BAD_ESCAPE
+        symbols[i] = value
+    return _OK if x == lowest and at == words.size else _BAD_END
