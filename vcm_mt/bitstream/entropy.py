@@ -6,8 +6,11 @@ included: a decoder that computes other scales than the encoder did reads other 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from compressai.models import (
     JointAutoregressiveHierarchicalPriors,
@@ -18,6 +21,9 @@ from compressai.models.base import CompressionModel, get_scale_table
 from compressai.models.utils import update_registered_buffers
 from torch import Tensor, nn
 
+from vcm_mt.bitstream import rans
+from vcm_mt.bitstream.integer import ACTIVATION_BITS, IntegerScales
+from vcm_mt.bitstream.rans import Ints, Tables
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.structures import Coded, Latent
 
@@ -65,6 +71,12 @@ class Hyperprior(nn.Module):
         self.h_s = codec.h_s
         self.entropy_bottleneck = codec.entropy_bottleneck
         self.gaussian_conditional = codec.gaussian_conditional
+        last = [m for m in codec.h_s.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)][-1]
+        self.integer_scales = IntegerScales(
+            codec.h_s, last.out_channels // (2 if self.has_means else 1)
+        )
+        self._z_tables: Tables | None = None
+        self._y_tables: Tables | None = None
 
     def forward(self, y: Tensor) -> Latent:
         """Quantise ``y`` [B, M, h, w] and tell the bits that it is expected to take.
@@ -94,6 +106,8 @@ class Hyperprior(nn.Module):
         """
         self.entropy_bottleneck.update(force=True, update_quantiles=True)
         self.gaussian_conditional.update_scale_table(get_scale_table(), force=True)
+        self.integer_scales.build(self.h_s, self.gaussian_conditional.scale_table)
+        self._z_tables = self._y_tables = None
 
     @property
     def has_tables(self) -> bool:
@@ -107,20 +121,20 @@ class Hyperprior(nn.Module):
         Raises:
             BitstreamError: When there are no CDF tables yet.
         """
-        self._require_tables()
-        z = self._analyse(y)
-        (z_string,) = self.entropy_bottleneck.compress(z)
-        z_hat = self.entropy_bottleneck.decompress([z_string], z.shape[-2:])
-        scales, means = self._synthesise(z_hat)
-        indexes = self.gaussian_conditional.build_indexes(scales)
-        (y_string,) = self.gaussian_conditional.compress(y, indexes, means)
-        bits = self.eval_bits(y, z, scales, means)
-        return Coded(y_string, z_string, bits)
+        z_tables, y_tables = self._tables()
+        z = self._analyse(y).float()
+        z_symbols = (z - self._medians()).round()
+        z_string = rans.encode(_flat(z_symbols), self._z_indexes(z.shape[-2:]), z_tables)
+        indexes, means = self._indexes_and_means(z_symbols)
+        y_symbols = (y.float() - means).round()
+        y_string = rans.encode(_flat(y_symbols), _flat(indexes), y_tables)
+        return Coded(y_string, z_string, self.eval_bits(y, z))
 
-    def eval_bits(self, y: Tensor, z: Tensor, scales: Tensor, means: Tensor | None) -> float:
+    def eval_bits(self, y: Tensor, z: Tensor) -> float:
         """Bits of rounded latents by their likelihoods: the estimate beside the real size."""
-        _, z_likelihoods = self.entropy_bottleneck(z, training=False)
-        _, y_likelihoods = self.gaussian_conditional(y, scales, means, training=False)
+        z_hat, z_likelihoods = self.entropy_bottleneck(z, training=False)
+        scales, means = self._synthesise(z_hat)
+        _, y_likelihoods = self.gaussian_conditional(y.float(), scales, means, training=False)
         return float(_bits(y_likelihoods) + _bits(z_likelihoods))
 
     @torch.no_grad()
@@ -138,11 +152,39 @@ class Hyperprior(nn.Module):
         Raises:
             BitstreamError: When there are no CDF tables yet.
         """
+        z_tables, y_tables = self._tables()
+        z_symbols = rans.decode(z_string, self._z_indexes(z_shape), z_tables)
+        indexes, means = self._indexes_and_means(self._like_z(z_symbols, (1, -1, *z_shape)))
+        y_symbols = rans.decode(y_string, _flat(indexes), y_tables)
+        return self._like_z(y_symbols, indexes.shape) + means
+
+    def _like_z(self, symbols: Ints, shape: Sequence[int]) -> Tensor:
+        device = self.entropy_bottleneck.quantiles.device
+        return torch.from_numpy(symbols).to(device, torch.float32).view(*shape)
+
+    def _indexes_and_means(self, z_symbols: Tensor) -> tuple[Tensor, Tensor]:
+        """Table indexes and means of y; the indexes are the same on every machine."""
+        medians = self._medians()
+        fine = 2.0**ACTIVATION_BITS
+        integers = z_symbols.double() * fine + (medians.double() * fine).round()
+        indexes = self.integer_scales(integers)
+        means = self._synthesise(z_symbols + medians)[1]
+        return indexes, torch.zeros((), device=indexes.device) if means is None else means
+
+    def _medians(self) -> Tensor:
+        """[1, C, 1, 1], where the entropy bottleneck's rounding is centred."""
+        return self.entropy_bottleneck.quantiles[:, 0, 1].detach().float().view(1, -1, 1, 1)
+
+    def _z_indexes(self, shape: Sequence[int]) -> Ints:
+        channels = len(self.entropy_bottleneck.quantiles)
+        return np.repeat(np.arange(channels, dtype=np.int32), math.prod(shape))
+
+    def _tables(self) -> tuple[Tables, Tables]:
         self._require_tables()
-        z_hat = self.entropy_bottleneck.decompress([z_string], z_shape)
-        scales, means = self._synthesise(z_hat)
-        indexes = self.gaussian_conditional.build_indexes(scales)
-        return self.gaussian_conditional.decompress([y_string], indexes, z_hat.dtype, means)
+        if self._z_tables is None or self._y_tables is None:
+            self._z_tables = _tables_of(self.entropy_bottleneck)
+            self._y_tables = _tables_of(self.gaussian_conditional)
+        return self._z_tables, self._y_tables
 
     def _analyse(self, y: Tensor) -> Tensor:
         return self.h_a(y if self.has_means else y.abs())
@@ -174,6 +216,19 @@ class Hyperprior(nn.Module):
                     getattr(self, name), prefix + name, tables, state_dict, policy="resize"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._z_tables = self._y_tables = None
+
+
+def _tables_of(model: nn.Module) -> Tables:
+    return Tables(
+        model._quantized_cdf.cpu().numpy(),  # type: ignore[operator]
+        model._cdf_length.cpu().numpy(),  # type: ignore[operator]
+        model._offset.cpu().numpy(),  # type: ignore[operator]
+    )
+
+
+def _flat(symbols: Tensor) -> Ints:
+    return symbols.flatten().to("cpu", torch.int32).numpy()
 
 
 def _bits(likelihoods: Tensor) -> Tensor:

@@ -1,0 +1,124 @@
+"""Scale indexes that do not depend on who computes them, and how."""
+
+import pytest
+import torch
+from compressai.models import MeanScaleHyperprior, ScaleHyperprior
+from compressai.models.base import get_scale_table
+from torch import nn
+
+from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.bitstream.integer import ACTIVATION_BITS, LARGEST, IntegerScales
+from vcm_mt.errors import ConfigError
+
+
+def _built(codec):
+    torch.manual_seed(0)
+    net = codec(8, 12)
+    for module in net.h_s.modules():  # away from the start, where all scales are alike
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=1.5 / module.weight[0].numel() ** 0.5)
+            nn.init.normal_(module.bias, std=0.5)
+    prior = Hyperprior(net).eval()
+    prior.update_tables()
+    return prior
+
+
+def _z(batch=1, size=5, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(-900, 900, (batch, 8, size, size), generator=generator).double()
+
+
+@pytest.mark.parametrize("codec", [MeanScaleHyperprior, ScaleHyperprior])
+def test_they_are_those_of_the_float_network_but_for_a_few_steps(codec):
+    prior = _built(codec)
+    z = _z(batch=4)
+    scales, _ = prior._synthesise((z / 2**ACTIVATION_BITS).float())
+    wanted = prior.gaussian_conditional.build_indexes(scales)
+    found = prior.integer_scales(z)
+    assert found.shape == wanted.shape
+    assert len(wanted.unique()) > 20  # the comparison is about something
+    assert (found - wanted).abs().max() <= 1
+    assert (found != wanted).double().mean() < 0.05
+
+
+def test_the_order_of_summation_does_not_matter():
+    prior = _built(MeanScaleHyperprior)
+    scales = prior.integer_scales
+    z = _z()
+    straight = scales(z)
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(2))
+    scales.layers[0].weight = scales.layers[0].weight[:, order]
+    assert torch.equal(scales(z[:, order]), straight)
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("onednn", [True, False])
+def test_threads_batches_and_libraries_do_not_matter(threads, onednn):
+    prior = _built(MeanScaleHyperprior)
+    z = _z(batch=8)
+    wanted = torch.cat([prior.integer_scales(one[None]) for one in z])
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.backends.mkldnn.flags(enabled=onednn):
+            assert torch.equal(prior.integer_scales(z), wanted)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_largest_activations_stay_exact():
+    """Sums of the largest values that can occur, against integers that never round."""
+    layer = nn.Conv2d(3, 2, 3, padding=1)
+    nn.init.uniform_(layer.weight, -100, 100)
+    scales = IntegerScales(layer, 2)
+    scales.build(layer, get_scale_table())
+    own = scales.layers[0]
+    assert own.largest_sum() < 2**53
+    x = torch.full((1, 3, 3, 3), LARGEST, dtype=torch.float64)
+    middle = own.sums(x)[0, :, 1, 1]
+    exact = [
+        sum(int(w) * int(LARGEST) for w in weights.flatten().tolist()) + int(bias)
+        for weights, bias in zip(own.weight, own.bias, strict=True)
+    ]
+    assert [int(v) for v in middle.tolist()] == exact
+
+
+def test_weights_whose_sums_could_pass_2_to_the_53_are_refused():
+    layer = nn.Conv2d(64, 2, 5)
+    nn.init.constant_(layer.weight, 100.0)
+    with pytest.raises(ConfigError, match=r"layer 0 .* pass 2\^53"):
+        IntegerScales(layer, 2).build(layer, get_scale_table())
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Sequential(nn.Conv2d(2, 2, 1), nn.Tanh()), nn.Conv2d(2, 2, 3, dilation=2)]
+)
+def test_layers_without_an_integer_form_are_refused(layer):
+    with pytest.raises(ConfigError, match="h_s holds a"):
+        IntegerScales(layer, 2)
+
+
+def test_they_travel_with_the_weights():
+    prior = _built(MeanScaleHyperprior)
+    other = Hyperprior(MeanScaleHyperprior(8, 12)).eval()
+    other.load_state_dict(prior.state_dict())
+    z = _z()
+    assert torch.equal(other.integer_scales(z), prior.integer_scales(z))
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_convolutions_are_torchs(kernel, stride):
+    torch.manual_seed(1)
+    x = torch.randint(-50, 50, (2, 3, 7, 9)).double()
+    plain = nn.Conv2d(3, 4, kernel, stride, kernel // 2)
+    transposed = nn.ConvTranspose2d(3, 4, kernel, stride, kernel // 2, stride - 1)
+    for layer in (plain, transposed):
+        with torch.no_grad():
+            layer.weight.copy_((layer.weight * 64).round() / 64)
+            layer.bias.copy_((layer.bias * 64).round() / 64)
+        scales = IntegerScales(layer, 4)
+        scales.build(layer, get_scale_table())
+        sums = scales.layers[0].sums(256 * x) / 2**22
+        assert torch.equal(sums, layer.double()(x))

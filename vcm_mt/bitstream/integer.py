@@ -1,0 +1,197 @@
+"""The scales of the entropy model on integers, so that both ends of a channel find the same.
+
+A decoder that picks another table than the encoder for a single symbol reads noise from there
+on, and in floating point another summation order is enough for that. Here weights, activations
+and sums are integers held in float64: as long as no partial sum reaches 2^53, every order of
+summation, on every device, gives the same bits. (Balle, Johnston & Minnen 2019 train such
+networks; here trained weights are rounded, which costs next to no rate.) Means need no such
+care: an error of 1e-6 in them shifts y_hat by 1e-6 and costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from vcm_mt.errors import ConfigError
+
+#: Fractional bits of weights and of what goes from layer to layer.
+WEIGHT_BITS = 14
+ACTIVATION_BITS = 8
+#: Activations are held within +-2^24, that is +-65536 in units of y.
+LARGEST = float(1 << 24)
+
+Pair = tuple[int, int]
+
+_EXACT = float(1 << 53)
+_ACCUMULATOR_BITS = WEIGHT_BITS + ACTIVATION_BITS
+
+
+class IntegerScales(nn.Module):
+    """The scale half of a hyper-synthesis ``h_s``, as a table index per symbol.
+
+    Args:
+        h_s: CompressAI's hyper-synthesis: convolutions, transposed or not, with ReLU or
+            LeakyReLU between them.
+        outputs: How many of its output channels, the first ones, are scales.
+
+    Raises:
+        ConfigError: For a layer of another kind.
+    """
+
+    def __init__(self, h_s: nn.Module, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.layers = nn.ModuleList(_integer_layers(_parts(h_s)))
+        self.register_buffer("thresholds", torch.zeros(0, dtype=torch.float64))
+
+    @torch.no_grad()
+    def build(self, h_s: nn.Module, scale_table: Tensor) -> None:
+        """Take over the present weights and scales.
+
+        Raises:
+            ConfigError: When a sum could reach 2^53, where float64 stops to be exact.
+        """
+        layers = [m for m in h_s.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+        for number, (own, layer) in enumerate(zip(self.layers, layers, strict=True)):
+            last = own is self.layers[-1]
+            own.build(layer, self.outputs if last else None)  # type: ignore[operator]
+            if own.largest_sum() >= _EXACT:  # type: ignore[operator]
+                raise ConfigError(
+                    f"layer {number} of h_s has weights so large that its sums could pass 2^53: "
+                    "its scales cannot be computed exactly"
+                )
+        # A scale takes the first table entry that is not below it.
+        self.thresholds = (scale_table[:-1].double() * 2**_ACCUMULATOR_BITS).floor()
+
+    @torch.no_grad()
+    def forward(self, z_hat: Tensor) -> Tensor:
+        """Table indexes.
+
+        Args:
+            z_hat: Integers held in float64 [B, C, h, w], z_hat * 2^ACTIVATION_BITS.
+
+        Returns:
+            int32 [B, outputs, H, W].
+        """
+        x = z_hat.clamp(-LARGEST, LARGEST)
+        for layer in self.layers[:-1]:
+            x = layer.activate(layer.sums(x))  # type: ignore[operator]
+        sums = self.layers[-1].sums(x)  # type: ignore[operator]
+        return torch.bucketize(sums, self.thresholds, out_int32=True)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        _take_sizes(self, ("thresholds",), state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+class _IntegerConv(nn.Module):
+    """A convolution on integers: patches, one matrix product, and for a transposed one a fold."""
+
+    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, slope: float | None) -> None:
+        super().__init__()
+        self.transposed = isinstance(layer, nn.ConvTranspose2d)
+        if layer.groups != 1 or set(layer.dilation) != {1} or isinstance(layer.padding, str):
+            raise ConfigError("h_s holds a convolution with groups, dilation or padding by name")
+        self.kernel = cast("Pair", layer.kernel_size)
+        self.stride, self.padding = cast("Pair", layer.stride), cast("Pair", layer.padding)
+        self.output_padding = cast("Pair", layer.output_padding)
+        self.slope = None if slope is None else round(slope * 2**WEIGHT_BITS)
+        self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
+
+    def build(self, layer: nn.Conv2d | nn.ConvTranspose2d, outputs: int | None) -> None:
+        weight, bias = layer.weight.double(), layer.bias
+        weight = weight.transpose(0, 1) if self.transposed else weight
+        weight = weight[:outputs]
+        self.weight = (weight * 2**WEIGHT_BITS).round().to(torch.int32).contiguous()
+        exact = torch.zeros(len(weight)) if bias is None else bias[:outputs].double()
+        self.bias = (exact.double() * 2**_ACCUMULATOR_BITS).round().to(torch.int64)
+
+    def largest_sum(self) -> float:
+        """A bound of every partial sum, for inputs within +-LARGEST."""
+        total = self.weight.double().abs().sum(dim=(1, 2, 3)) * LARGEST
+        return float((total + self.bias.double().abs()).max())
+
+    def sums(self, x: Tensor) -> Tensor:
+        """Sums with WEIGHT_BITS + ACTIVATION_BITS fractional bits."""
+        batch, _, height, width = x.shape
+        weight, bias = self.weight.double(), self.bias.double()[:, None]
+        if not self.transposed:
+            patches = F.unfold(x, self.kernel, padding=self.padding, stride=self.stride)
+            out = weight.flatten(1) @ patches + bias
+            high, wide = (
+                (size + 2 * pad - kernel) // stride + 1
+                for size, pad, kernel, stride in zip(
+                    (height, width), self.padding, self.kernel, self.stride, strict=True
+                )
+            )
+            return out.view(batch, -1, high, wide)
+        columns = weight.transpose(0, 1).flatten(1).T @ x.flatten(2)
+        high, wide = (
+            (size - 1) * stride - 2 * pad + kernel + extra
+            for size, pad, kernel, stride, extra in zip(
+                (height, width),
+                self.padding,
+                self.kernel,
+                self.stride,
+                self.output_padding,
+                strict=True,
+            )
+        )
+        out = F.fold(columns, (high, wide), self.kernel, padding=self.padding, stride=self.stride)
+        return out + bias[..., None]
+
+    def activate(self, sums: Tensor) -> Tensor:
+        """The activation, then rounding to ACTIVATION_BITS."""
+        x = ((sums + 2.0 ** (WEIGHT_BITS - 1)) / 2.0**WEIGHT_BITS).floor()
+        x = x.clamp(-LARGEST, LARGEST)
+        if self.slope is None:
+            return x
+        below = ((x * self.slope + 2.0 ** (WEIGHT_BITS - 1)) / 2.0**WEIGHT_BITS).floor()
+        return torch.where(x < 0, below, x)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        _take_sizes(self, ("weight", "bias"), state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _take_sizes(
+    module: nn.Module, names: tuple[str, ...], state: dict[str, Any], prefix: str
+) -> None:
+    """Make room for buffers that are empty until they are built."""
+    for name in names:
+        if prefix + name in state:
+            setattr(module, name, torch.empty_like(state[prefix + name]))
+
+
+def _parts(layer: nn.Module) -> list[nn.Module]:
+    if isinstance(layer, nn.Sequential):
+        return [found for part in layer for found in _parts(part)]
+    return [layer]
+
+
+def _integer_layers(parts: list[nn.Module]) -> list[_IntegerConv]:
+    found: list[_IntegerConv] = []
+    for part, after in zip(parts, [*parts[1:], None], strict=True):
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            found.append(_IntegerConv(part, _slope(after)))
+        elif not isinstance(part, nn.ReLU | nn.LeakyReLU):
+            raise ConfigError(
+                f"h_s holds a {type(part).__name__}, for which there is no integer form: "
+                "it may hold convolutions, ReLU and LeakyReLU"
+            )
+    return found
+
+
+def _slope(activation: nn.Module | None) -> float | None:
+    if isinstance(activation, nn.LeakyReLU):
+        return activation.negative_slope
+    return 0.0 if isinstance(activation, nn.ReLU) else None
