@@ -2,10 +2,10 @@
 _base_ = "stage1_det.py"
 
 levels = [
-    dict(lmbda=0.03, after=2),
-    dict(lmbda=0.07, codec=dict(checkpoint="zoo://mse_2")),
-    dict(lmbda=0.15, after=4),
-    dict(lmbda=0.40, codec=dict(checkpoint="zoo://mse_3")),
+    dict(lmbda=0.02, after=2),
+    dict(lmbda=0.05, codec=dict(checkpoint="zoo://mse_1")),
+    dict(lmbda=0.12, after=4),
+    dict(lmbda=0.30, codec=dict(checkpoint="zoo://mse_3")),
 ]
 
 max_iters = 450

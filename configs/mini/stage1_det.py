@@ -7,9 +7,9 @@ _base_ = ["../_base_/mini_coco.py", "../_base_/codec_schedule.py"]
 levels = [
     dict(lmbda=0.02, after=2),
     dict(lmbda=0.05, after=3),
-    dict(lmbda=0.12, codec=dict(checkpoint="zoo://mse_2")),
-    dict(lmbda=0.25, after=5),
-    dict(lmbda=0.45, after=6),
+    dict(lmbda=0.10, codec=dict(checkpoint="zoo://mse_2")),
+    dict(lmbda=0.20, after=5),
+    dict(lmbda=0.40, after=6),
     dict(lmbda=0.70, codec=dict(checkpoint="zoo://mse_4")),
 ]
 
