@@ -11,12 +11,11 @@ import hashlib
 import json
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vcm_mt.apis.system import find_checkpoint
-from vcm_mt.checkpoint import zoo_path
+from vcm_mt.checkpoint import read_state_dict, zoo_path
 
 LISTING = zoo_path("zoo").with_suffix(".json")
 
@@ -57,16 +56,13 @@ def main() -> None:
     parser.add_argument("name", help="its name in the zoo")
     parser.add_argument("--command", required=True, help="what retrains it")
     options = parser.parse_args()
-    checkpoint = torch.load(
-        find_checkpoint(options.work_dir), map_location="cpu", weights_only=False
-    )
-    state = codec_state(checkpoint["state_dict"])
+    state = codec_state(read_state_dict(str(find_checkpoint(options.work_dir))))
     # Tables belong to the exact weights: a codec's are built anew from the rounded ones.
     tables = ("_quantized_cdf", "_offset", "_cdf_length", "scale_table")
     state = {
         key: compact(key, value).contiguous()
         for key, value in state.items()
-        if key.rsplit(".", 1)[-1] not in tables
+        if key.rsplit(".", 1)[-1] not in tables and not key.startswith("integer_scales.")
     }
     path = zoo_path(options.name)
     path.parent.mkdir(exist_ok=True)
