@@ -10,10 +10,10 @@ levels = [
 ]
 load_from = "work_dirs/mini/mse_base/iter_12000.pth"
 
-max_iters = 1500
+max_iters = 7500
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(interval=max_iters))
-optim_wrapper = dict(main=dict(optimizer=dict(lr=1e-3)))
+optim_wrapper = dict(main=dict(optimizer=dict(lr=1.5e-3)))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.01),
