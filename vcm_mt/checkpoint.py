@@ -88,7 +88,8 @@ def _unwrap(loaded: object) -> dict[str, Tensor]:
 
 
 def _widen(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    half = (torch.float16, torch.bfloat16)
+    return {key: v.float() if v.dtype in half else v for key, v in state.items()}
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:

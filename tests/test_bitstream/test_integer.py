@@ -8,6 +8,7 @@ from torch import nn
 
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.integer import ACTIVATION_BITS, LARGEST, IntegerScales
+from vcm_mt.checkpoint import read_state_dict
 from vcm_mt.errors import ConfigError
 
 
@@ -99,12 +100,16 @@ def test_layers_without_an_integer_form_are_refused(layer):
         IntegerScales(layer, 2)
 
 
-def test_they_travel_with_the_weights():
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_they_travel_with_the_weights_as_integers(tmp_path, precision):
+    """A file, or a network in half precision, changes none of them."""
     prior = _built(MeanScaleHyperprior)
+    wanted = prior.integer_scales(_z())
+    torch.save(prior.state_dict(), tmp_path / "prior.pth")
     other = Hyperprior(MeanScaleHyperprior(8, 12)).eval()
-    other.load_state_dict(prior.state_dict())
-    z = _z()
-    assert torch.equal(other.integer_scales(z), prior.integer_scales(z))
+    other.load_state_dict(read_state_dict(str(tmp_path / "prior.pth")))
+    assert all(not buffer.is_floating_point() for buffer in other.integer_scales.buffers())
+    assert torch.equal(other.to(precision).integer_scales(_z()), wanted)
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

@@ -46,7 +46,7 @@ class IntegerScales(nn.Module):
         super().__init__()
         self.outputs = outputs
         self.layers = nn.ModuleList(_integer_layers(_parts(h_s)))
-        self.register_buffer("thresholds", torch.zeros(0, dtype=torch.float64))
+        self.register_buffer("thresholds", torch.zeros(0, dtype=torch.int64))
 
     @torch.no_grad()
     def build(self, h_s: nn.Module, scale_table: Tensor) -> None:
@@ -65,7 +65,8 @@ class IntegerScales(nn.Module):
                     "its scales cannot be computed exactly"
                 )
         # A scale takes the first table entry that is not below it.
-        self.thresholds = (scale_table[:-1].double() * 2**_ACCUMULATOR_BITS).floor()
+        thresholds = (scale_table[:-1].double() * 2**_ACCUMULATOR_BITS).floor()
+        self.thresholds = thresholds.to(torch.int64)
 
     @torch.no_grad()
     def forward(self, z_hat: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ class IntegerScales(nn.Module):
         for layer in self.layers[:-1]:
             x = layer.activate(layer.sums(x))  # type: ignore[operator]
         sums = self.layers[-1].sums(x)  # type: ignore[operator]
-        return torch.bucketize(sums, self.thresholds, out_int32=True)
+        return torch.bucketize(sums, self.thresholds.double(), out_int32=True)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
