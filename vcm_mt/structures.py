@@ -25,13 +25,11 @@ class Coded(NamedTuple):
     """One latent after entropy coding.
 
     Attributes:
-        y_string: Range-coded symbols of y.
-        z_string: Range-coded symbols of z.
-        bits: What the likelihoods said the two strings would take, in bits.
+        string: Entropy-coded symbols of z, then of y.
+        bits: What the likelihoods said the string would take, in bits.
     """
 
-    y_string: bytes
-    z_string: bytes
+    string: bytes
     bits: float
 
 
@@ -44,16 +42,14 @@ class Packet:
         width: True width in pixels.
         quality: Quality level of the transmitter, 0 where it has none.
         transmitter: The first 4 bytes of the transmitter's fingerprint.
-        y_string: Range-coded symbols of y.
-        z_string: Range-coded symbols of z.
+        string: Entropy-coded symbols of z, then of y.
     """
 
     height: int
     width: int
     quality: int
     transmitter: bytes
-    y_string: bytes
-    z_string: bytes
+    string: bytes
 
 
 class Sent(NamedTuple):

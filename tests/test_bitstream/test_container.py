@@ -18,21 +18,21 @@ from vcm_mt.bitstream.container import (
 from vcm_mt.errors import BitstreamError
 from vcm_mt.structures import Packet
 
-PACKET = Packet(427, 640, 3, b"\x01\x02\x03\x04", b"y" * 300, b"z" * 200)
+PACKET = Packet(427, 640, 3, b"\x01\x02\x03\x04", b"zy" * 250)
 
 
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 2000), (65, 257), (MAX_SIDE, 2), (MAX_PIXELS // MAX_SIDE, MAX_SIDE)]
 )
 def test_round_trip(size):
-    packet = Packet(*size, 6, b"abcd", b"", b"z")
+    packet = Packet(*size, 6, b"abcd", b"")
     assert unpack(pack(packet)) == packet
     assert unpack(pack(PACKET)) == PACKET
 
 
 def test_overhead_is_small():
-    overhead = len(pack(PACKET)) - len(PACKET.y_string) - len(PACKET.z_string)
-    assert overhead <= 20
+    overhead = len(pack(PACKET)) - len(PACKET.string)
+    assert overhead <= 17
 
 
 def test_every_truncation_is_told():
@@ -84,10 +84,7 @@ def test_what_does_not_fit_is_refused(changes, message):
 
 
 def _pictures(count):
-    return [
-        replace(PACKET, y_string=bytes([i]) * (50 + 7 * i), z_string=bytes([i]) * 9)
-        for i in range(count)
-    ]
+    return [replace(PACKET, string=bytes([i]) * (50 + 7 * i)) for i in range(count)]
 
 
 def _sequence(count, closed=True):
@@ -148,7 +145,7 @@ def test_a_flipped_bit_in_a_sequence_costs_at_most_its_picture():
 def test_pictures_out_of_order_are_noticed():
     data = _sequence(2, closed=False)
     one, two = len(_sequence(1, closed=False)), len(data)
-    header = one - (len(_pictures(1)[0].y_string) + 9 + 1 + 4 + 1)
+    header = one - (1 + len(_pictures(1)[0].string) + 4)
     swapped = data[:header] + data[one:two] + data[header:one]
     with pytest.raises(BitstreamError, match="cut off before its first"):
         SequenceReader(swapped)

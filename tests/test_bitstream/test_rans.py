@@ -183,3 +183,31 @@ def test_it_does_not_depend_on_threads(tables):
     assert together == alone
     assert all(np.array_equal(d, job[0]) for d, job in zip(decoded, jobs, strict=True))
     assert torch.get_num_threads() >= 1
+
+
+def test_a_string_can_be_taken_piece_by_piece(tables):
+    symbols, indexes = _draw(1000, spread=3.0)
+    data = rans.encode(symbols, indexes, tables)
+    decoder = rans.Decoder(data, tables)
+    pieces = [decoder.take(part) for part in np.split(indexes, [1, 1, 500])]
+    with pytest.raises(BitstreamError):
+        rans.Decoder(data, tables).close()  # not all was taken
+    decoder.close()
+    assert np.array_equal(np.concatenate(pieces), symbols)
+
+
+def test_joined_tables_are_their_parts(tables):
+    small = rans.Tables([[0, 9, 1 << 16, 0]], [3], [-4])
+    joined = rans.Tables.joined(small, tables)
+    symbols, indexes = _draw(500)
+    data = rans.encode(symbols, indexes + 1, joined)
+    assert data == rans.encode(symbols, indexes, tables)
+    assert rans.encode([-4, 7], [0, 0], joined) == rans.encode([-4, 7], [0, 0], small)
+
+
+def test_a_start_that_no_encoder_leaves(tables):
+    symbols, indexes = _draw(10)
+    data = bytearray(rans.encode(symbols, indexes, tables))
+    data[7] |= 0x80
+    with pytest.raises(BitstreamError, match="start is impossible"):
+        rans.decode(bytes(data), indexes, tables)

@@ -40,7 +40,7 @@ def pack(packet: Packet) -> bytes:
     Raises:
         BitstreamError: When a field does not fit the layout.
     """
-    return _checked(_header(packet, _PICTURE) + _payload(packet))
+    return _checked(_header(packet, _PICTURE) + packet.string)
 
 
 def unpack(data: bytes) -> Packet:
@@ -51,8 +51,9 @@ def unpack(data: bytes) -> Packet:
     """
     if _kind(data) == _SEQUENCE:
         raise BitstreamError("the bitstream is a sequence: open it with SequenceReader")
-    header, at = _read_header(_verified(data, "the bitstream"))
-    return _read_payload(header, data[at:-_CRC_BYTES])
+    body = _verified(data, "the bitstream")
+    header, at = _read_header(body)
+    return replace(header, string=body[at:])
 
 
 def is_sequence(data: bytes) -> bool:
@@ -97,7 +98,7 @@ class SequenceWriter:
                 f"picture {len(self._lengths)} is another transmitter's or of another size or "
                 "quality than the first of its sequence"
             )
-        record = _record(len(self._lengths), _payload(packet))
+        record = _record(len(self._lengths), packet.string)
         self._file.write(record)
         self._lengths.append(len(record))
 
@@ -161,7 +162,8 @@ class SequenceReader(Sequence[Packet]):
             return [self[i] for i in range(*number.indices(len(self)))]
         number = range(len(self))[number]
         start, end = self._places[number]
-        return _read_payload(self._header, _read_record(self._data[start:end].tobytes(), number))
+        string = _read_record(self._data[start:end].tobytes(), number)
+        return replace(self._header, string=string)
 
     def _index(self, start: int) -> list[tuple[int, int]] | None:
         data = self._data
@@ -210,7 +212,7 @@ def write_atomically(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def _signature(packet: Packet) -> Packet:
-    return replace(packet, y_string=b"", z_string=b"")
+    return replace(packet, string=b"")
 
 
 def _header(packet: Packet, kind: int) -> bytes:
@@ -230,7 +232,7 @@ def _read_header(data: bytes) -> tuple[Packet, int]:
     width, at = _read_varint(data, at)
     _check_size(height, width)
     transmitter = data[_FIXED_BYTES - 1 - FINGERPRINT_BYTES : _FIXED_BYTES - 1]
-    return Packet(height, width, data[_FIXED_BYTES - 1], transmitter, b"", b""), at
+    return Packet(height, width, data[_FIXED_BYTES - 1], transmitter, b""), at
 
 
 def _check_size(height: int, width: int) -> None:
@@ -256,31 +258,20 @@ def _kind(data: bytes) -> int:
     return kind
 
 
-def _payload(packet: Packet) -> bytes:
-    return _varint(len(packet.z_string)) + packet.z_string + packet.y_string
-
-
-def _read_payload(header: Packet, payload: bytes) -> Packet:
-    length, at = _read_varint(payload, 0)
-    if length > len(payload) - at:
-        raise BitstreamError("the bitstream claims a longer z string than it holds")
-    return replace(header, z_string=payload[at : at + length], y_string=payload[at + length :])
-
-
-def _record(number: int, payload: bytes) -> bytes:
+def _record(number: int, string: bytes) -> bytes:
     # The checksum counts the picture's number, so that pictures out of order are noticed.
-    crc = _crc(_varint(number) + payload)
-    return _varint(len(payload) + _CRC_BYTES) + payload + crc
+    crc = _crc(_varint(number) + string)
+    return _varint(len(string) + _CRC_BYTES) + string + crc
 
 
 def _read_record(record: bytes, number: int) -> bytes:
     length, at = _read_varint(record, 0)
     if length < _CRC_BYTES or len(record) != at + length:
         raise BitstreamError(f"picture {number} of the sequence is damaged: its length is wrong")
-    payload = record[at:-_CRC_BYTES]
-    if _crc(_varint(number) + payload) != record[-_CRC_BYTES:]:
+    string = record[at:-_CRC_BYTES]
+    if _crc(_varint(number) + string) != record[-_CRC_BYTES:]:
         raise BitstreamError(f"picture {number} of the sequence is damaged: wrong checksum")
-    return payload
+    return string
 
 
 def _running(start: int, lengths: Iterable[int]) -> Iterator[tuple[int, int]]:

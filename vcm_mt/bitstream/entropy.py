@@ -75,8 +75,7 @@ class Hyperprior(nn.Module):
         self.integer_scales = IntegerScales(
             codec.h_s, last.out_channels // (2 if self.has_means else 1)
         )
-        self._z_tables: Tables | None = None
-        self._y_tables: Tables | None = None
+        self._joined: Tables | None = None
 
     def forward(self, y: Tensor) -> Latent:
         """Quantise ``y`` [B, M, h, w] and tell the bits that it is expected to take.
@@ -107,7 +106,7 @@ class Hyperprior(nn.Module):
         self.entropy_bottleneck.update(force=True, update_quantiles=True)
         self.gaussian_conditional.update_scale_table(get_scale_table(), force=True)
         self.integer_scales.build(self.h_s, self.gaussian_conditional.scale_table)
-        self._z_tables = self._y_tables = None
+        self._joined = None
 
     @property
     def has_tables(self) -> bool:
@@ -121,14 +120,14 @@ class Hyperprior(nn.Module):
         Raises:
             BitstreamError: When there are no CDF tables yet.
         """
-        z_tables, y_tables = self._tables()
+        tables = self._tables()
         z = self._analyse(y).float()
         z_symbols = (z - self._medians()).round()
-        z_string = rans.encode(_flat(z_symbols), self._z_indexes(z.shape[-2:]), z_tables)
-        indexes, means = self._indexes_and_means(z_symbols)
+        y_tables, means = self._indexes_and_means(z_symbols)
         y_symbols = (y.float() - means).round()
-        y_string = rans.encode(_flat(y_symbols), _flat(indexes), y_tables)
-        return Coded(y_string, z_string, self.eval_bits(y, z))
+        symbols = np.concatenate([_flat(z_symbols), _flat(y_symbols)])
+        indexes = np.concatenate([self._z_tables(z.shape[-2:]), _flat(y_tables)])
+        return Coded(rans.encode(symbols, indexes, tables), self.eval_bits(y, z))
 
     def eval_bits(self, y: Tensor, z: Tensor) -> float:
         """Bits of rounded latents by their likelihoods: the estimate beside the real size."""
@@ -138,53 +137,55 @@ class Hyperprior(nn.Module):
         return float(_bits(y_likelihoods) + _bits(z_likelihoods))
 
     @torch.no_grad()
-    def decompress(self, y_string: bytes, z_string: bytes, z_shape: tuple[int, int]) -> Tensor:
+    def decompress(self, string: bytes, z_shape: tuple[int, int]) -> Tensor:
         """Decode one latent.
 
         Args:
-            y_string: As :meth:`compress` made it.
-            z_string: As :meth:`compress` made it.
+            string: As :meth:`compress` made it.
             z_shape: Height and width of z.
 
         Returns:
             y_hat, float [1, M, 4 * height, 4 * width].
 
         Raises:
-            BitstreamError: When there are no CDF tables yet.
+            BitstreamError: When there are no CDF tables yet, or the string is damaged.
         """
-        z_tables, y_tables = self._tables()
-        z_symbols = rans.decode(z_string, self._z_indexes(z_shape), z_tables)
-        indexes, means = self._indexes_and_means(self._like_z(z_symbols, (1, -1, *z_shape)))
-        y_symbols = rans.decode(y_string, _flat(indexes), y_tables)
-        return self._like_z(y_symbols, indexes.shape) + means
+        decoder = rans.Decoder(string, self._tables())
+        z_symbols = decoder.take(self._z_tables(z_shape))
+        y_tables, means = self._indexes_and_means(self._like_z(z_symbols, (1, -1, *z_shape)))
+        y_symbols = decoder.take(_flat(y_tables))
+        decoder.close()
+        return self._like_z(y_symbols, y_tables.shape) + means
 
     def _like_z(self, symbols: Ints, shape: Sequence[int]) -> Tensor:
         device = self.entropy_bottleneck.quantiles.device
         return torch.from_numpy(symbols).to(device, torch.float32).view(*shape)
 
     def _indexes_and_means(self, z_symbols: Tensor) -> tuple[Tensor, Tensor]:
-        """Table indexes and means of y; the indexes are the same on every machine."""
+        """Numbers of y's tables, the same on every machine, and y's means."""
         medians = self._medians()
         fine = 2.0**ACTIVATION_BITS
         integers = z_symbols.double() * fine + (medians.double() * fine).round()
-        indexes = self.integer_scales(integers)
+        tables = self.integer_scales(integers) + len(self.entropy_bottleneck.quantiles)
         means = self._synthesise(z_symbols + medians)[1]
-        return indexes, torch.zeros((), device=indexes.device) if means is None else means
+        return tables, torch.zeros((), device=tables.device) if means is None else means
 
     def _medians(self) -> Tensor:
         """[1, C, 1, 1], where the entropy bottleneck's rounding is centred."""
         return self.entropy_bottleneck.quantiles[:, 0, 1].detach().float().view(1, -1, 1, 1)
 
-    def _z_indexes(self, shape: Sequence[int]) -> Ints:
+    def _z_tables(self, shape: Sequence[int]) -> Ints:
+        """Numbers of z's tables: one per channel."""
         channels = len(self.entropy_bottleneck.quantiles)
         return np.repeat(np.arange(channels, dtype=np.int32), math.prod(shape))
 
-    def _tables(self) -> tuple[Tables, Tables]:
+    def _tables(self) -> Tables:
+        """The entropy bottleneck's tables, then the Gaussian conditional's."""
         self._require_tables()
-        if self._z_tables is None or self._y_tables is None:
-            self._z_tables = _tables_of(self.entropy_bottleneck)
-            self._y_tables = _tables_of(self.gaussian_conditional)
-        return self._z_tables, self._y_tables
+        if self._joined is None:
+            parts = (self.entropy_bottleneck, self.gaussian_conditional)
+            self._joined = Tables.joined(*map(_tables_of, parts))
+        return self._joined
 
     def _analyse(self, y: Tensor) -> Tensor:
         return self.h_a(y if self.has_means else y.abs())
@@ -216,7 +217,7 @@ class Hyperprior(nn.Module):
                     getattr(self, name), prefix + name, tables, state_dict, policy="resize"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        self._z_tables = self._y_tables = None
+        self._joined = None
 
 
 def _tables_of(model: nn.Module) -> Tables:

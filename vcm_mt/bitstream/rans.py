@@ -32,12 +32,11 @@ _MOST_NIBBLES = 8
 _HINT_BITS = 8
 _HINT_SHIFT = _PRECISION - _HINT_BITS
 
-_OK, _TRUNCATED, _BAD_ESCAPE, _BAD_END = range(4)
+_OK, _TRUNCATED, _BAD_ESCAPE = range(3)
 _FULL, _TOO_FAR = -1, -2
 _TOLD = {
     _TRUNCATED: "it ends before its last symbol",
     _BAD_ESCAPE: "it holds a number that no encoder writes",
-    _BAD_END: "its end is not what an encoder leaves",
 }
 
 Ints = NDArray[np.int32]
@@ -77,6 +76,17 @@ class Tables:
         object.__setattr__(self, "_shifts", shifts)
         object.__setattr__(self, "_hints", _hints(self.cdfs, self.sizes))
 
+    @classmethod
+    def joined(cls, *parts: Tables) -> Tables:
+        """All tables of several sets, one set after another."""
+        length = max(part.cdfs.shape[1] for part in parts)
+        padded = [np.pad(p.cdfs, ((0, 0), (0, length - p.cdfs.shape[1]))) for p in parts]
+        return cls(
+            np.concatenate(padded),
+            np.concatenate([part.sizes for part in parts]),
+            np.concatenate([part.offsets for part in parts]),
+        )
+
     @property
     def arrays(self) -> tuple[Any, ...]:
         """What both kernels read."""
@@ -113,31 +123,66 @@ def encode(symbols: Ints, indexes: Ints, tables: Tables) -> bytes:
 
 
 def decode(data: bytes, indexes: Ints, tables: Tables) -> Ints:
-    """Decode as many symbols as there are indexes.
+    """Decode a whole string, as many symbols as there are indexes: see :class:`Decoder`."""
+    decoder = Decoder(data, tables)
+    symbols = decoder.take(indexes)
+    decoder.close()
+    return symbols
+
+
+class Decoder:
+    """Decodes a string piece by piece, where later tables depend on earlier symbols.
 
     Args:
         data: As :func:`encode` made it.
-        indexes: int32 [n], the table of each symbol.
         tables: The tables.
 
-    Returns:
-        int32 [n].
-
     Raises:
-        BitstreamError: When the bytes are not what :func:`encode` writes for such indexes.
-        ValueError: For an index without a table.
+        BitstreamError: When no string has that length, or starts so.
     """
-    indexes = _checked(indexes, tables)
-    if len(data) % 4 or len(data) < 8:
-        raise BitstreamError("the entropy-coded string is damaged: its length is impossible")
-    words = np.frombuffer(data, "<u4").astype(np.uint32, copy=False)
-    symbols = np.empty(indexes.size, np.int32)
-    status = _decode(  # type: ignore[call-arg]
-        words, indexes, *tables.arrays, tables._hints, symbols
-    )
-    if status != _OK:
-        raise BitstreamError(f"the entropy-coded string is damaged: {_TOLD[status]}")
-    return symbols
+
+    def __init__(self, data: bytes, tables: Tables) -> None:
+        if len(data) % 4 or len(data) < 8:
+            raise BitstreamError("the entropy-coded string is damaged: its length is impossible")
+        self._words = np.frombuffer(data, "<u4").astype(np.uint32, copy=False)
+        self._tables = tables
+        state = int(self._words[1]) << 32 | int(self._words[0])
+        if not 1 << 31 <= state < 1 << 63:
+            raise BitstreamError("the entropy-coded string is damaged: its start is impossible")
+        self._state = np.array([state, 2], np.uint64)
+
+    def take(self, indexes: Ints) -> Ints:
+        """The next symbols.
+
+        Args:
+            indexes: int32 [n], the table of each.
+
+        Returns:
+            int32 [n].
+
+        Raises:
+            BitstreamError: When the bytes are not what :func:`encode` writes.
+            ValueError: For an index without a table.
+        """
+        indexes = _checked(indexes, self._tables)
+        symbols = np.empty(indexes.size, np.int32)
+        status = _decode(  # type: ignore[call-arg]
+            self._words, indexes, *self._tables.arrays, self._tables._hints, self._state, symbols
+        )
+        if status != _OK:
+            raise BitstreamError(f"the entropy-coded string is damaged: {_TOLD[status]}")
+        return symbols
+
+    def close(self) -> None:
+        """Make sure that this was all.
+
+        Raises:
+            BitstreamError: When the string goes on, or ends in another state than an encoder's.
+        """
+        if self._state.tolist() != [1 << 31, self._words.size]:
+            raise BitstreamError(
+                "the entropy-coded string is damaged: its end is not what an encoder leaves"
+            )
 
 
 def _checked(indexes: Ints, tables: Tables) -> Ints:
@@ -236,12 +281,12 @@ def _encode(symbols, indexes, cdfs, sizes, offsets, reciprocals, shifts, words):
 
 
 @njit(cache=True, nogil=True, boundscheck=False)
-def _decode(words, indexes, cdfs, sizes, offsets, hints, symbols):
-    """Fill ``symbols``; the status."""
+def _decode(words, indexes, cdfs, sizes, offsets, hints, state, symbols):
+    """Fill ``symbols``; the status. ``state`` is x and the place of the next word."""
     u64 = np.uint64
-    x = u64(words[0]) | u64(words[1]) << u64(32)
     lowest = u64(1 << 31)
-    at = 2
+    x = state[0]
+    at = np.int64(state[1])
     for i in range(symbols.size):
         table = indexes[i]
         place = np.int64(x & u64(0xFFFF))
@@ -283,4 +328,6 @@ def _decode(words, indexes, cdfs, sizes, offsets, hints, symbols):
         if not -(1 << 31) <= value < 1 << 31:
             return _BAD_ESCAPE
         symbols[i] = value
-    return _OK if x == lowest and at == words.size else _BAD_END
+    state[0] = x
+    state[1] = u64(at)
+    return _OK

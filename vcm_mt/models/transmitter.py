@@ -52,7 +52,7 @@ class Transmitter(nn.Module):
         """
         height, width = picture.shape[-2:]
         coded = self.entropy.compress(self.g_a(pad(picture, self.divisor)))
-        packet = Packet(height, width, self.quality, self.mark, coded.y_string, coded.z_string)
+        packet = Packet(height, width, self.quality, self.mark, coded.string)
         return container.pack(packet), coded.bits
 
     @torch.no_grad()
@@ -72,7 +72,7 @@ class Transmitter(nn.Module):
                 f"this is {self.mark.hex()}: load the weights that it was encoded with"
             )
         z_shape = (-(-packet.height // self.divisor), -(-packet.width // self.divisor))
-        y_hat = self.entropy.decompress(packet.y_string, packet.z_string, z_shape)
+        y_hat = self.entropy.decompress(packet.string, z_shape)
         return y_hat, (packet.height, packet.width)
 
     def fingerprint(self) -> str:
