@@ -24,9 +24,10 @@ def codec(request):
 def test_decoded_latent_is_the_encoders(codec):
     entropy = Hyperprior(codec).eval()
     entropy.update_tables()
-    y = 3 * torch.randn(1, M, 8, 12)
+    y = 3 * torch.randn(2, M, 8, 12)
     coded = entropy.compress(y)
-    y_hat = entropy.decompress(coded.string, (2, 3))
+    assert coded[1].string == entropy.compress(y[1:])[0].string  # each for itself
+    y_hat = entropy.decompress([one.string for one in coded], (2, 3))
     assert torch.allclose(y_hat, entropy(y).y_hat, atol=1e-5)
     assert (y_hat - y).abs().max() <= 0.5 + 1e-5
 
@@ -34,7 +35,7 @@ def test_decoded_latent_is_the_encoders(codec):
 def test_the_estimate_is_near_the_real_size(codec):
     entropy = Hyperprior(codec).eval()
     entropy.update_tables()
-    coded = entropy.compress(0.1 * torch.randn(1, M, 32, 32))
+    (coded,) = entropy.compress(0.1 * torch.randn(1, M, 32, 32))
     real = 8 * len(coded.string)
     assert coded.bits == pytest.approx(real, rel=0.1)
 

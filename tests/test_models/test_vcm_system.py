@@ -128,7 +128,7 @@ def test_predict_counts_the_bytes_that_are_sent(build):
     system.eval().transmitter.update_tables()
     sample = system.val_step(batch)[0]
     picture = system.data_preprocessor(batch)["inputs"][:1]
-    data, bits = system.transmitter.encode(picture)
+    ((data, bits),) = system.transmitter.encode(picture)
     assert sample.coding["num_bytes"] == len(data)
     assert sample.coding["bits_estimated"] == pytest.approx(bits)
     assert sample.coding["num_pixels"] == 256 * 256
@@ -165,7 +165,7 @@ def test_pictures_of_unequal_size_share_a_batch(build):
 def test_another_transmitters_bytes_are_refused(build):
     system, _ = build()
     system.eval().transmitter.update_tables()
-    data, _ = system.transmitter.encode(torch.rand(1, 3, 64, 64))
+    ((data, _),) = system.transmitter.encode(torch.rand(1, 3, 64, 64))
     with torch.no_grad():
         weight = system.transmitter.entropy.h_s[0].weight
         weight[0, 0, 0, 0] = torch.nextafter(weight[0, 0, 0, 0], torch.tensor(9.0))

@@ -114,8 +114,8 @@ class Hyperprior(nn.Module):
         return self.entropy_bottleneck._quantized_cdf.numel() > 0
 
     @torch.no_grad()
-    def compress(self, y: Tensor) -> Coded:
-        """Code one latent, ``y`` [1, M, h, w].
+    def compress(self, y: Tensor) -> list[Coded]:
+        """Code latents, ``y`` [B, M, h, w], each for itself.
 
         Raises:
             BitstreamError: When there are no CDF tables yet.
@@ -123,52 +123,58 @@ class Hyperprior(nn.Module):
         tables = self._tables()
         z = self._analyse(y).float()
         z_symbols = (z - self._medians()).round()
-        y_tables, means = self._indexes_and_means(z_symbols)
-        y_symbols = (y.float() - means).round()
-        symbols = np.concatenate([_flat(z_symbols), _flat(y_symbols)])
-        indexes = np.concatenate([self._z_tables(z.shape[-2:]), _flat(y_tables)])
-        return Coded(rans.encode(symbols, indexes, tables), self.eval_bits(y, z))
-
-    def eval_bits(self, y: Tensor, z: Tensor) -> float:
-        """Bits of rounded latents by their likelihoods: the estimate beside the real size."""
-        z_hat, z_likelihoods = self.entropy_bottleneck(z, training=False)
-        scales, means = self._synthesise(z_hat)
-        _, y_likelihoods = self.gaussian_conditional(y.float(), scales, means, training=False)
-        return float(_bits(y_likelihoods) + _bits(z_likelihoods))
+        y_tables, scales, means = self._parameters_of(z_symbols)
+        y = y.float()
+        y_symbols = (y if means is None else y - means).round()
+        z_tables = self._z_tables(z.shape[-2:])
+        strings = [
+            rans.encode(
+                np.concatenate([_flat(z_one), _flat(y_one)]),
+                np.concatenate([z_tables, _flat(tables_one)]),
+                tables,
+            )
+            for z_one, y_one, tables_one in zip(z_symbols, y_symbols, y_tables, strict=True)
+        ]
+        _, z_likelihoods = self.entropy_bottleneck(z, training=False)
+        _, y_likelihoods = self.gaussian_conditional(y, scales, means, training=False)
+        bits = (_bits(y_likelihoods) + _bits(z_likelihoods)).tolist()
+        return [Coded(*one) for one in zip(strings, bits, strict=True)]
 
     @torch.no_grad()
-    def decompress(self, string: bytes, z_shape: tuple[int, int]) -> Tensor:
-        """Decode one latent.
+    def decompress(self, strings: Sequence[bytes], z_shape: tuple[int, int]) -> Tensor:
+        """Decode latents of one size.
 
         Args:
-            string: As :meth:`compress` made it.
+            strings: As :meth:`compress` made them.
             z_shape: Height and width of z.
 
         Returns:
-            y_hat, float [1, M, 4 * height, 4 * width].
+            y_hat, float [B, M, 4 * height, 4 * width].
 
         Raises:
-            BitstreamError: When there are no CDF tables yet, or the string is damaged.
+            BitstreamError: When there are no CDF tables yet, or a string is damaged.
         """
-        decoder = rans.Decoder(string, self._tables())
-        z_symbols = decoder.take(self._z_tables(z_shape))
-        y_tables, means = self._indexes_and_means(self._like_z(z_symbols, (1, -1, *z_shape)))
-        y_symbols = decoder.take(_flat(y_tables))
-        decoder.close()
-        return self._like_z(y_symbols, y_tables.shape) + means
+        decoders = [rans.Decoder(string, self._tables()) for string in strings]
+        z_tables = self._z_tables(z_shape)
+        z = np.stack([decoder.take(z_tables) for decoder in decoders])
+        y_tables, _, means = self._parameters_of(self._like_z(z, (len(strings), -1, *z_shape)))
+        y = np.stack([d.take(_flat(one)) for d, one in zip(decoders, y_tables, strict=True)])
+        for decoder in decoders:
+            decoder.close()
+        y_symbols = self._like_z(y, y_tables.shape)
+        return y_symbols if means is None else y_symbols + means
 
     def _like_z(self, symbols: Ints, shape: Sequence[int]) -> Tensor:
         device = self.entropy_bottleneck.quantiles.device
         return torch.from_numpy(symbols).to(device, torch.float32).view(*shape)
 
-    def _indexes_and_means(self, z_symbols: Tensor) -> tuple[Tensor, Tensor]:
-        """Numbers of y's tables, the same on every machine, and y's means."""
+    def _parameters_of(self, z_symbols: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Numbers of y's tables, the same on every machine; y's scales and means in floats."""
         medians = self._medians()
         fine = 2.0**ACTIVATION_BITS
         integers = z_symbols.double() * fine + (medians.double() * fine).round()
         tables = self.integer_scales(integers) + len(self.entropy_bottleneck.quantiles)
-        means = self._synthesise(z_symbols + medians)[1]
-        return tables, torch.zeros((), device=tables.device) if means is None else means
+        return tables, *self._synthesise(z_symbols + medians)
 
     def _medians(self) -> Tensor:
         """[1, C, 1, 1], where the entropy bottleneck's rounding is centred."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,23 +42,24 @@ class Transmitter(nn.Module):
         return self.entropy(self.g_a(x))
 
     @torch.no_grad()
-    def encode(self, picture: Tensor) -> tuple[bytes, float]:
-        """Encode one picture to the bytes that are sent.
+    def encode(self, pictures: Tensor) -> list[tuple[bytes, float]]:
+        """Encode pictures of one size, each to the bytes that are sent.
 
         Args:
-            picture: float [1, 3, H, W], RGB in [0, 1], any size.
+            pictures: float [B, 3, H, W], RGB in [0, 1], any size.
 
         Returns:
-            The bytes, and the bits that the likelihoods said they would take.
+            For each its bytes, and the bits that the likelihoods said they would take.
         """
-        height, width = picture.shape[-2:]
-        coded = self.entropy.compress(self.g_a(pad(picture, self.divisor)))
-        packet = Packet(height, width, self.quality, self.mark, coded.string)
-        return container.pack(packet), coded.bits
+        height, width = pictures.shape[-2:]
+        coded = self.entropy.compress(self.g_a(pad(pictures, self.divisor)))
+        return [
+            (container.pack(Packet(height, width, self.quality, self.mark, one.string)), one.bits)
+            for one in coded
+        ]
 
-    @torch.no_grad()
     def decode(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
-        """Decode bytes to the latent that every receiver starts from.
+        """Decode the bytes of one picture to the latent that every receiver starts from.
 
         Returns:
             y_hat, float [1, M, h, w], and the picture's true height and width.
@@ -66,14 +68,24 @@ class Transmitter(nn.Module):
             BitstreamError: When the bytes are damaged or another transmitter's.
         """
         packet = container.unpack(data)
-        if packet.transmitter != self.mark:
-            raise BitstreamError(
-                f"the bitstream was made by transmitter {packet.transmitter.hex()}, "
-                f"this is {self.mark.hex()}: load the weights that it was encoded with"
-            )
-        z_shape = (-(-packet.height // self.divisor), -(-packet.width // self.divisor))
-        y_hat = self.entropy.decompress(packet.string, z_shape)
-        return y_hat, (packet.height, packet.width)
+        return self.decode_packets([packet]), (packet.height, packet.width)
+
+    @torch.no_grad()
+    def decode_packets(self, packets: Sequence[Packet]) -> Tensor:
+        """Decode packets of one size to latents, float [B, M, h, w].
+
+        Raises:
+            BitstreamError: When a packet is damaged or another transmitter's.
+        """
+        for packet in packets:
+            if packet.transmitter != self.mark:
+                raise BitstreamError(
+                    f"the bitstream was made by transmitter {packet.transmitter.hex()}, "
+                    f"this is {self.mark.hex()}: load the weights that it was encoded with"
+                )
+        height, width = packets[0].height, packets[0].width
+        z_shape = (-(-height // self.divisor), -(-width // self.divisor))
+        return self.entropy.decompress([packet.string for packet in packets], z_shape)
 
     def fingerprint(self) -> str:
         """SHA-256 over every parameter and table that decides the bits, hexadecimal."""

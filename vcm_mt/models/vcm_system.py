@@ -162,7 +162,7 @@ class VCMSystem(BaseModel):
     @torch.no_grad()
     def send(self, picture: Tensor) -> dict[str, Sent]:
         """Encode a picture [1, 3, H, W], decode the bytes with every receiver."""
-        data, bits = self.transmitter.encode(picture)
+        ((data, bits),) = self.transmitter.encode(picture)
         y_hat, (height, width) = self.transmitter.decode(data)
         return {
             name: Sent(receiver(y_hat)[..., :height, :width], len(data), bits)
