@@ -7,8 +7,10 @@ import json
 import pickle
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
@@ -42,6 +44,20 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
     return state
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """What a checkpoint of a training says about its codec: ``codec`` and ``quality``.
+
+    Raises:
+        ConfigError: When the file is missing, unreadable, or no such checkpoint.
+    """
+    loaded = _load(path)
+    record = loaded.get("meta", {}).get("record") if isinstance(loaded, dict) else None
+    if not isinstance(record, str):
+        raise ConfigError(f"{path} does not say of which codec it is: give a training's checkpoint")
+    found: dict[str, Any] = json.loads(record)
+    return found
+
+
 def _read(source: str) -> dict[str, Tensor]:
     if source.startswith(("http://", "https://")):
         try:
@@ -58,15 +74,21 @@ def _read(source: str) -> dict[str, Tensor]:
     if source.startswith(ZOO_PREFIX):
         _check_digest(path)
     try:
+        return _unwrap(_load(path))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
+
+
+def _load(path: Path) -> Any:
+    """A file's content, without running code that it may hold."""
+    if not path.is_file():
+        raise ConfigError(f"no weights at {path}")
+    try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return _unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
         raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
-    except Exception as error:
-        if type(error).__name__ == "SafetensorError":
-            raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
-        raise
 
 
 def _check_digest(path: Path) -> None:

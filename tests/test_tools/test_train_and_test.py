@@ -57,6 +57,23 @@ def test_test_reports_real_bytes(trained, mini, tmp_path):
     assert "bpp" in done.stdout
 
 
+def test_what_was_trained_codes_pictures(trained, mini, tmp_path):
+    checkpoint = ["--transmitter", str(trained / "q3")]
+    coded, back = tmp_path / "coded", tmp_path / "back"
+    done = run_tool("codec", "encode", str(mini / "val"), "-o", str(coded), *checkpoint)
+    assert done.returncode == 0, done.stderr
+    assert len(list(coded.glob("*.vcm"))) == 4
+    assert "bpp" in done.stdout
+    done = run_tool("codec", "decode", str(coded), "-o", str(back), *checkpoint)
+    assert done.returncode == 0, done.stderr
+    assert len(list(back.glob("*.png"))) == 4
+    other = ["--transmitter", str(trained / "q2")]
+    _fails(
+        run_tool("codec", "decode", str(coded), "-o", str(back), *other),
+        "was made by transmitter",
+    )
+
+
 def _fails(done, *words):
     assert done.returncode == 1, done.stdout + done.stderr
     message = done.stderr.strip().splitlines()

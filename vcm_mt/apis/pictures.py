@@ -42,7 +42,7 @@ def to_tensor(picture: Any) -> Tensor:
         if picture.dtype == np.uint16:
             picture = picture.astype(np.float32) / 65535
         try:
-            picture = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)
+            picture = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
         except TypeError as error:
             raise DataError(f"an array of {picture.dtype} is no picture") from error
     if not isinstance(picture, Tensor) or picture.dim() != 3:

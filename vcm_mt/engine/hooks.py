@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from typing import Any
 
@@ -26,7 +27,8 @@ def unwrapped(runner: Any) -> Any:
 class EntropyTablesHook(Hook):
     """Builds the entropy tables before real bytes are needed: validation and checkpoints.
 
-    A checkpoint is also made loadable without running code: NumPy's scalars become Python's,
+    A checkpoint also says how to build its codec (``meta["record"]``, JSON), and is made loadable
+    without running code: NumPy's scalars become Python's,
     and the history of logged values, which pickles methods, is left out; a resumed run's log
     smooths anew.
     """
@@ -40,6 +42,7 @@ class EntropyTablesHook(Hook):
         system = unwrapped(runner)
         system.transmitter.update_tables()
         checkpoint["state_dict"] = weights_to_cpu(system.state_dict())
+        checkpoint["meta"]["record"] = json.dumps(system.record)
         hub = checkpoint["message_hub"]
         hub["log_scalars"] = {}
         hub["runtime_info"] = {

@@ -67,6 +67,11 @@ class VCMSystem(BaseModel):
         if not tasks:
             raise ConfigError("a system needs at least one task")
         self.lmbda = float(lmbda)
+        # What a program needs to build the codec again around the weights of a checkpoint.
+        self.record = {
+            "codec": {k: v for k, v in codec.items() if k not in ("checkpoint", "pretrained")},
+            "quality": quality,
+        }
         net = build_codec(**codec)
         self.transmitter = Transmitter(net, quality, quantizer)
         self.receivers = nn.ModuleDict({"shared": Receiver(net.g_s)})

@@ -1,0 +1,175 @@
+"""tools/codec.py on pictures and videos as people have them."""
+
+import json
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import torch
+from compressai.models import MeanScaleHyperprior
+from PIL import Image
+
+from tests.conftest import run_tool
+from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.bitstream.container import SequenceReader
+from vcm_mt.errors import BitstreamError, ConfigError, DataError
+from vcm_mt.models.receivers import Receiver as Synthesis
+from vcm_mt.models.transmitter import Transmitter as Network
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A small codec as a training writes it."""
+    torch.manual_seed(3)
+    codec = MeanScaleHyperprior(8, 12)
+    network, synthesis = Network(codec, 4), Synthesis(codec.g_s)
+    network.update_tables()
+    state = {f"transmitter.{k}": v for k, v in network.state_dict().items()}
+    state |= {f"receivers.shared.{k}": v for k, v in synthesis.state_dict().items()}
+    record = {"codec": {"arch": "MeanScaleHyperprior", "N": 8, "M": 12}, "quality": 4}
+    path = tmp_path_factory.mktemp("codec") / "iter_1.pth"
+    torch.save({"meta": {"record": json.dumps(record)}, "state_dict": state}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ends(checkpoint):
+    """Both ends of a channel."""
+    return Transmitter.load(checkpoint), Receiver.load(checkpoint)
+
+
+def _noise(*shape, dtype=np.uint8):
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (65, 257), (64, 64)])
+def test_any_size_comes_back(ends, size):
+    transmitter, receiver = ends
+    data = transmitter.encode(_noise(*size, 3))
+    picture = receiver.decode(data)
+    assert picture.shape == (*size, 3)
+    assert picture.dtype == np.uint8
+
+
+def test_pictures_of_every_kind_are_the_same_picture(ends):
+    transmitter, _ = ends
+    array = _noise(40, 50, 3)
+    tensor = torch.from_numpy(array).permute(2, 0, 1)
+    wanted = transmitter.encode(array)
+    opaque = Image.fromarray(array).convert("RGBA")
+    for same in (Image.fromarray(array), tensor, tensor.float() / 255, array / 255.0, opaque):
+        assert transmitter.encode(same) == wanted
+    grey = _noise(40, 50)
+    assert transmitter.encode(grey) == transmitter.encode(Image.fromarray(grey))
+    assert transmitter.encode(grey) == transmitter.encode(np.repeat(grey[..., None], 3, 2))
+    deep = grey.astype(np.uint16) * 257
+    assert transmitter.encode(deep) == transmitter.encode(grey)
+    assert transmitter.encode(Image.fromarray(deep)) == transmitter.encode(grey)
+    cmyk = Image.fromarray(array).convert("CMYK")
+    assert transmitter.encode(cmyk) == transmitter.encode(cmyk.convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("picture", "told"),
+    [
+        (np.zeros((4, 4, 4), np.uint8), "1 or 3 channels"),
+        (np.zeros((0, 4, 3), np.uint8), "1 or 3 channels"),
+        (np.full((4, 4, 3), 255.0), "must lie in"),
+        (np.full((4, 4, 3), np.nan), "must lie in"),
+        (np.zeros((4, 4, 3), np.int32), "use uint8"),
+        (np.zeros(4, np.uint8), "no picture"),
+        (Image.new("RGBA", (4, 4), (1, 2, 3, 9)), "transparent"),
+        (Image.new("F", (4, 4)), "no fixed range"),
+        ("street.jpg", "no picture"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(ends, picture, told):
+    with pytest.raises(DataError, match=told):
+        ends[0].encode(picture)
+
+
+def test_batches_and_single_pictures_decode_alike(ends):
+    transmitter, receiver = ends
+    pictures = torch.rand(8, 3, 70, 90, generator=torch.Generator().manual_seed(1))
+    from vcm_mt.bitstream.container import unpack
+
+    packets = [unpack(data) for data in transmitter.encode_batch(pictures)]
+    together = receiver.decode_packets(packets)
+    alone = torch.cat([receiver.decode_packets([packet]) for packet in packets])
+    assert (together - alone).abs().max() < 1 / 255
+    with pytest.raises(BitstreamError, match="one size"):
+        receiver.decode_packets([packets[0], unpack(transmitter.encode(_noise(5, 5, 3)))])
+
+
+def test_files_of_other_kinds_are_no_checkpoints(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, path)
+    with pytest.raises(ConfigError, match="does not say of which codec"):
+        Transmitter.load(path)
+    with pytest.raises(ConfigError, match="no weights at"):
+        Transmitter.load(tmp_path / "none.pth")
+
+
+def test_a_receiver_that_is_not_there(checkpoint):
+    with pytest.raises(ConfigError, match="no receiver 'segm', but shared"):
+        Receiver.load(checkpoint, "segm")
+
+
+def test_one_picture_there_and_back(checkpoint, tmp_path):
+    Image.fromarray(_noise(30, 40, 3)).save(tmp_path / "a.png")
+    coded, back = tmp_path / "a.vcm", tmp_path / "b.png"
+    given = ["--transmitter", str(checkpoint)]
+    assert (
+        run_tool("codec", "encode", str(tmp_path / "a.png"), "-o", str(coded), *given).returncode
+        == 0
+    )
+    told = run_tool("codec", "info", str(coded)).stdout
+    assert "40 x 30" in told
+    assert "quality      4" in told
+    assert run_tool("codec", "decode", str(coded), "-o", str(back), *given).returncode == 0
+    assert Image.open(back).size == (40, 30)
+
+
+def test_a_video_becomes_a_sequence(checkpoint, tmp_path):
+    film, coded = tmp_path / "film.mkv", tmp_path / "film.vcm"
+    subprocess.run(
+        [
+            imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i",
+            "testsrc=size=96x80:rate=25:duration=0.8", "-c:v", "ffv1", str(film),
+        ],
+        check=True,
+    )  # fmt: skip
+    given = ["--transmitter", str(checkpoint)]
+    done = run_tool("codec", "encode", str(film), "-o", str(coded), *given)
+    assert done.returncode == 0, done.stderr
+    reader = SequenceReader(coded.read_bytes())
+    assert (len(reader), reader.fps, reader.whole) == (20, (25, 1), True)
+    cut = tmp_path / "cut.vcm"
+    cut.write_bytes(coded.read_bytes()[: coded.stat().st_size // 2])
+    done = run_tool("codec", "decode", str(cut), "-o", str(tmp_path / "frames"), *given)
+    assert done.returncode == 0, done.stderr
+    assert "was cut off" in done.stderr
+    frames = sorted((tmp_path / "frames" / "cut").glob("*.png"))
+    assert 5 <= len(frames) < 20
+    assert Image.open(frames[0]).size == (96, 80)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.png", b"no picture", "not a readable picture"),
+        ("a.mp4", b"no film", "not a readable video"),
+    ],
+)
+def test_damaged_inputs_are_named(checkpoint, tmp_path, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    done = run_tool(
+        "codec", "encode", str(tmp_path / name), "-o", str(tmp_path / "o.vcm"),
+        "--transmitter", str(checkpoint),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o.vcm").exists()

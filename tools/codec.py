@@ -1,0 +1,233 @@
+"""Encode pictures and videos to .vcm files, decode them, or say what is in one.
+
+python tools/codec.py encode street.jpg -o street.vcm --transmitter work_dirs/demo/stage1_det/q2
+python tools/codec.py encode pictures/ film.mp4 -o coded/ --transmitter CHECKPOINT
+python tools/codec.py decode street.vcm -o street.png --transmitter CHECKPOINT
+python tools/codec.py info street.vcm
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.pictures import ENDINGS, read_picture, to_array, to_tensor
+from vcm_mt.bitstream.container import (
+    SequenceReader,
+    SequenceWriter,
+    is_sequence,
+    unpack,
+    write_atomically,
+)
+from vcm_mt.errors import BitstreamError, DataError, VCMError, told
+
+VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".y4m", ".m4v"})
+BATCH = 8
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, help_, inputs in (
+        ("encode", "pictures, folders and videos to .vcm", "pictures, folders, videos"),
+        ("decode", ".vcm to PNG", ".vcm files or folders of them"),
+    ):
+        command = commands.add_parser(name, help=help_)
+        command.add_argument("inputs", nargs="+", type=Path, help=inputs)
+        command.add_argument(
+            "-o", "--out", type=Path, required=True, help="a file for one input, else a folder"
+        )
+        command.add_argument(
+            "--transmitter", type=Path, required=True, help="checkpoint, or a training's folder"
+        )
+        command.add_argument("--resume", action="store_true", help="skip what is there already")
+    commands.choices["decode"].add_argument(
+        "--receiver", default="shared", help="name of the receiver in the checkpoint"
+    )
+    info = commands.add_parser("info", help="what a .vcm file holds")
+    info.add_argument("inputs", nargs="+", type=Path, help=".vcm files")
+    return parser.parse_args()
+
+
+def encode(options: argparse.Namespace) -> None:
+    """Encode every input."""
+    inputs = list(found(options.inputs, ENDINGS | VIDEOS))
+    jobs = outputs(inputs, options.out, ".vcm", options.resume)
+    transmitter = Transmitter.load(options.transmitter)
+    pictures = [job for job in jobs if job[0].suffix.lower() not in VIDEOS]
+    num_bytes = num_pixels = 0
+    with tqdm(total=len(pictures), unit="picture", disable=not pictures) as bar:
+        for group in batches((source, target, read_picture(source)) for source, target in pictures):
+            coded = transmitter.encode_batch(torch.cat([picture for *_, picture in group]))
+            for (_, target, picture), data in zip(group, coded, strict=True):
+                write_atomically(target, [data])
+                num_bytes += len(data)
+                num_pixels += picture.shape[-2] * picture.shape[-1]
+            bar.update(len(group))
+    if num_pixels:
+        print(f"{num_bytes} bytes, {8 * num_bytes / num_pixels:.4f} bpp")
+    for source, target in jobs:
+        if source.suffix.lower() in VIDEOS:
+            encode_video(transmitter, source, target)
+
+
+def encode_video(transmitter: Transmitter, source: Path, target: Path) -> None:
+    """Encode every picture of a video on its own, as a sequence."""
+    try:
+        frames = imageio_ffmpeg.read_frames(str(source), pix_fmt="rgb24")
+        meta = next(frames)
+    except (OSError, RuntimeError, StopIteration) as error:
+        raise DataError(f"{source} is not a readable video: {error}") from error
+    width, height = meta["size"]
+    rate = Fraction(meta["fps"]).limit_denominator(1001)
+    buffer = io.BytesIO()
+    writer = SequenceWriter(buffer, fps=(rate.numerator, rate.denominator))
+
+    def parts() -> Iterator[bytes]:
+        raw = (np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in frames)
+        total = round(meta["fps"] * meta["duration"]) or None
+        done = tqdm(raw, desc=source.name, total=total, unit="picture")
+        for group in batches((source, target, to_tensor(frame)) for frame in done):
+            for data in transmitter.encode_batch(torch.cat([picture for *_, picture in group])):
+                writer.write(unpack(data))
+            yield taken(buffer)
+        writer.close()
+        yield taken(buffer)
+
+    write_atomically(target, parts())
+
+
+def decode(options: argparse.Namespace) -> None:
+    """Decode every input."""
+    jobs = outputs(list(found(options.inputs, {".vcm"})), options.out, ".png", options.resume)
+    receiver = Receiver.load(options.transmitter, options.receiver)
+    for source, target in tqdm(jobs, unit="file"):
+        data = source.read_bytes()
+        try:
+            if is_sequence(data):
+                decode_sequence(receiver, source, data, target.with_suffix(""))
+            else:
+                write_png(receiver.decode(data), target)
+        except BitstreamError as error:
+            raise BitstreamError(f"{source}: {error}") from error
+
+
+def decode_sequence(receiver: Receiver, source: Path, data: bytes, folder: Path) -> None:
+    """Decode a sequence into a folder of PNGs."""
+    reader = SequenceReader(data)
+    if not reader.whole:
+        warnings.warn(f"{source} was cut off: {len(reader)} whole pictures are left", stacklevel=2)
+    folder.mkdir(parents=True, exist_ok=True)
+    for start in tqdm(range(0, len(reader), BATCH), desc=source.name, unit="batch"):
+        pictures = receiver.decode_packets(reader[start : start + BATCH])
+        for number, picture in enumerate(pictures, start):
+            write_png(to_array(picture[None]), folder / f"{number:06}.png")
+
+
+def info(options: argparse.Namespace) -> None:
+    """Print what is in each file."""
+    for path in options.inputs:
+        data = path.read_bytes()
+        try:
+            reader = SequenceReader(data) if is_sequence(data) else [unpack(data)]
+        except BitstreamError as error:
+            raise BitstreamError(f"{path}: {error}") from error
+        first = reader[0]
+        bpp = 8 * len(data) / (first.height * first.width * len(reader))
+        lines = {
+            "kind": "sequence" if isinstance(reader, SequenceReader) else "picture",
+            "pictures": len(reader),
+            "size": f"{first.width} x {first.height}",
+            "quality": first.quality,
+            "transmitter": first.transmitter.hex(),
+            "bytes": len(data),
+            "bpp": f"{bpp:.4f}",
+        }
+        if isinstance(reader, SequenceReader):
+            lines["fps"] = "/".join(map(str, reader.fps))
+            lines["whole"] = "yes" if reader.whole else "no: the file was cut off"
+        print(path, *(f"  {name:12} {value}" for name, value in lines.items()), sep="\n")
+
+
+def found(inputs: Iterable[Path], endings: frozenset[str] | set[str]) -> Iterator[Path]:
+    """The files among the inputs and in the folders among them, in order."""
+    for path in inputs:
+        if path.is_dir():
+            inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in endings]
+            if not inside:
+                raise DataError(f"no file to take in {path}: it needs {', '.join(sorted(endings))}")
+            yield from inside
+        elif path.is_file():
+            yield path
+        else:
+            raise DataError(f"no file {path}")
+
+
+def outputs(inputs: list[Path], out: Path, ending: str, resume: bool) -> list[tuple[Path, Path]]:
+    """Each input with its output."""
+    to_file = len(inputs) == 1 and not out.is_dir() and out.suffix.lower() == ending
+    jobs = [(path, out if to_file else out / (path.stem + ending)) for path in inputs]
+    if len({target for _, target in jobs}) < len(jobs):
+        raise DataError("two inputs have the same name: encode them into different folders")
+    (out.parent if to_file else out).mkdir(parents=True, exist_ok=True)
+    return [(s, t) for s, t in jobs if not (resume and t.exists())]
+
+
+def batches(
+    pictures: Iterable[tuple[Path, Path, Tensor]],
+) -> Iterator[list[tuple[Path, Path, Tensor]]]:
+    """Groups of following pictures of one size."""
+    group: list[tuple[Path, Path, Tensor]] = []
+    for one in pictures:
+        if group and (len(group) == BATCH or one[2].shape != group[0][2].shape):
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
+
+
+def taken(buffer: io.BytesIO) -> bytes:
+    """What a buffer holds; it is empty after that."""
+    data = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return data
+
+
+def write_png(picture: np.ndarray, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    write_atomically(path, [file.getvalue()])
+
+
+def main() -> int:
+    """Run the command."""
+    options = parse_args()
+    try:
+        {"encode": encode, "decode": decode, "info": info}[options.command](options)
+    except VCMError as error:
+        print(told(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
