@@ -26,7 +26,7 @@ def _built(codec):
 
 def _z(batch=1, size=5, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(-900, 900, (batch, 8, size, size), generator=generator).double()
+    return torch.randint(-9000, 9000, (batch, 8, size, size), generator=generator).double()
 
 
 @pytest.mark.parametrize("codec", [MeanScaleHyperprior, ScaleHyperprior])
@@ -39,7 +39,7 @@ def test_they_are_those_of_the_float_network_but_for_a_few_steps(codec):
     assert found.shape == wanted.shape
     assert len(wanted.unique()) > 20  # the comparison is about something
     assert (found - wanted).abs().max() <= 1
-    assert (found != wanted).double().mean() < 0.05
+    assert (found != wanted).double().mean() < 0.01
 
 
 def test_the_order_of_summation_does_not_matter():
@@ -71,7 +71,7 @@ def test_threads_batches_and_libraries_do_not_matter(threads, onednn):
 def test_the_largest_activations_stay_exact():
     """Sums of the largest values that can occur, against integers that never round."""
     layer = nn.Conv2d(3, 2, 3, padding=1)
-    nn.init.uniform_(layer.weight, -100, 100)
+    nn.init.uniform_(layer.weight, -30, 30)
     scales = IntegerScales(layer, 2)
     scales.build(layer, get_scale_table())
     own = scales.layers[0]
@@ -125,5 +125,5 @@ def test_the_convolutions_are_torchs(kernel, stride):
             layer.bias.copy_((layer.bias * 64).round() / 64)
         scales = IntegerScales(layer, 4)
         scales.build(layer, get_scale_table())
-        sums = scales.layers[0].sums(256 * x) / 2**22
+        sums = scales.layers[0].sums(2**ACTIVATION_BITS * x) / 2**28
         assert torch.equal(sums, layer.double()(x))

@@ -10,6 +10,7 @@ care: an error of 1e-6 in them shifts y_hat by 1e-6 and costs nothing.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, cast
 
 import torch
@@ -19,10 +20,10 @@ from torch.nn import functional as F  # noqa: N812
 from vcm_mt.errors import ConfigError
 
 #: Fractional bits of weights and of what goes from layer to layer.
-WEIGHT_BITS = 14
-ACTIVATION_BITS = 8
-#: Activations are held within +-2^24, that is +-65536 in units of y.
-LARGEST = float(1 << 24)
+WEIGHT_BITS = 16
+ACTIVATION_BITS = 12
+#: Activations are held within +-2^27, that is +-32768 in units of y.
+LARGEST = float(1 << 27)
 
 Pair = tuple[int, int]
 
@@ -92,7 +93,7 @@ class IntegerScales(nn.Module):
 
 
 class _IntegerConv(nn.Module):
-    """A convolution on integers: patches, one matrix product, and for a transposed one a fold."""
+    """A convolution on integers, transposed or not."""
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, slope: float | None) -> None:
         super().__init__()
@@ -103,6 +104,7 @@ class _IntegerConv(nn.Module):
         self.stride, self.padding = cast("Pair", layer.stride), cast("Pair", layer.padding)
         self.output_padding = cast("Pair", layer.output_padding)
         self.slope = None if slope is None else round(slope * 2**WEIGHT_BITS)
+        self._doubles: tuple[Tensor, Tensor, Tensor] | None = None
         self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
 
@@ -120,33 +122,41 @@ class _IntegerConv(nn.Module):
         return float((total + self.bias.double().abs()).max())
 
     def sums(self, x: Tensor) -> Tensor:
-        """Sums with WEIGHT_BITS + ACTIVATION_BITS fractional bits."""
+        """Sums with WEIGHT_BITS + ACTIVATION_BITS fractional bits.
+
+        One matrix product per place in the kernel: no fast algorithm that would round, and no
+        copies of patches that would fill the memory for a large picture.
+        """
         batch, _, height, width = x.shape
-        weight, bias = self.weight.double(), self.bias.double()[:, None]
-        if not self.transposed:
-            patches = F.unfold(x, self.kernel, padding=self.padding, stride=self.stride)
-            out = weight.flatten(1) @ patches + bias
-            high, wide = (
-                (size + 2 * pad - kernel) // stride + 1
-                for size, pad, kernel, stride in zip(
-                    (height, width), self.padding, self.kernel, self.stride, strict=True
-                )
-            )
-            return out.view(batch, -1, high, wide)
-        columns = weight.transpose(0, 1).flatten(1).T @ x.flatten(2)
-        high, wide = (
-            (size - 1) * stride - 2 * pad + kernel + extra
-            for size, pad, kernel, stride, extra in zip(
-                (height, width),
-                self.padding,
-                self.kernel,
-                self.stride,
-                self.output_padding,
-                strict=True,
-            )
-        )
-        out = F.fold(columns, (high, wide), self.kernel, padding=self.padding, stride=self.stride)
-        return out + bias[..., None]
+        taps, bias = self._in_doubles()
+        (pad_y, pad_x), (step_y, step_x) = self.padding, self.stride
+        if self.transposed:
+            high = (height - 1) * step_y + self.kernel[0] + self.output_padding[0]
+            wide = (width - 1) * step_x + self.kernel[1] + self.output_padding[1]
+        else:
+            x = F.pad(x, (pad_x, pad_x, pad_y, pad_y))
+            high = (height + 2 * pad_y - self.kernel[0]) // step_y + 1
+            wide = (width + 2 * pad_x - self.kernel[1]) // step_x + 1
+        out = bias[:, None, None].expand(-1, high, wide).repeat(batch, 1, 1, 1)
+        for row, column in itertools.product(*map(range, self.kernel)):
+            rows = slice(row, row + (height if self.transposed else high) * step_y, step_y)
+            columns = slice(column, column + (width if self.transposed else wide) * step_x, step_x)
+            if self.transposed:
+                product = taps[row, column] @ x.flatten(2)
+                out[..., rows, columns] += product.unflatten(2, (height, width))
+            else:
+                product = taps[row, column] @ x[..., rows, columns].flatten(2)
+                out += product.unflatten(2, (high, wide))
+        if self.transposed:
+            out = out[..., pad_y : high - pad_y, pad_x : wide - pad_x]
+        return out
+
+    def _in_doubles(self) -> tuple[Tensor, Tensor]:
+        """Weights [kernel's height, width, out, in] and bias, kept while they are the same."""
+        if self._doubles is None or self._doubles[0] is not self.weight:
+            taps = self.weight.double().permute(2, 3, 0, 1).contiguous()
+            self._doubles = (self.weight, taps, self.bias.double())
+        return self._doubles[1:]
 
     def activate(self, sums: Tensor) -> Tensor:
         """The activation, then rounding to ACTIVATION_BITS."""
