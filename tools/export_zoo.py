@@ -62,7 +62,7 @@ def main() -> None:
     state = {
         key: compact(key, value).contiguous()
         for key, value in state.items()
-        if key.rsplit(".", 1)[-1] not in tables and not key.startswith("integer_scales.")
+        if key.rsplit(".", 1)[-1] not in tables and not key.startswith("integer_h_s.")
     }
     path = zoo_path(options.name)
     path.parent.mkdir(exist_ok=True)

@@ -22,7 +22,7 @@ from compressai.models.utils import update_registered_buffers
 from torch import Tensor, nn
 
 from vcm_mt.bitstream import rans
-from vcm_mt.bitstream.integer import ACTIVATION_BITS, IntegerScales
+from vcm_mt.bitstream.integer import IntegerSynthesis
 from vcm_mt.bitstream.rans import Ints, Tables
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.structures import Coded, Latent
@@ -71,10 +71,7 @@ class Hyperprior(nn.Module):
         self.h_s = codec.h_s
         self.entropy_bottleneck = codec.entropy_bottleneck
         self.gaussian_conditional = codec.gaussian_conditional
-        last = [m for m in codec.h_s.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)][-1]
-        self.integer_scales = IntegerScales(
-            codec.h_s, last.out_channels // (2 if self.has_means else 1)
-        )
+        self.integer_h_s = IntegerSynthesis(codec.h_s)
         self._joined: Tables | None = None
 
     def forward(self, y: Tensor) -> Latent:
@@ -105,7 +102,7 @@ class Hyperprior(nn.Module):
         """
         self.entropy_bottleneck.update(force=True, update_quantiles=True)
         self.gaussian_conditional.update_scale_table(get_scale_table(), force=True)
-        self.integer_scales.build(self.h_s, self.gaussian_conditional.scale_table)
+        self.integer_h_s.build(self.h_s, self.gaussian_conditional.scale_table)
         self._joined = None
 
     @property
@@ -169,12 +166,11 @@ class Hyperprior(nn.Module):
         return torch.from_numpy(symbols).to(device, torch.float32).view(*shape)
 
     def _parameters_of(self, z_symbols: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Numbers of y's tables, the same on every machine; y's scales and means in floats."""
-        medians = self._medians()
-        fine = 2.0**ACTIVATION_BITS
-        integers = z_symbols.double() * fine + (medians.double() * fine).round()
-        tables = self.integer_scales(integers) + len(self.entropy_bottleneck.quantiles)
-        return tables, *self._synthesise(z_symbols + medians)
+        """Numbers of y's tables, scales and means: the same bits on every machine."""
+        z_hat = z_symbols.double() + self._medians().double()
+        scales, means = self._split(self.integer_h_s(z_hat))
+        tables = self.integer_h_s.indexes(scales) + len(self.entropy_bottleneck.quantiles)
+        return tables, scales.float(), None if means is None else means.float()
 
     def _medians(self) -> Tensor:
         """[1, C, 1, 1], where the entropy bottleneck's rounding is centred."""
@@ -197,7 +193,9 @@ class Hyperprior(nn.Module):
         return self.h_a(y if self.has_means else y.abs())
 
     def _synthesise(self, z_hat: Tensor) -> tuple[Tensor, Tensor | None]:
-        parameters = self.h_s(z_hat).float()
+        return self._split(self.h_s(z_hat).float())
+
+    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor | None]:
         if not self.has_means:
             return parameters, None
         scales, means = parameters.chunk(2, 1)

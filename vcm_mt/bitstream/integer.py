@@ -1,11 +1,10 @@
-"""The scales of the entropy model on integers, so that both ends of a channel find the same.
+"""The hyper-synthesis on integers, so that both ends of a channel find the same parameters.
 
 A decoder that picks another table than the encoder for a single symbol reads noise from there
 on, and in floating point another summation order is enough for that. Here weights, activations
 and sums are integers held in float64: as long as no partial sum reaches 2^53, every order of
 summation, on every device, gives the same bits. (Balle, Johnston & Minnen 2019 train such
-networks; here trained weights are rounded, which costs next to no rate.) Means need no such
-care: an error of 1e-6 in them shifts y_hat by 1e-6 and costs nothing.
+networks; here trained weights are rounded, which costs next to no rate.)
 """
 
 from __future__ import annotations
@@ -31,21 +30,19 @@ _EXACT = float(1 << 53)
 _ACCUMULATOR_BITS = WEIGHT_BITS + ACTIVATION_BITS
 
 
-class IntegerScales(nn.Module):
-    """The scale half of a hyper-synthesis ``h_s``, as a table index per symbol.
+class IntegerSynthesis(nn.Module):
+    """A hyper-synthesis ``h_s`` on integers.
 
     Args:
         h_s: CompressAI's hyper-synthesis: convolutions, transposed or not, with ReLU or
             LeakyReLU between them.
-        outputs: How many of its output channels, the first ones, are scales.
 
     Raises:
         ConfigError: For a layer of another kind.
     """
 
-    def __init__(self, h_s: nn.Module, outputs: int) -> None:
+    def __init__(self, h_s: nn.Module) -> None:
         super().__init__()
-        self.outputs = outputs
         self.layers = nn.ModuleList(_integer_layers(_parts(h_s)))
         self.register_buffer("thresholds", torch.zeros(0, dtype=torch.int64))
 
@@ -58,31 +55,30 @@ class IntegerScales(nn.Module):
         """
         layers = [m for m in h_s.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
         for number, (own, layer) in enumerate(zip(self.layers, layers, strict=True)):
-            last = own is self.layers[-1]
-            own.build(layer, self.outputs if last else None)  # type: ignore[operator]
+            own.build(layer)  # type: ignore[operator]
             if own.largest_sum() >= _EXACT:  # type: ignore[operator]
                 raise ConfigError(
                     f"layer {number} of h_s has weights so large that its sums could pass 2^53: "
-                    "its scales cannot be computed exactly"
+                    "its output cannot be computed exactly"
                 )
-        # A scale takes the first table entry that is not below it.
         thresholds = (scale_table[:-1].double() * 2**_ACCUMULATOR_BITS).floor()
         self.thresholds = thresholds.to(torch.int64)
 
     @torch.no_grad()
     def forward(self, z_hat: Tensor) -> Tensor:
-        """Table indexes.
+        """What ``h_s`` gives, float64 [B, out, H, W]: the same bits on every machine.
 
         Args:
-            z_hat: Integers held in float64 [B, C, h, w], z_hat * 2^ACTIVATION_BITS.
-
-        Returns:
-            int32 [B, outputs, H, W].
+            z_hat: float64 [B, C, h, w]; rounded to ACTIVATION_BITS fractional bits.
         """
-        x = z_hat.clamp(-LARGEST, LARGEST)
+        x = (z_hat * 2**ACTIVATION_BITS).round().clamp(-LARGEST, LARGEST)
         for layer in self.layers[:-1]:
             x = layer.activate(layer.sums(x))  # type: ignore[operator]
-        sums = self.layers[-1].sums(x)  # type: ignore[operator]
+        return self.layers[-1].sums(x) / 2**_ACCUMULATOR_BITS  # type: ignore[operator]
+
+    def indexes(self, scales: Tensor) -> Tensor:
+        """The first entry of the scale table that is not below each scale, int32."""
+        sums = scales * 2**_ACCUMULATOR_BITS
         return torch.bucketize(sums, self.thresholds.double(), out_int32=True)
 
     def _load_from_state_dict(
@@ -108,12 +104,11 @@ class _IntegerConv(nn.Module):
         self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
 
-    def build(self, layer: nn.Conv2d | nn.ConvTranspose2d, outputs: int | None) -> None:
+    def build(self, layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
         weight, bias = layer.weight.double(), layer.bias
         weight = weight.transpose(0, 1) if self.transposed else weight
-        weight = weight[:outputs]
         self.weight = (weight * 2**WEIGHT_BITS).round().to(torch.int32).contiguous()
-        exact = torch.zeros(len(weight)) if bias is None else bias[:outputs].double()
+        exact = torch.zeros(len(weight)) if bias is None else bias
         self.bias = (exact.double() * 2**_ACCUMULATOR_BITS).round().to(torch.int64)
 
     def largest_sum(self) -> float:
