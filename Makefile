@@ -7,7 +7,7 @@ RUN := .venv/bin/python
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format bench-rp zoo clean
+.PHONY: help setup demo test test-slow lint format fuzz bench-rp zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -33,6 +33,9 @@ lint: setup  ## ruff and mypy
 format: setup  ## put the sources into ruff's format
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
+
+fuzz: setup  ## 100,000 damaged streams, each of which must be refused
+	$(RUN) tools/fuzz.py
 
 bench-rp: setup  ## the R-P curves and BD-rates on the embedded set, in full
 	$(RUN) tools/demo.py --long

@@ -1,0 +1,28 @@
+"""Streams of an earlier day decode to the same latents, bit for bit."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.golden.make import SIZES, digest_of_latent
+from vcm_mt.apis.codec import Receiver, Transmitter
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+LISTING = json.loads((GOLDEN / "golden.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def receiver():
+    return Receiver.load(GOLDEN / "codec.pth")
+
+
+def test_the_fingerprint_is_what_it_was():
+    assert Transmitter.load(GOLDEN / "codec.pth").fingerprint == LISTING["fingerprint"]
+
+
+@pytest.mark.parametrize("name", list(SIZES))
+def test_the_latent_is_what_it_was(receiver, name):
+    stream = (GOLDEN / f"{name}.vcm").read_bytes()
+    assert digest_of_latent(receiver, stream) == LISTING[name]
+    assert receiver.decode(stream).shape[:2] == SIZES[name]
