@@ -173,3 +173,9 @@ def test_damaged_inputs_are_named(checkpoint, tmp_path, name, content, told):
     assert name in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "o.vcm").exists()
+
+
+def test_a_few_hundred_damaged_streams():
+    done = run_tool("fuzz", "--cases", "300", "--seed", "7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "'refused'" in done.stdout
