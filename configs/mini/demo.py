@@ -8,10 +8,10 @@ levels = [
     dict(lmbda=0.30, codec=dict(checkpoint="zoo://mse_3")),
 ]
 
-max_iters = 450
+max_iters = 560
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
-default_hooks = dict(checkpoint=dict(interval=150))
+default_hooks = dict(checkpoint=dict(interval=280))
