@@ -24,7 +24,7 @@ train_dataloader = dict(
 )
 max_iters = 12000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
-# From nothing, SOAP reaches in 600 steps a loss that Adam does not reach in 2000.
+# Learns faster per step than Adam (Zhang & Zhu 2026), above all from nothing.
 soap = dict(
     _delete_=True,
     type="SOAP",

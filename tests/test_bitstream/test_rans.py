@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from compressai import ans
 from compressai.entropy_models import GaussianConditional
 from compressai.models.base import get_scale_table
@@ -92,10 +91,7 @@ def test_many_escapes_need_more_room_than_guessed(tables):
 def test_every_frequency_divides_exactly():
     """The reciprocals in place of divisions, at the ends of every state's range."""
     for frequency in (1, 2, 3, 5, 7, 255, 256, 257, 32767, 32768, 32769, 65534, 65535):
-        rest = (1 << 16) - frequency
-        tables = rans.Tables([[0, frequency, frequency + rest - 0]], [3], [0]) if rest else None
-        if tables is None:
-            continue
+        tables = rans.Tables([[0, frequency, 1 << 16]], [3], [0])
         symbols = np.zeros(400, np.int32)
         symbols[::3] = -1
         indexes = np.zeros(400, np.int32)
@@ -182,7 +178,6 @@ def test_it_does_not_depend_on_threads(tables):
         decoded = list(pool.map(lambda i: rans.decode(together[i], jobs[i][1], tables), range(16)))
     assert together == alone
     assert all(np.array_equal(d, job[0]) for d, job in zip(decoded, jobs, strict=True))
-    assert torch.get_num_threads() >= 1
 
 
 def test_a_string_can_be_taken_piece_by_piece(tables):

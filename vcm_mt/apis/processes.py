@@ -14,7 +14,7 @@ from vcm_mt.errors import CommandError
 _LAST_LINES = 30
 
 # glibc gives large blocks back at every free and clears them anew at every step of a training;
-# a small codec's step takes a tenth less time when it keeps them.
+# with these it keeps them.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 
 
