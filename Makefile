@@ -7,11 +7,11 @@ RUN := .venv/bin/python
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format fuzz bench-rp zoo clean
+.PHONY: help setup demo test test-slow lint format fuzz bench-codec determinism bench-rp zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
-		| awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+		| awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 setup:  ## make the environment in .venv (about 15 minutes, once)
 	@$(PYTHON) tools/bootstrap.py
@@ -36,6 +36,13 @@ format: setup  ## put the sources into ruff's format
 
 fuzz: setup  ## 100,000 damaged streams, each of which must be refused
 	$(RUN) tools/fuzz.py
+
+bench-codec: setup  ## our coder's speed beside CompressAI's, and what it costs
+	$(RUN) tools/bench_codec.py
+
+determinism: setup  ## decode under every setting, and under another PyTorch, what one encoded
+	$(RUN) tools/prepare_mini.py
+	$(RUN) tools/determinism.py --torch 2.9.1
 
 bench-rp: setup  ## the R-P curves and BD-rates on the embedded set, in full
 	$(RUN) tools/demo.py --long

@@ -15,8 +15,9 @@ ALLOWED = {
     "datasets": set(),
     "visualization": set(),
     "models.codec": {"bitstream"},
-    "models.transmitter": {"bitstream"},
-    "models.receivers": {"bitstream"},
+    "models.precision": set(),
+    "models.transmitter": {"bitstream", "models.precision"},
+    "models.receivers": {"bitstream", "models.precision"},
     "models.tasks": set(),
     "models.data_preprocessor": {"models.transmitter"},
     "models.vcm_system": {

@@ -2,7 +2,8 @@
 
 python tools/codec.py encode street.jpg -o street.vcm --transmitter work_dirs/demo/stage1_det/q2
 python tools/codec.py encode pictures/ film.mp4 -o coded/ --transmitter CHECKPOINT
-python tools/codec.py decode street.vcm -o street.png --transmitter CHECKPOINT
+python tools/codec.py export CHECKPOINT -o receiver.safetensors
+python tools/codec.py decode street.vcm -o street.png --receiver receiver.safetensors
 python tools/codec.py info street.vcm
 """
 
@@ -53,13 +54,20 @@ def parse_args() -> argparse.Namespace:
         command.add_argument(
             "-o", "--out", type=Path, required=True, help="a file for one input, else a folder"
         )
-        command.add_argument(
-            "--transmitter", type=Path, required=True, help="checkpoint, or a training's folder"
-        )
         command.add_argument("--resume", action="store_true", help="skip what is there already")
-    commands.choices["decode"].add_argument(
-        "--receiver", default="shared", help="name of the receiver in the checkpoint"
+        command.add_argument("--amp", action="store_true", help="bfloat16 in the transform: faster")
+    commands.choices["encode"].add_argument(
+        "--transmitter", type=Path, required=True, help="checkpoint, or a training's folder"
     )
+    decode = commands.choices["decode"]
+    source = decode.add_mutually_exclusive_group(required=True)
+    source.add_argument("--receiver", type=Path, help="file of a receiver (.safetensors)")
+    source.add_argument("--transmitter", type=Path, help="checkpoint with its receivers, or folder")
+    decode.add_argument("--name", default="shared", help="which of a checkpoint's receivers")
+    export = commands.add_parser("export", help="a small file with one receiver")
+    export.add_argument("transmitter", type=Path, help="checkpoint, or a training's folder")
+    export.add_argument("-o", "--out", type=Path, required=True, help="NAME.safetensors")
+    export.add_argument("--name", default="shared", help="which of its receivers")
     info = commands.add_parser("info", help="what a .vcm file holds")
     info.add_argument("inputs", nargs="+", type=Path, help=".vcm files")
     return parser.parse_args()
@@ -69,7 +77,7 @@ def encode(options: argparse.Namespace) -> None:
     """Encode every input."""
     inputs = list(found(options.inputs, ENDINGS | VIDEOS))
     jobs = outputs(inputs, options.out, ".vcm", options.resume)
-    transmitter = Transmitter.load(options.transmitter)
+    transmitter = Transmitter.load(options.transmitter, options.amp)
     pictures = [job for job in jobs if job[0].suffix.lower() not in VIDEOS]
     num_bytes = num_pixels = 0
     with tqdm(total=len(pictures), unit="picture", disable=not pictures) as bar:
@@ -116,7 +124,7 @@ def encode_video(transmitter: Transmitter, source: Path, target: Path) -> None:
 def decode(options: argparse.Namespace) -> None:
     """Decode every input."""
     jobs = outputs(list(found(options.inputs, {".vcm"})), options.out, ".png", options.resume)
-    receiver = Receiver.load(options.transmitter, options.receiver)
+    receiver = Receiver.load(options.receiver or options.transmitter, options.name, options.amp)
     for source, target in tqdm(jobs, unit="file"):
         data = source.read_bytes()
         try:
@@ -138,6 +146,13 @@ def decode_sequence(receiver: Receiver, source: Path, data: bytes, folder: Path)
         pictures = receiver.decode_packets(reader[start : start + BATCH])
         for number, picture in enumerate(pictures, start):
             write_png(to_array(picture[None]), folder / f"{number:06}.png")
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write a receiver's file."""
+    receiver = Receiver.load(options.transmitter, options.name)
+    receiver.save(options.out)
+    print(f"{options.out}: {options.out.stat().st_size} bytes")
 
 
 def info(options: argparse.Namespace) -> None:
@@ -222,7 +237,8 @@ def main() -> int:
     """Run the command."""
     options = parse_args()
     try:
-        {"encode": encode, "decode": decode, "info": info}[options.command](options)
+        run = {"encode": encode, "decode": decode, "export": export, "info": info}
+        run[options.command](options)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1

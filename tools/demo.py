@@ -22,8 +22,7 @@ from mmengine.logging import MMLogger
 
 from vcm_mt.apis.config import at_level, chains, check_inputs, load_config, qualities
 from vcm_mt.apis.processes import run_commands
-from vcm_mt.apis.system import find_checkpoint
-from vcm_mt.checkpoint import zoo_path
+from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.evaluation.bd_rate import BDRate

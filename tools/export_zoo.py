@@ -14,8 +14,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vcm_mt.apis.system import find_checkpoint
-from vcm_mt.checkpoint import read_state_dict, zoo_path
+from vcm_mt.checkpoint import find_checkpoint, read_state_dict, zoo_path
 
 LISTING = zoo_path("zoo").with_suffix(".json")
 

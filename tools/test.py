@@ -14,7 +14,8 @@ from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
-from vcm_mt.apis.system import build_system, find_checkpoint
+from vcm_mt.apis.system import build_system
+from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.errors import VCMError, told
 from vcm_mt.evaluation.measure import measure, rp_point
 

@@ -22,7 +22,7 @@ from vcm_mt.apis.config import (
     qualities,
     training_order,
 )
-from vcm_mt.apis.system import find_checkpoint
+from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.errors import ConfigError, VCMError, told
 
 
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--work-dir", type=Path, help="where logs and checkpoints go")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 in the codec, on a GPU")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 in the codec's transforms")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
@@ -57,12 +57,10 @@ def train(config: Config, work_dir: Path, options: argparse.Namespace) -> None:
     if on_cpus and not torch.distributed.is_initialized():
         # mmengine's own start of the processes asks for a GPU; it accepts one made before.
         torch.distributed.init_process_group("gloo")
-    if options.amp and not torch.cuda.is_available():
-        raise ConfigError("--amp needs a GPU: mmengine's AmpOptimWrapper refuses a CPU")
     if options.amp:
-        main = config.optim_wrapper.get("main", config.optim_wrapper)
-        main.type = "AmpOptimWrapper"
-        main.dtype = "bfloat16"
+        if config.model.type != "VCMSystem":
+            raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
+        config.model.amp = True
     Runner.from_cfg(config).train()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
@@ -45,17 +45,36 @@ def read_state_dict(source: str) -> dict[str, Tensor]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What a checkpoint of a training says about its codec: ``codec`` and ``quality``.
+    """What a checkpoint of a training, or a receiver's file, says about its codec.
+
+    Returns:
+        ``codec``, the arguments of :func:`vcm_mt.models.codec.build_codec`, and ``quality``; of a
+        receiver also ``name`` and ``transmitter``, the fingerprint of the one that it is for.
 
     Raises:
         ConfigError: When the file is missing, unreadable, or no such checkpoint.
     """
-    loaded = _load(path)
-    record = loaded.get("meta", {}).get("record") if isinstance(loaded, dict) else None
+    if path.suffix == ".safetensors":
+        record = _metadata(path).get("record")
+    else:
+        loaded = _load(path)
+        record = loaded.get("meta", {}).get("record") if isinstance(loaded, dict) else None
     if not isinstance(record, str):
         raise ConfigError(f"{path} does not say of which codec it is: give a training's checkpoint")
     found: dict[str, Any] = json.loads(record)
     return found
+
+
+def find_checkpoint(work_dir: Path) -> Path:
+    """The last checkpoint of a training.
+
+    Raises:
+        ConfigError: When there is none.
+    """
+    pointer = work_dir / "last_checkpoint"
+    if not pointer.is_file():
+        raise ConfigError(f"no checkpoint in {work_dir}: train first")
+    return Path(pointer.read_text().strip())
 
 
 def _read(source: str) -> dict[str, Tensor]:
@@ -88,6 +107,15 @@ def _load(path: Path) -> Any:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+        raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The texts that a safetensors file carries beside its tensors."""
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
         raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
 
 

@@ -11,7 +11,9 @@ def _child(name: str, parent: root.Registry, *locations: str) -> root.Registry:
     )
 
 
-MODELS = _child("model", root.MODELS, "models")
+MODELS = _child(
+    "model", root.MODELS, "models.data_preprocessor", "models.tasks", "models.vcm_system"
+)
 DATASETS = _child("dataset", root.DATASETS, "datasets.coco")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading")
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")

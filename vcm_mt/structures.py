@@ -21,18 +21,6 @@ class Latent(NamedTuple):
     bits: Tensor
 
 
-class Coded(NamedTuple):
-    """One latent after entropy coding.
-
-    Attributes:
-        string: Entropy-coded symbols of z, then of y.
-        bits: What the likelihoods said the string would take, in bits.
-    """
-
-    string: bytes
-    bits: float
-
-
 @dataclass(frozen=True)
 class Packet:
     """One picture as it is sent.

@@ -116,6 +116,52 @@ def test_a_receiver_that_is_not_there(checkpoint):
         Receiver.load(checkpoint, "segm")
 
 
+def test_a_receivers_file_is_enough_to_decode(ends, checkpoint, tmp_path):
+    transmitter, receiver = ends
+    path = tmp_path / "people.safetensors"
+    receiver.save(path)
+    other = Receiver.load(path)
+    data = transmitter.encode(_noise(70, 90, 3))
+    assert np.array_equal(other.decode(data), receiver.decode(data))
+    # No analysis transform, neither h_a nor the trained h_s: less than the checkpoint's half.
+    assert path.stat().st_size < 0.6 * checkpoint.stat().st_size
+    assert other.record["transmitter"] == transmitter.fingerprint
+
+
+def test_damaged_receivers_are_refused(ends, tmp_path):
+    path = tmp_path / "people.safetensors"
+    with pytest.raises(ConfigError, match="ends in .safetensors"):
+        ends[1].save(tmp_path / "people.pth")
+    ends[1].save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ConfigError, match="not a readable file"):
+        Receiver.load(path)
+    record = {**ends[1].record, "codec": {"arch": "MeanScaleHyperprior", "N": 8, "M": 16}}
+    Receiver(ends[1].entropy, ends[1].synthesis, record).save(path)
+    with pytest.raises(ConfigError, match="does not fit the codec"):
+        Receiver.load(path)
+
+
+def test_a_receiver_of_another_transmitter_refuses(ends, tmp_path):
+    path = tmp_path / "people.safetensors"
+    other = {**ends[1].record, "transmitter": "00" * 32}
+    Receiver(ends[1].entropy, ends[1].synthesis, other).save(path)
+    with pytest.raises(BitstreamError, match="was made by transmitter"):
+        Receiver.load(path).decode(ends[0].encode(_noise(8, 8, 3)))
+
+
+def test_too_large_a_picture_is_refused_before_any_work(ends):
+    with pytest.raises(BitstreamError, match="cannot be sent"):
+        ends[0].encode_batch(torch.empty(1, 3, 1, 1).expand(1, 3, 70000, 2))
+
+
+@pytest.mark.slow
+def test_twelve_megapixels(ends):
+    transmitter, receiver = ends
+    picture = np.tile(_noise(40, 30, 3), (100, 100, 1))
+    assert receiver.decode(transmitter.encode(picture)).shape == (4000, 3000, 3)
+
+
 def test_one_picture_there_and_back(checkpoint, tmp_path):
     Image.fromarray(_noise(30, 40, 3)).save(tmp_path / "a.png")
     coded, back = tmp_path / "a.vcm", tmp_path / "b.png"
@@ -129,6 +175,11 @@ def test_one_picture_there_and_back(checkpoint, tmp_path):
     assert "quality      4" in told
     assert run_tool("codec", "decode", str(coded), "-o", str(back), *given).returncode == 0
     assert Image.open(back).size == (40, 30)
+    small, again = tmp_path / "receiver.safetensors", tmp_path / "c.png"
+    assert run_tool("codec", "export", str(checkpoint), "-o", str(small)).returncode == 0
+    given = ["--receiver", str(small)]
+    assert run_tool("codec", "decode", str(coded), "-o", str(again), *given).returncode == 0
+    assert again.read_bytes() == back.read_bytes()
 
 
 def test_a_video_becomes_a_sequence(checkpoint, tmp_path):

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save
 from torch import Tensor, nn
 from typing_extensions import Self
 
 from vcm_mt.apis.pictures import to_array, to_tensor
-from vcm_mt.apis.system import find_checkpoint
-from vcm_mt.bitstream.container import unpack
-from vcm_mt.checkpoint import read_record, read_state_dict
+from vcm_mt.bitstream.container import FINGERPRINT_BYTES, unpack, write_atomically
+from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.checkpoint import find_checkpoint, read_record, read_state_dict
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.models import receivers, transmitter
 from vcm_mt.models.codec import build_codec
 from vcm_mt.structures import Packet
+
+#: Ending of a receiver's file.
+ENDING = ".safetensors"
 
 
 class Transmitter:
@@ -39,13 +44,19 @@ class Transmitter:
         self.network = network.eval()
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, amp: bool = False) -> Self:
         """From a checkpoint of a training, or its folder.
+
+        Args:
+            path: The checkpoint or folder.
+            amp: Run ``g_a`` in bfloat16, see :mod:`vcm_mt.models.precision`.
 
         Raises:
             ConfigError: When there is none, or it is not a training's.
         """
-        return cls(_load(path)[0])
+        network, _, _ = _load(path)
+        network.amp = amp
+        return cls(network)
 
     @property
     def fingerprint(self) -> str:
@@ -67,32 +78,83 @@ class Transmitter:
     def encode_batch(self, pictures: Tensor) -> list[bytes]:
         """The same for pictures of one size, float [B, 3, H, W] in [0, 1], at once."""
         device = next(self.network.parameters()).device
-        return [data for data, _ in self.network.encode(pictures.to(device))]
+        return self.network.encode(pictures.to(device))
 
 
 class Receiver:
     """Receives pictures.
 
     Args:
-        network: theta_e of the transmitter whose bytes will come.
+        entropy: The transmitter's, or what a decoder needs of it.
         synthesis: theta_d.
+        record: What :func:`vcm_mt.checkpoint.read_record` tells of a receiver's file.
     """
 
-    def __init__(self, network: transmitter.Transmitter, synthesis: receivers.Receiver) -> None:
-        self.network = network.eval()
+    def __init__(
+        self, entropy: Hyperprior, synthesis: receivers.Receiver, record: dict[str, Any]
+    ) -> None:
+        self.entropy = entropy.eval()
         self.synthesis = synthesis.eval()
+        self.record = record
+        self._mark = bytes.fromhex(record["transmitter"])[:FINGERPRINT_BYTES]
+        self._divisor = build_codec(**record["codec"]).downsampling_factor
 
     @classmethod
-    def load(cls, path: str | Path, name: str = "shared") -> Self:
-        """From a checkpoint of a training, or its folder.
+    def load(cls, path: str | Path, name: str = "shared", amp: bool = False) -> Self:
+        """From a checkpoint of a training, its folder, or a file that :meth:`save` wrote.
+
+        Args:
+            path: The checkpoint, folder or file.
+            name: Which of a checkpoint's receivers; a file holds one.
+            amp: Run ``g_s`` in bfloat16, see :mod:`vcm_mt.models.precision`.
 
         Raises:
             ConfigError: When there is none, it is not a training's, or it has no such receiver.
         """
-        network, found = _load(path)
+        path = Path(path)
+        receiver = cls._load_file(path) if path.suffix == ENDING else cls._of_training(path, name)
+        receiver.synthesis.amp = amp
+        return receiver
+
+    @classmethod
+    def _of_training(cls, path: Path, name: str) -> Self:
+        network, found, record = _load(path)
         if name not in found:
             raise ConfigError(f"{path} has no receiver {name!r}, but {', '.join(found)}")
-        return cls(network, found[name])
+        record |= {"name": name, "transmitter": network.fingerprint()}
+        return cls(network.entropy, found[name], record)
+
+    @classmethod
+    def _load_file(cls, path: Path) -> Self:
+        record, state = read_record(path), read_state_dict(str(path))
+        codec = build_codec(**record["codec"])
+        entropy, synthesis = Hyperprior(codec), receivers.Receiver(codec.g_s)
+        own = nn.ModuleDict({"entropy": entropy, "synthesis": synthesis})
+        try:
+            entropy.load_decoder_state_dict(_below("entropy.", state))
+            synthesis.load_state_dict(_below("synthesis.", state))
+        except (ValueError, RuntimeError) as error:
+            raise ConfigError(f"{path} does not fit the codec that it names: {error}") from error
+        _place(own)
+        return cls(entropy, synthesis, record)
+
+    def save(self, path: str | Path) -> None:
+        """Write a file with all that a receiver needs, and nothing that only encodes.
+
+        Args:
+            path: Its name, ending in ``.safetensors``.
+
+        Raises:
+            ConfigError: For another ending.
+        """
+        path = Path(path)
+        if path.suffix != ENDING:
+            raise ConfigError(f"a receiver's file ends in {ENDING}: {path} does not")
+        entropy, synthesis = self.entropy.decoder_state_dict(), self.synthesis.state_dict()
+        state = {f"entropy.{key}": value for key, value in entropy.items()}
+        state |= {f"synthesis.{key}": value for key, value in synthesis.items()}
+        state = {key: value.cpu().contiguous() for key, value in state.items()}
+        write_atomically(path, [save(state, {"record": json.dumps(self.record)})])
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """The picture of a ``.vcm`` file with one, uint8 [H, W, 3], RGB.
@@ -113,10 +175,13 @@ class Receiver:
         if len(sizes) != 1:
             raise BitstreamError(f"pictures of one size can be decoded at once, not {len(sizes)}")
         ((height, width),) = sizes
-        return self.synthesis(self.network.decode_packets(packets))[..., :height, :width]
+        y_hat = transmitter.decode_packets(packets, self.entropy, self._mark, self._divisor)
+        return self.synthesis(y_hat)[..., :height, :width]
 
 
-def _load(path: str | Path) -> tuple[transmitter.Transmitter, dict[str, receivers.Receiver]]:
+def _load(
+    path: str | Path,
+) -> tuple[transmitter.Transmitter, dict[str, receivers.Receiver], dict[str, Any]]:
     file = find_checkpoint(Path(path)) if Path(path).is_dir() else Path(path)
     record = read_record(file)
     state = read_state_dict(str(file))
@@ -130,6 +195,15 @@ def _load(path: str | Path) -> tuple[transmitter.Transmitter, dict[str, receiver
         parts.load_state_dict(wanted)
     except RuntimeError as error:
         raise ConfigError(f"{file} does not fit the codec that it names: {error}") from error
+    _place(parts)
+    return network, found, record
+
+
+def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _place(network: nn.Module) -> None:
+    """Where and how convolutions are fastest."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    parts.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network, found
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

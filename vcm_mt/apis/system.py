@@ -8,7 +8,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-import vcm_mt.models  # noqa: F401  registers them
 from vcm_mt.checkpoint import read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.vcm_system import VCMSystem
@@ -47,15 +46,3 @@ def _load(system: VCMSystem, checkpoint: str) -> None:
         ) from error
     if not system.transmitter.entropy.has_tables:
         raise ConfigError(f"{checkpoint} holds no entropy tables: it was not written by training")
-
-
-def find_checkpoint(work_dir: Path) -> Path:
-    """The last checkpoint of a training.
-
-    Raises:
-        ConfigError: When there is none.
-    """
-    pointer = work_dir / "last_checkpoint"
-    if not pointer.is_file():
-        raise ConfigError(f"no checkpoint in {work_dir}: train first")
-    return Path(pointer.read_text().strip())

@@ -216,7 +216,7 @@ def _signature(packet: Packet) -> Packet:
 
 
 def _header(packet: Packet, kind: int) -> bytes:
-    _check_size(packet.height, packet.width)
+    check_size(packet.height, packet.width)
     if not 0 <= packet.quality <= 255:
         raise BitstreamError(f"quality must be 0 to 255, not {packet.quality}")
     if len(packet.transmitter) != FINGERPRINT_BYTES:
@@ -230,12 +230,17 @@ def _read_header(data: bytes) -> tuple[Packet, int]:
         raise BitstreamError("the bitstream is truncated: it ends within its header")
     height, at = _read_varint(data, _FIXED_BYTES)
     width, at = _read_varint(data, at)
-    _check_size(height, width)
+    check_size(height, width)
     transmitter = data[_FIXED_BYTES - 1 - FINGERPRINT_BYTES : _FIXED_BYTES - 1]
     return Packet(height, width, data[_FIXED_BYTES - 1], transmitter, b""), at
 
 
-def _check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int) -> None:
+    """Make sure that a picture is not too large to be sent.
+
+    Raises:
+        BitstreamError: When it is, or has no pixel.
+    """
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and height * width <= MAX_PIXELS):
         raise BitstreamError(
             f"a picture of {height}x{width} pixels cannot be sent: a side may have 1 to "

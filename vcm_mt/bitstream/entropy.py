@@ -7,7 +7,8 @@ included: a decoder that computes other scales than the encoder did reads other 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,14 @@ from vcm_mt.bitstream import rans
 from vcm_mt.bitstream.integer import IntegerSynthesis
 from vcm_mt.bitstream.rans import Ints, Tables
 from vcm_mt.errors import BitstreamError, ConfigError
-from vcm_mt.structures import Coded, Latent
+from vcm_mt.structures import Latent
 
 #: How y reaches the decoder during training: with uniform noise in place of rounding, or
 #: rounded with a straight-through gradient (Minnen & Singh 2020); the rate always uses noise.
 QUANTIZERS = ("noise", "ste")
 
 _TABLES = ("_quantized_cdf", "_offset", "_cdf_length")
+_DECODER = (*_TABLES, "quantiles", "scale_table")
 
 
 class Hyperprior(nn.Module):
@@ -111,8 +113,8 @@ class Hyperprior(nn.Module):
         return self.entropy_bottleneck._quantized_cdf.numel() > 0
 
     @torch.no_grad()
-    def compress(self, y: Tensor) -> list[Coded]:
-        """Code latents, ``y`` [B, M, h, w], each for itself.
+    def compress(self, y: Tensor) -> list[bytes]:
+        """Code latents, ``y`` [B, M, h, w], each for itself: symbols of z, then of y.
 
         Raises:
             BitstreamError: When there are no CDF tables yet.
@@ -120,22 +122,13 @@ class Hyperprior(nn.Module):
         tables = self._tables()
         z = self._analyse(y).float()
         z_symbols = (z - self._medians()).round()
-        y_tables, scales, means = self._parameters_of(z_symbols)
+        y_tables, means = self._parameters_of(z_symbols)
         y = y.float()
         y_symbols = (y if means is None else y - means).round()
-        z_tables = self._z_tables(z.shape[-2:])
-        strings = [
-            rans.encode(
-                np.concatenate([_flat(z_one), _flat(y_one)]),
-                np.concatenate([z_tables, _flat(tables_one)]),
-                tables,
-            )
-            for z_one, y_one, tables_one in zip(z_symbols, y_symbols, y_tables, strict=True)
-        ]
-        _, z_likelihoods = self.entropy_bottleneck(z, training=False)
-        _, y_likelihoods = self.gaussian_conditional(y, scales, means, training=False)
-        bits = (_bits(y_likelihoods) + _bits(z_likelihoods)).tolist()
-        return [Coded(*one) for one in zip(strings, bits, strict=True)]
+        z_tables = np.broadcast_to(self._z_tables(z.shape[-2:]), (len(z), z[0].numel()))
+        symbols = np.concatenate([_rows(z_symbols), _rows(y_symbols)], axis=1)
+        numbers = np.concatenate([z_tables, _rows(y_tables)], axis=1)
+        return _in_threads(rans.encode, symbols, numbers, [tables] * len(z))
 
     @torch.no_grad()
     def decompress(self, strings: Sequence[bytes], z_shape: tuple[int, int]) -> Tensor:
@@ -154,23 +147,45 @@ class Hyperprior(nn.Module):
         decoders = [rans.Decoder(string, self._tables()) for string in strings]
         z_tables = self._z_tables(z_shape)
         z = np.stack([decoder.take(z_tables) for decoder in decoders])
-        y_tables, _, means = self._parameters_of(self._like_z(z, (len(strings), -1, *z_shape)))
-        y = np.stack([d.take(_flat(one)) for d, one in zip(decoders, y_tables, strict=True)])
+        y_tables, means = self._parameters_of(self._like_z(z, (len(strings), -1, *z_shape)))
+        y = np.stack(_in_threads(rans.Decoder.take, decoders, _rows(y_tables)))
         for decoder in decoders:
             decoder.close()
         y_symbols = self._like_z(y, y_tables.shape)
         return y_symbols if means is None else y_symbols + means
 
+    def decoder_state_dict(self) -> dict[str, Tensor]:
+        """What a decoder needs: tables and integers, neither ``h_a`` nor the trained ``h_s``."""
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if name.startswith("integer_h_s.") or name.rsplit(".", 1)[-1] in _DECODER
+        }
+
+    def load_decoder_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take what :meth:`decoder_state_dict` gave.
+
+        Raises:
+            ValueError: When something is missing, too much, or of another shape.
+        """
+        wrong = set(self.decoder_state_dict()) ^ set(state)
+        if wrong:
+            raise ValueError(f"missing or unexpected: {', '.join(sorted(wrong))}")
+        try:
+            self.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
     def _like_z(self, symbols: Ints, shape: Sequence[int]) -> Tensor:
         device = self.entropy_bottleneck.quantiles.device
         return torch.from_numpy(symbols).to(device, torch.float32).view(*shape)
 
-    def _parameters_of(self, z_symbols: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Numbers of y's tables, scales and means: the same bits on every machine."""
+    def _parameters_of(self, z_symbols: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Numbers of y's tables, and means: the same bits on every machine."""
         z_hat = z_symbols.double() + self._medians().double()
         scales, means = self._split(self.integer_h_s(z_hat))
         tables = self.integer_h_s.indexes(scales) + len(self.entropy_bottleneck.quantiles)
-        return tables, scales.float(), None if means is None else means.float()
+        return tables, None if means is None else means.float()
 
     def _medians(self) -> Tensor:
         """[1, C, 1, 1], where the entropy bottleneck's rounding is centred."""
@@ -224,6 +239,12 @@ class Hyperprior(nn.Module):
         self._joined = None
 
 
+def _in_threads(function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+    """Like ``map``, on as many threads as PyTorch uses; the coder's kernels run side by side."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(function, *arguments))
+
+
 def _tables_of(model: nn.Module) -> Tables:
     return Tables(
         model._quantized_cdf.cpu().numpy(),  # type: ignore[operator]
@@ -232,8 +253,9 @@ def _tables_of(model: nn.Module) -> Tables:
     )
 
 
-def _flat(symbols: Tensor) -> Ints:
-    return symbols.flatten().to("cpu", torch.int32).numpy()
+def _rows(symbols: Tensor) -> Ints:
+    """[B, C, h, w] -> [B, C * h * w]."""
+    return symbols.flatten(1).to("cpu", torch.int32).numpy()
 
 
 def _bits(likelihoods: Tensor) -> Tensor:

@@ -9,12 +9,10 @@ networks; here trained weights are rounded, which costs next to no rate.)
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.errors import ConfigError
 
@@ -28,6 +26,8 @@ Pair = tuple[int, int]
 
 _EXACT = float(1 << 53)
 _ACCUMULATOR_BITS = WEIGHT_BITS + ACTIVATION_BITS
+_conv = torch.ops.aten.thnn_conv2d
+_conv_transpose = torch.ops.aten.slow_conv_transpose2d
 
 
 class IntegerSynthesis(nn.Module):
@@ -78,7 +78,7 @@ class IntegerSynthesis(nn.Module):
 
     def indexes(self, scales: Tensor) -> Tensor:
         """The first entry of the scale table that is not below each scale, int32."""
-        sums = scales * 2**_ACCUMULATOR_BITS
+        sums = (scales * 2**_ACCUMULATOR_BITS).contiguous()
         return torch.bucketize(sums, self.thresholds.double(), out_int32=True)
 
     def _load_from_state_dict(
@@ -105,10 +105,10 @@ class _IntegerConv(nn.Module):
         self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
 
     def build(self, layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
-        weight, bias = layer.weight.double(), layer.bias
+        weight = layer.weight.double()
         weight = weight.transpose(0, 1) if self.transposed else weight
         self.weight = (weight * 2**WEIGHT_BITS).round().to(torch.int32).contiguous()
-        exact = torch.zeros(len(weight)) if bias is None else bias
+        exact = torch.zeros(len(weight)) if layer.bias is None else layer.bias
         self.bias = (exact.double() * 2**_ACCUMULATOR_BITS).round().to(torch.int64)
 
     def largest_sum(self) -> float:
@@ -119,54 +119,40 @@ class _IntegerConv(nn.Module):
     def sums(self, x: Tensor) -> Tensor:
         """Sums with WEIGHT_BITS + ACTIVATION_BITS fractional bits.
 
-        One matrix product per place in the kernel: no fast algorithm that would round, and no
-        copies of patches that would fill the memory for a large picture.
+        PyTorch's plain convolutions, products of matrices, by name: the libraries that it
+        would choose from know faster algorithms (Winograd, Fourier), which round.
         """
-        batch, _, height, width = x.shape
-        taps, bias = self._in_doubles()
-        (pad_y, pad_x), (step_y, step_x) = self.padding, self.stride
+        weight, bias = self._in_doubles()
+        shape = (self.kernel, bias, self.stride, self.padding)
         if self.transposed:
-            high = (height - 1) * step_y + self.kernel[0] + self.output_padding[0]
-            wide = (width - 1) * step_x + self.kernel[1] + self.output_padding[1]
-        else:
-            x = F.pad(x, (pad_x, pad_x, pad_y, pad_y))
-            high = (height + 2 * pad_y - self.kernel[0]) // step_y + 1
-            wide = (width + 2 * pad_x - self.kernel[1]) // step_x + 1
-        out = bias[:, None, None].expand(-1, high, wide).repeat(batch, 1, 1, 1)
-        for row, column in itertools.product(*map(range, self.kernel)):
-            rows = slice(row, row + (height if self.transposed else high) * step_y, step_y)
-            columns = slice(column, column + (width if self.transposed else wide) * step_x, step_x)
-            if self.transposed:
-                product = taps[row, column] @ x.flatten(2)
-                out[..., rows, columns] += product.unflatten(2, (height, width))
-            else:
-                product = taps[row, column] @ x[..., rows, columns].flatten(2)
-                out += product.unflatten(2, (high, wide))
-        if self.transposed:
-            out = out[..., pad_y : high - pad_y, pad_x : wide - pad_x]
-        return out
+            return _conv_transpose(x, weight, *shape, self.output_padding)
+        return _conv(x, weight, *shape)
 
     def _in_doubles(self) -> tuple[Tensor, Tensor]:
-        """Weights [kernel's height, width, out, in] and bias, kept while they are the same."""
+        """Weight and bias as PyTorch wants them, kept while they are the same."""
         if self._doubles is None or self._doubles[0] is not self.weight:
-            taps = self.weight.double().permute(2, 3, 0, 1).contiguous()
-            self._doubles = (self.weight, taps, self.bias.double())
+            weight = self.weight.double()
+            weight = weight.transpose(0, 1).contiguous() if self.transposed else weight
+            self._doubles = (self.weight, weight, self.bias.double())
         return self._doubles[1:]
 
     def activate(self, sums: Tensor) -> Tensor:
         """The activation, then rounding to ACTIVATION_BITS."""
-        x = ((sums + 2.0 ** (WEIGHT_BITS - 1)) / 2.0**WEIGHT_BITS).floor()
-        x = x.clamp(-LARGEST, LARGEST)
+        x = _shifted(sums).clamp_(-LARGEST, LARGEST)
         if self.slope is None:
             return x
-        below = ((x * self.slope + 2.0 ** (WEIGHT_BITS - 1)) / 2.0**WEIGHT_BITS).floor()
-        return torch.where(x < 0, below, x)
+        return torch.where(x < 0, _shifted(x * self.slope), x)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         _take_sizes(self, ("weight", "bias"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _shifted(x: Tensor) -> Tensor:
+    """Divide by 2^WEIGHT_BITS, round half up."""
+    return (x / 2.0**WEIGHT_BITS).add_(0.5).floor_()
 
 
 def _take_sizes(

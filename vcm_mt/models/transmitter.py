@@ -15,6 +15,7 @@ from typing_extensions import Self
 from vcm_mt.bitstream import container
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.errors import BitstreamError
+from vcm_mt.models.precision import transformed
 from vcm_mt.structures import Latent, Packet
 
 
@@ -32,6 +33,7 @@ class Transmitter(nn.Module):
     def __init__(self, codec: CompressionModel, quality: int = 0, quantizer: str = "noise") -> None:
         super().__init__()
         self.quality = quality
+        self.amp = False  # see vcm_mt.models.precision
         self.divisor = codec.downsampling_factor
         self.g_a = codec.g_a
         self.entropy = Hyperprior(codec, quantizer)
@@ -39,23 +41,30 @@ class Transmitter(nn.Module):
 
     def forward(self, x: Tensor) -> Latent:
         """Analyse and quantise pictures, float [B, 3, H, W] in [0, 1], padded."""
-        return self.entropy(self.g_a(x))
+        return self.entropy(transformed(self.g_a, x, self.amp))
+
+    def analyse(self, pictures: Tensor) -> Tensor:
+        """The latents y, float [B, M, h, w], of pictures [B, 3, H, W] of any size."""
+        container.check_size(*pictures.shape[-2:])
+        return transformed(self.g_a, pad(pictures, self.divisor), self.amp)
 
     @torch.no_grad()
-    def encode(self, pictures: Tensor) -> list[tuple[bytes, float]]:
+    def encode(self, pictures: Tensor) -> list[bytes]:
         """Encode pictures of one size, each to the bytes that are sent.
 
         Args:
             pictures: float [B, 3, H, W], RGB in [0, 1], any size.
 
-        Returns:
-            For each its bytes, and the bits that the likelihoods said they would take.
+        Raises:
+            BitstreamError: For pictures that are too large, or without entropy tables.
         """
-        height, width = pictures.shape[-2:]
-        coded = self.entropy.compress(self.g_a(pad(pictures, self.divisor)))
+        return self.code(self.analyse(pictures), *pictures.shape[-2:])
+
+    def code(self, y: Tensor, height: int, width: int) -> list[bytes]:
+        """Encode the latents of pictures of ``height`` and ``width``."""
         return [
-            (container.pack(Packet(height, width, self.quality, self.mark, one.string)), one.bits)
-            for one in coded
+            container.pack(Packet(height, width, self.quality, self.mark, string))
+            for string in self.entropy.compress(y)
         ]
 
     def decode(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
@@ -70,22 +79,9 @@ class Transmitter(nn.Module):
         packet = container.unpack(data)
         return self.decode_packets([packet]), (packet.height, packet.width)
 
-    @torch.no_grad()
     def decode_packets(self, packets: Sequence[Packet]) -> Tensor:
-        """Decode packets of one size to latents, float [B, M, h, w].
-
-        Raises:
-            BitstreamError: When a packet is damaged or another transmitter's.
-        """
-        for packet in packets:
-            if packet.transmitter != self.mark:
-                raise BitstreamError(
-                    f"the bitstream was made by transmitter {packet.transmitter.hex()}, "
-                    f"this is {self.mark.hex()}: load the weights that it was encoded with"
-                )
-        height, width = packets[0].height, packets[0].width
-        z_shape = (-(-height // self.divisor), -(-width // self.divisor))
-        return self.entropy.decompress([packet.string for packet in packets], z_shape)
+        """Decode packets of one size to latents; see :func:`decode_packets`."""
+        return decode_packets(packets, self.entropy, self.mark, self.divisor)
 
     def fingerprint(self) -> str:
         """SHA-256 over every parameter and table that decides the bits, hexadecimal."""
@@ -115,6 +111,31 @@ class Transmitter(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._mark = None
+
+
+def decode_packets(
+    packets: Sequence[Packet], entropy: Hyperprior, mark: bytes, divisor: int
+) -> Tensor:
+    """Decode packets of one size to latents, float [B, M, h, w].
+
+    Args:
+        packets: Of pictures of one size.
+        entropy: The transmitter's, or one that loaded its ``decoder_state_dict``.
+        mark: The transmitter's.
+        divisor: Pixels of a side that one value of z stands for.
+
+    Raises:
+        BitstreamError: When a packet is damaged or another transmitter's.
+    """
+    for packet in packets:
+        if packet.transmitter != mark:
+            raise BitstreamError(
+                f"the bitstream was made by transmitter {packet.transmitter.hex()}, "
+                f"this is {mark.hex()}: load the weights that it was encoded with"
+            )
+    height, width = packets[0].height, packets[0].width
+    z_shape = (-(-height // divisor), -(-width // divisor))
+    return entropy.decompress([packet.string for packet in packets], z_shape)
 
 
 def pad(picture: Tensor, divisor: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
@@ -45,6 +46,8 @@ class VCMSystem(BaseModel):
         lmbda: lambda of equation (1), in [0, 1].
         quality: Quality level, written into every packet.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
+        amp: Train the transforms in bfloat16, see :mod:`vcm_mt.models.precision`; what is
+            measured is always coded in float32.
         data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
 
     Raises:
@@ -58,6 +61,7 @@ class VCMSystem(BaseModel):
         lmbda: float,
         quality: int = 0,
         quantizer: str = "noise",
+        amp: bool = False,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -67,6 +71,7 @@ class VCMSystem(BaseModel):
         if not tasks:
             raise ConfigError("a system needs at least one task")
         self.lmbda = float(lmbda)
+        self.amp = amp
         # What a program needs to build the codec again around the weights of a checkpoint.
         self.record = {
             "codec": {k: v for k, v in codec.items() if k not in ("checkpoint", "pretrained")},
@@ -123,6 +128,13 @@ class VCMSystem(BaseModel):
             }
         return losses
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, and with it the transforms' precision."""
+        transforms: list[Any] = [self.transmitter, *self.receivers.values()]
+        for part in transforms:
+            part.amp = self.amp and mode
+        return super().train(mode)
+
     def train_step(
         self,
         data: dict[str, Any],
@@ -167,7 +179,9 @@ class VCMSystem(BaseModel):
     @torch.no_grad()
     def send(self, picture: Tensor) -> dict[str, Sent]:
         """Encode a picture [1, 3, H, W], decode the bytes with every receiver."""
-        ((data, bits),) = self.transmitter.encode(picture)
+        y = self.transmitter.analyse(picture)
+        (data,) = self.transmitter.code(y, *picture.shape[-2:])
+        bits = self.transmitter.entropy(y).bits.item()
         y_hat, (height, width) = self.transmitter.decode(data)
         return {
             name: Sent(receiver(y_hat)[..., :height, :width], len(data), bits)

@@ -1,0 +1,91 @@
+"""A task network behind a receiver, as a program calls it.
+
+>>> machine = Machine.load("configs/mini/stage1_det.py", "det")
+>>> found = machine.look(receiver.decode(data))
+>>> found.boxes[found.scores > 0.5]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.registry import DefaultScope
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from vcm_mt.apis.config import load_config
+from vcm_mt.apis.pictures import to_tensor
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.tasks import Task
+from vcm_mt.registry import MODELS
+
+
+class Found(NamedTuple):
+    """What a machine found in one picture.
+
+    Attributes:
+        boxes: float32 [n, 4], x1, y1, x2, y2 in the picture's pixels.
+        scores: float32 [n] in [0, 1], falling.
+        labels: int64 [n], see :attr:`Machine.classes`.
+        masks: bool [n, H, W], or ``None`` where the network finds boxes only.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    masks: NDArray[np.bool_] | None
+
+
+class Machine:
+    """Looks at pictures with a frozen task network.
+
+    Args:
+        task: The network.
+        classes: Its classes' names, by label.
+    """
+
+    def __init__(self, task: Task, classes: Sequence[str] = ()) -> None:
+        self.task = task
+        self.task.freeze()
+        self.classes = tuple(classes)
+
+    @classmethod
+    def load(cls, config: str | Path, name: str) -> Self:
+        """A task of a config's ``model.tasks``, with the weights that the config names.
+
+        Raises:
+            ConfigError: When the config has no such task, or its weights cannot be loaded.
+        """
+        loaded = load_config(config)
+        tasks = loaded.get("model", {}).get("tasks", {})
+        if name not in tasks:
+            raise ConfigError(f"{config} has no task {name!r}, but {', '.join(tasks) or 'none'}")
+        with DefaultScope.overwrite_default_scope(loaded.default_scope):
+            task = MODELS.build(tasks[name])
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(task.to(device), loaded.get("classes", ()))
+
+    @torch.no_grad()
+    def look(self, picture: Any) -> Found:
+        """Find what there is in a picture.
+
+        Args:
+            picture: See :func:`vcm_mt.apis.pictures.to_tensor`.
+
+        Raises:
+            DataError: For what is no picture.
+            ConfigError: When the task is a viewer, which tells nothing.
+        """
+        x = to_tensor(picture).to(next(self.task.parameters()).device)
+        sample = DetDataSample(metainfo={"img_shape": x.shape[-2:], "ori_shape": x.shape[-2:]})
+        told = self.task.predict(x, [sample])
+        if told is None:
+            raise ConfigError("this task is a person looking at the picture: there is no answer")
+        found = told[0].cpu()
+        masks = found.masks.numpy().astype(bool) if "masks" in found else None
+        return Found(found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), masks)
