@@ -12,17 +12,14 @@ from pathlib import Path
 from vcm_mt.datasets.mini import prepare
 
 MSE_BASE = "configs/mini/mse_base.py"
-MSE_STEPS = ("configs/mini/mse_codec.py", "configs/mini/mse_refine.py")
+MSE_CODEC = "configs/mini/mse_codec.py"
 
 #: Name in the zoo, and the trainings behind it as arguments of tools/train.py; the last
 #: one's work dir holds the weights.
 NETWORKS = {
     "faster_rcnn": [["configs/mini/tasks/faster_rcnn.py"]],
     "mask_rcnn": [["configs/mini/tasks/mask_rcnn.py"]],
-} | {
-    f"mse_{q}": [[MSE_BASE], *([step, "--quality", str(q)] for step in MSE_STEPS)]
-    for q in (1, 2, 3, 4)
-}
+} | {f"mse_{q}": [[MSE_BASE], [MSE_CODEC, "--quality", str(q)]] for q in (1, 2, 3, 4)}
 
 
 def work_dir(arguments: list[str]) -> Path:

@@ -45,10 +45,3 @@ def test_levels_that_wait_for_each_other():
 def test_a_lambda_that_is_no_weight():
     with pytest.raises(ConfigError, match=r"level 1: lambda must lie in \[0, 1\], not 1.2"):
         at_level(_config({"lmbda": 1.2}), 1)
-
-
-def test_a_start_may_name_the_level():
-    config = _config({"lmbda": 0.1}, {"lmbda": 0.2})
-    config.load_from = "work_dirs/codec/q{quality}/iter_9.pth"
-    assert at_level(config, 2).load_from == "work_dirs/codec/q2/iter_9.pth"
-    assert config.load_from == "work_dirs/codec/q{quality}/iter_9.pth"

@@ -39,8 +39,6 @@ def qualities(config: Config) -> list[int]:
 def at_level(config: Config, quality: int) -> Config:
     """The config of one rate point: what ``levels`` says of it, merged into the model.
 
-    In ``load_from``, ``{quality}`` stands for the level.
-
     Raises:
         ConfigError: When the config has no such level, or its lambda lies outside [0, 1].
     """
@@ -49,8 +47,6 @@ def at_level(config: Config, quality: int) -> Config:
     entry.pop("after", None)
     level.merge_from_dict({"model": entry})
     level.model.quality = quality
-    if level.get("load_from"):
-        level.load_from = level.load_from.format(quality=quality)
     if not 0 <= level.model.lmbda <= 1:
         raise ConfigError(
             f"{config.filename}, level {quality}: lambda must lie in [0, 1], "
