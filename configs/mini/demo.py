@@ -2,10 +2,10 @@
 _base_ = "stage1_det.py"
 
 levels = [
-    dict(lmbda=0.02, after=2),
-    dict(lmbda=0.05, codec=dict(checkpoint="zoo://mse_1")),
-    dict(lmbda=0.12, after=4),
-    dict(lmbda=0.30, codec=dict(checkpoint="zoo://mse_3")),
+    dict(lmbda=0.015, after=2),
+    dict(lmbda=0.04, codec=dict(checkpoint="zoo://mse_1")),
+    dict(lmbda=0.1, after=4),
+    dict(lmbda=0.26, codec=dict(checkpoint="zoo://mse_3")),
 ]
 
 max_iters = 560

@@ -5,12 +5,12 @@ _base_ = ["../_base_/mini_coco.py", "../_base_/codec_schedule.py"]
 # One entry per quality level: lambda of equation (1), and the MSE codec to start from, or the
 # level after which to go on. Two chains, from high rates to low ones, for two cores.
 levels = [
-    dict(lmbda=0.02, after=2),
-    dict(lmbda=0.05, after=3),
-    dict(lmbda=0.10, codec=dict(checkpoint="zoo://mse_2")),
-    dict(lmbda=0.20, after=5),
-    dict(lmbda=0.40, after=6),
-    dict(lmbda=0.70, codec=dict(checkpoint="zoo://mse_4")),
+    dict(lmbda=0.015, after=2),
+    dict(lmbda=0.035, after=3),
+    dict(lmbda=0.07, codec=dict(checkpoint="zoo://mse_1")),
+    dict(lmbda=0.15, after=5),
+    dict(lmbda=0.30, after=6),
+    dict(lmbda=0.55, codec=dict(checkpoint="zoo://mse_3")),
 ]
 
 # What tools/demo.py measures beside it.
@@ -20,6 +20,8 @@ detector = "configs/mini/tasks/faster_rcnn.py"
 model = dict(
     type="VCMSystem",
     codec=dict(arch="MeanScaleHyperprior", N=48, M=96),
+    quantizer="round",
+    amp=True,
     tasks=dict(
         det=dict(
             type="MMDetTask",

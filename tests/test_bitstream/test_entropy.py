@@ -66,6 +66,20 @@ def test_straight_through_rounding_passes_the_gradient(codec):
         assert torch.equal(y_hat, y.round())
 
 
+def test_what_is_rounded_costs_what_will_be_sent(codec):
+    """The rate of training is that of evaluation, and both ways of the gradient are open."""
+    entropy = Hyperprior(codec, quantizer="round")
+    y = torch.randn(2, M, 8, 12, requires_grad=True)
+    trained = entropy.train()(y)
+    measured = entropy.eval()(y)
+    assert torch.allclose(trained.y_hat, measured.y_hat, atol=1e-5)
+    assert torch.allclose(trained.bits, measured.bits, rtol=1e-5)
+    trained.bits.sum().backward()
+    assert y.grad.abs().sum() > 0
+    assert codec.h_a[0].weight.grad.abs().sum() > 0
+    assert codec.entropy_bottleneck._matrix0.grad.abs().sum() > 0
+
+
 def test_tables_travel_in_a_nested_state_dict(codec):
     """Nested in another module, CompressAI alone would leave the tables empty."""
     entropy = Hyperprior(codec).eval()

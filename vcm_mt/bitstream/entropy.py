@@ -28,9 +28,12 @@ from vcm_mt.bitstream.rans import Ints, Tables
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.structures import Latent
 
-#: How y reaches the decoder during training: with uniform noise in place of rounding, or
-#: rounded with a straight-through gradient (Minnen & Singh 2020); the rate always uses noise.
-QUANTIZERS = ("noise", "ste")
+#: Quantisation during training. ``noise``: uniform noise in place of rounding, for decoder and
+#: rate (Balle et al. 2017). ``ste``: the decoder sees y rounded with a straight-through gradient,
+#: the rate is that of noise (Minnen & Singh 2020). ``round``: y and z are rounded, and the rate is
+#: that of the rounded values. Noise charges for every value, rounding only for those that are
+#: sent, nearly none at low rates: there a codec that starts from trained weights goes on faster.
+QUANTIZERS = ("noise", "ste", "round")
 
 _TABLES = ("_quantized_cdf", "_offset", "_cdf_length")
 _DECODER = (*_TABLES, "quantiles", "scale_table")
@@ -83,13 +86,31 @@ class Hyperprior(nn.Module):
         rounded one.
         """
         z = self._analyse(y).float()
+        y = y.float()  # a likelihood of bfloat16 values is no likelihood
+        if self.training and self.quantizer == "round":
+            return self._rounded(y, z)
         z_hat, z_likelihoods = self.entropy_bottleneck(z)
         scales, means = self._synthesise(z_hat)
-        y = y.float()  # a likelihood of bfloat16 values is no likelihood
         y_hat, y_likelihoods = self.gaussian_conditional(y, scales, means)
         if self.training and self.quantizer == "ste":
             y_hat = _round_straight_through(y, means)
         return Latent(y_hat, _bits(y_likelihoods) + _bits(z_likelihoods))
+
+    def _rounded(self, y: Tensor, z: Tensor) -> Latent:
+        """What will be sent, with a gradient, which CompressAI's own rounding stops."""
+        z_hat = _round_straight_through(z, self._medians())
+        factorized, gaussian = self.entropy_bottleneck, self.gaussian_conditional
+        columns = z_hat.transpose(0, 1)
+        likelihoods, *_ = factorized._likelihood(columns.flatten(1)[:, None])
+        z_likelihoods = likelihoods.view(columns.shape).transpose(0, 1)
+        scales, means = self._synthesise(z_hat)
+        y_hat = _round_straight_through(y, means)
+        y_likelihoods = gaussian._likelihood(y_hat, scales, means)
+        return Latent(
+            y_hat,
+            _bits(gaussian.likelihood_lower_bound(y_likelihoods))
+            + _bits(factorized.likelihood_lower_bound(z_likelihoods)),
+        )
 
     def aux_loss(self) -> Tensor:
         """How far the entropy bottleneck's quantiles are from their targets."""
