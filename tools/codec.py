@@ -109,12 +109,14 @@ def encode_video(transmitter: Transmitter, source: Path, target: Path) -> None:
 
     def parts() -> Iterator[bytes]:
         raw = (np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in frames)
-        total = round(meta["fps"] * meta["duration"]) or None
-        done = tqdm(raw, desc=source.name, total=total, unit="picture")
+        total = round(meta["fps"] * meta["duration"])
+        done = tqdm(raw, desc=source.name, total=total or None, unit="picture")
         for group in batches((source, target, to_tensor(frame)) for frame in done):
             for data in transmitter.encode_batch(torch.cat([picture for *_, picture in group])):
                 writer.write(unpack(data))
             yield taken(buffer)
+        if done.n < 0.98 * total - 1:
+            warnings.warn(f"{source} breaks off: {done.n} of about {total} pictures", stacklevel=2)
         writer.close()
         yield taken(buffer)
 
@@ -129,23 +131,28 @@ def decode(options: argparse.Namespace) -> None:
         data = source.read_bytes()
         try:
             if is_sequence(data):
-                decode_sequence(receiver, source, data, target.with_suffix(""))
+                decode_sequence(receiver, source, data, target.with_suffix(""), options.resume)
             else:
                 write_png(receiver.decode(data), target)
         except BitstreamError as error:
             raise BitstreamError(f"{source}: {error}") from error
 
 
-def decode_sequence(receiver: Receiver, source: Path, data: bytes, folder: Path) -> None:
-    """Decode a sequence into a folder of PNGs."""
+def decode_sequence(
+    receiver: Receiver, source: Path, data: bytes, folder: Path, resume: bool
+) -> None:
+    """Decode a sequence into a folder of PNGs; with ``resume``, those that are not there yet."""
     reader = SequenceReader(data)
     if not reader.whole:
         warnings.warn(f"{source} was cut off: {len(reader)} whole pictures are left", stacklevel=2)
     folder.mkdir(parents=True, exist_ok=True)
     for start in tqdm(range(0, len(reader), BATCH), desc=source.name, unit="batch"):
-        pictures = receiver.decode_packets(reader[start : start + BATCH])
-        for number, picture in enumerate(pictures, start):
-            write_png(to_array(picture[None]), folder / f"{number:06}.png")
+        packets = reader[start : start + BATCH]
+        targets = [folder / f"{number:06}.png" for number, _ in enumerate(packets, start)]
+        if resume and all(target.exists() for target in targets):
+            continue
+        for picture, target in zip(receiver.decode_packets(packets), targets, strict=True):
+            write_png(to_array(picture[None]), target)
 
 
 def export(options: argparse.Namespace) -> None:

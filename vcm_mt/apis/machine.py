@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.registry import DefaultScope
+from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 from typing_extensions import Self
 
@@ -82,7 +82,7 @@ class Machine:
             ConfigError: When the task is a viewer, which tells nothing.
         """
         x = to_tensor(picture).to(next(self.task.parameters()).device)
-        sample = DetDataSample(metainfo={"img_shape": x.shape[-2:], "ori_shape": x.shape[-2:]})
+        sample = BaseDataElement(metainfo={"img_shape": x.shape[-2:], "ori_shape": x.shape[-2:]})
         told = self.task.predict(x, [sample])
         if told is None:
             raise ConfigError("this task is a person looking at the picture: there is no answer")
