@@ -5,12 +5,12 @@ _base_ = ["../_base_/mini_coco.py", "../_base_/codec_schedule.py"]
 # One entry per quality level: lambda of equation (1), and the MSE codec to start from, or the
 # level after which to go on. Two chains, from high rates to low ones, for two cores.
 levels = [
-    dict(lmbda=0.015, after=2),
-    dict(lmbda=0.035, after=3),
-    dict(lmbda=0.07, codec=dict(checkpoint="zoo://mse_1")),
-    dict(lmbda=0.15, after=5),
-    dict(lmbda=0.30, after=6),
-    dict(lmbda=0.55, codec=dict(checkpoint="zoo://mse_3")),
+    dict(lmbda=0.008, after=2),
+    dict(lmbda=0.018, after=3),
+    dict(lmbda=0.04, codec=dict(checkpoint="zoo://mse_1")),
+    dict(lmbda=0.09, after=5),
+    dict(lmbda=0.20, after=6),
+    dict(lmbda=0.45, codec=dict(checkpoint="zoo://mse_3")),
 ]
 
 # What tools/demo.py measures beside it.
