@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from compressai.models import MeanScaleHyperprior
+from compressai.zoo import image_models
 from torch import Tensor
 from tqdm import tqdm
 
@@ -151,7 +152,7 @@ def in_turns(
 def network(x: Tensor, pretrained: bool) -> MeanScaleHyperprior:
     """The codec to be timed, in CompressAI's hands."""
     torch.manual_seed(0)
-    codec = build_codec("mbt2018-mean", quality=3, pretrained=pretrained).eval().to(x.device)
+    codec = image_models["mbt2018-mean"](quality=3, pretrained=pretrained).eval().to(x.device)
     if not pretrained:
         spread_out(codec, pad(x, codec.downsampling_factor))
     codec.update(force=True, update_quantiles=True)

@@ -16,6 +16,7 @@ from skimage import data
 from torch import nn
 
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.bitstream.container import unpack
 from vcm_mt.models.receivers import Receiver as Synthesis
 from vcm_mt.models.transmitter import Transmitter as Network
 
@@ -41,7 +42,7 @@ def network() -> tuple[Network, Synthesis]:
 
 def digest_of_latent(receiver: Receiver, stream: bytes) -> str:
     """SHA-256 of y_hat: float32, little endian."""
-    y_hat, _ = receiver.network.decode(stream)
+    y_hat = receiver.latents([unpack(stream)])
     return hashlib.sha256(y_hat.cpu().numpy().astype("<f4").tobytes()).hexdigest()
 
 

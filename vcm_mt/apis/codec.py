@@ -175,8 +175,15 @@ class Receiver:
         if len(sizes) != 1:
             raise BitstreamError(f"pictures of one size can be decoded at once, not {len(sizes)}")
         ((height, width),) = sizes
-        y_hat = transmitter.decode_packets(packets, self.entropy, self._mark, self._divisor)
-        return self.synthesis(y_hat)[..., :height, :width]
+        return self.synthesis(self.latents(packets))[..., :height, :width]
+
+    def latents(self, packets: Sequence[Packet]) -> Tensor:
+        """What every receiver of a transmitter starts from: y_hat, float [B, M, h, w].
+
+        Raises:
+            BitstreamError: When the bytes are damaged or of another transmitter.
+        """
+        return transmitter.decode_packets(packets, self.entropy, self._mark, self._divisor)
 
 
 def _load(

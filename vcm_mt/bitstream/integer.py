@@ -9,10 +9,13 @@ networks; here trained weights are rounded, which costs next to no rate.)
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.errors import ConfigError
 
@@ -26,8 +29,6 @@ Pair = tuple[int, int]
 
 _EXACT = float(1 << 53)
 _ACCUMULATOR_BITS = WEIGHT_BITS + ACTIVATION_BITS
-_conv = torch.ops.aten.thnn_conv2d
-_conv_transpose = torch.ops.aten.slow_conv_transpose2d
 
 
 class IntegerSynthesis(nn.Module):
@@ -72,9 +73,11 @@ class IntegerSynthesis(nn.Module):
             z_hat: float64 [B, C, h, w]; rounded to ACTIVATION_BITS fractional bits.
         """
         x = (z_hat * 2**ACTIVATION_BITS).round().clamp(-LARGEST, LARGEST)
+        x = x.permute(0, 2, 3, 1)  # channels last: a place in the kernel is a shift of rows
         for layer in self.layers[:-1]:
             x = layer.activate(layer.sums(x))  # type: ignore[operator]
-        return self.layers[-1].sums(x) / 2**_ACCUMULATOR_BITS  # type: ignore[operator]
+        sums: Tensor = self.layers[-1].sums(x)  # type: ignore[operator]
+        return (sums / 2**_ACCUMULATOR_BITS).permute(0, 3, 1, 2)
 
     def indexes(self, scales: Tensor) -> Tensor:
         """The first entry of the scale table that is not below each scale, int32."""
@@ -100,7 +103,7 @@ class _IntegerConv(nn.Module):
         self.stride, self.padding = cast("Pair", layer.stride), cast("Pair", layer.padding)
         self.output_padding = cast("Pair", layer.output_padding)
         self.slope = None if slope is None else round(slope * 2**WEIGHT_BITS)
-        self._doubles: tuple[Tensor, Tensor, Tensor] | None = None
+        self._doubles: tuple[Tensor, dict[Pair, Tensor], Tensor] | None = None
         self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
 
@@ -117,23 +120,42 @@ class _IntegerConv(nn.Module):
         return float((total + self.bias.double().abs()).max())
 
     def sums(self, x: Tensor) -> Tensor:
-        """Sums with WEIGHT_BITS + ACTIVATION_BITS fractional bits.
+        """Sums with WEIGHT_BITS + ACTIVATION_BITS fractional bits, [B, H, W, channels]."""
+        taps, bias = self._in_doubles()
+        size = self._out_size(x.shape[1:3])
+        (step_y, step_x), (pad_y, pad_x) = self.stride, self.padding
+        if not self.transposed:
+            grid = F.pad(x, (0, 0, pad_x, pad_x, pad_y, pad_y))
+            dense = _correlate(grid, taps, bias)
+            return dense[:, : size[0] * step_y : step_y, : size[1] * step_x : step_x]
+        # Each place modulo the stride sees its own taps, like a convolution of its own.
+        far_y, far_x = ((k - 1) // s + 1 for k, s in zip(self.kernel, self.stride, strict=True))
+        grid = F.pad(x, (0, 0, far_x, far_x, far_y, far_y))
+        out = x.new_empty(len(x), *size, len(bias))
+        for first_y, first_x in itertools.product(range(step_y), range(step_x)):
+            part = out[:, first_y::step_y, first_x::step_x]
+            y, x_ = first_y + pad_y, first_x + pad_x
+            near = {
+                (far_y + (y - row) // step_y, far_x + (x_ - column) // step_x): tap
+                for (row, column), tap in taps.items()
+                if (y - row) % step_y == 0 and (x_ - column) % step_x == 0
+            }
+            part.copy_(_correlate(grid, near, bias)[:, : part.shape[1], : part.shape[2]])
+        return out
 
-        PyTorch's plain convolutions, products of matrices, by name: the libraries that it
-        would choose from know faster algorithms (Winograd, Fourier), which round.
-        """
-        weight, bias = self._in_doubles()
-        shape = (self.kernel, bias, self.stride, self.padding)
+    def _out_size(self, size: Sequence[int]) -> tuple[int, ...]:
+        rules = zip(size, self.kernel, self.stride, self.padding, self.output_padding, strict=True)
         if self.transposed:
-            return _conv_transpose(x, weight, *shape, self.output_padding)
-        return _conv(x, weight, *shape)
+            return tuple((n - 1) * s - 2 * p + k + extra for n, k, s, p, extra in rules)
+        return tuple((n + 2 * p - k) // s + 1 for n, k, s, p, _ in rules)
 
-    def _in_doubles(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias as PyTorch wants them, kept while they are the same."""
+    def _in_doubles(self) -> tuple[dict[Pair, Tensor], Tensor]:
+        """Matrices [in, out] by place in the kernel, and bias, kept while they are the same."""
         if self._doubles is None or self._doubles[0] is not self.weight:
-            weight = self.weight.double()
-            weight = weight.transpose(0, 1).contiguous() if self.transposed else weight
-            self._doubles = (self.weight, weight, self.bias.double())
+            matrices = self.weight.double().permute(2, 3, 1, 0).contiguous()
+            places = itertools.product(*map(range, self.kernel))
+            taps = {(row, column): matrices[row, column] for row, column in places}
+            self._doubles = (self.weight, taps, self.bias.double())
         return self._doubles[1:]
 
     def activate(self, sums: Tensor) -> Tensor:
@@ -148,6 +170,21 @@ class _IntegerConv(nn.Module):
     ) -> None:
         _take_sizes(self, ("weight", "bias"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tensor:
+    """Sum of ``grid[:, y + row, x + column] @ tap``, as products of matrices, which copy nothing.
+
+    Values at the right and lower border, where there is no full sum, mean nothing.
+    """
+    width = grid.shape[2]
+    rows = grid.flatten(0, 2)
+    out = bias.repeat(len(rows), 1)
+    count = len(rows) - max(row * width + column for row, column in taps)
+    for (row, column), tap in taps.items():
+        start = row * width + column
+        out[:count].addmm_(rows[start : start + count], tap)
+    return out.view(*grid.shape[:3], -1)
 
 
 def _shifted(x: Tensor) -> Tensor:

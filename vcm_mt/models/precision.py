@@ -9,7 +9,7 @@ from torch import Tensor, nn
 def transformed(transform: nn.Module, x: Tensor, amp: bool) -> Tensor:
     """Run ``g_a`` or ``g_s``; returns float32.
 
-    With ``amp`` its convolutions multiply in bfloat16 (CompressAI's GDN stays in float32),
+    With ``amp`` its convolutions multiply in bfloat16 (in training GDN stays in float32),
     about twice as fast on CPUs and GPUs that know the type. Either end of a channel may choose
     for itself: the entropy parameters come from the transmitted z alone.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from vcm_mt.models.precision import transformed
@@ -26,4 +27,6 @@ class Receiver(nn.Module):
         range can find its way back.
         """
         x_hat = transformed(self.g_s, y_hat, self.amp)
+        if not torch.is_grad_enabled():
+            return x_hat.clamp_(0, 1)
         return x_hat + (x_hat.clamp(0, 1) - x_hat).detach()
