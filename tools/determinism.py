@@ -20,6 +20,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -123,15 +124,11 @@ class Ends:
         ]
 
     @torch.no_grad()
-    def decode(self, streams: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Decode streams to latents and pictures, float32."""
-        latents, pictures = [], []
+    def decode(self, streams: list[bytes]) -> Iterator[torch.Tensor]:
+        """Decode streams to latents, batch by batch."""
         for start in range(0, len(streams), self.batch):
             packets = [unpack(data) for data in streams[start : start + self.batch]]
-            y_hat = self.transmitter.decode_packets(packets)
-            latents.append(y_hat.cpu().numpy())
-            pictures.append(self.receiver(y_hat).float().cpu().numpy())
-        return np.concatenate(latents), np.concatenate(pictures)
+            yield self.transmitter.decode_packets(packets)
 
     def taken(self) -> tuple[Indexes, Indexes]:
         """Indexes of the pictures since the last call, by integers and by floats, [n, symbols]."""
@@ -152,6 +149,7 @@ def encode_under(name: str, number: int) -> None:
     )
 
 
+@torch.no_grad()
 def decode_under(name: str) -> None:
     """Decode what every setting encoded, under one."""
     ends = Ends(SETTINGS[name])
@@ -161,7 +159,11 @@ def decode_under(name: str) -> None:
         with np.load(_file(source)) as sent:
             data, cuts, theirs = sent["data"].tobytes(), sent["ends"].tolist(), sent["indexes"]
         streams = [data[a:b] for a, b in pairwise([0, *cuts])]
-        latents, pictures = ends.decode(streams)
+        latents, pictures = [], []
+        for y_hat in ends.decode(streams):
+            latents += list(y_hat.cpu().numpy())
+            if source == first:
+                pictures.append(ends.receiver(y_hat).cpu().numpy())
         own, floats = ends.taken()
         digests = [hashlib.sha256(one.tobytes()).hexdigest() for one in latents]
         told[source] = {
@@ -172,10 +174,11 @@ def decode_under(name: str) -> None:
         if source == first:
             reference = OUT / "first.npz"
             if name == first:
-                np.savez(reference, pictures=pictures, floats=floats)
+                np.savez(reference, pictures=np.concatenate(pictures), floats=floats)
             with np.load(reference) as kept:
+                difference = np.abs(np.concatenate(pictures) - kept["pictures"])
                 told[source] |= {
-                    "largest": float(np.abs(pictures - kept["pictures"]).max() * 255),
+                    "largest": float(255 * difference.max()),
                     "float_indexes": int((floats != kept["floats"]).sum()),
                     "float_pictures": int((floats != kept["floats"]).any(axis=1).sum()),
                     "symbols": int(floats.size),
