@@ -114,8 +114,8 @@ def test_they_travel_with_the_weights_as_integers(tmp_path, precision):
     assert torch.equal(other.to(precision).integer_h_s(_z()), wanted)
 
 
-@pytest.mark.parametrize("kernel", [3, 5])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 def test_the_convolutions_are_torchs(kernel, stride):
     torch.manual_seed(1)
     x = torch.randint(-50, 50, (2, 3, 7, 9)).double()

@@ -129,14 +129,15 @@ class _IntegerConv(nn.Module):
             dense = _correlate(grid, taps, bias)
             return dense[:, : size[0] * step_y : step_y, : size[1] * step_x : step_x]
         # Each place modulo the stride sees its own taps, like a convolution of its own.
-        far_y, far_x = ((k - 1) // s + 1 for k, s in zip(self.kernel, self.stride, strict=True))
-        grid = F.pad(x, (0, 0, far_x, far_x, far_y, far_y))
+        shape = zip(x.shape[1:3], size, self.kernel, self.stride, self.padding, strict=True)
+        (before_y, behind_y), (before_x, behind_x) = (_reach(*axis) for axis in shape)
+        grid = F.pad(x, (0, 0, before_x, behind_x, before_y, behind_y))
         out = x.new_empty(len(x), *size, len(bias))
         for first_y, first_x in itertools.product(range(step_y), range(step_x)):
             part = out[:, first_y::step_y, first_x::step_x]
             y, x_ = first_y + pad_y, first_x + pad_x
             near = {
-                (far_y + (y - row) // step_y, far_x + (x_ - column) // step_x): tap
+                (before_y + (y - row) // step_y, before_x + (x_ - column) // step_x): tap
                 for (row, column), tap in taps.items()
                 if (y - row) % step_y == 0 and (x_ - column) % step_x == 0
             }
@@ -172,6 +173,17 @@ class _IntegerConv(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
+def _reach(size: int, out: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """How many places before and behind its input a transposed convolution looks at."""
+    taps = [
+        (first + padding - tap) // stride
+        for first in range(stride)
+        for tap in range(kernel)
+        if (first + padding - tap) % stride == 0
+    ]
+    return max(0, -min(taps)), max(0, max(taps) + -(-out // stride) - size)
+
+
 def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tensor:
     """Sum of ``grid[:, y + row, x + column] @ tap``, as products of matrices, which copy nothing.
 
@@ -180,7 +192,7 @@ def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tenso
     width = grid.shape[2]
     rows = grid.flatten(0, 2)
     out = bias.repeat(len(rows), 1)
-    count = len(rows) - max(row * width + column for row, column in taps)
+    count = len(rows) - max((row * width + column for row, column in taps), default=0)
     for (row, column), tap in taps.items():
         start = row * width + column
         out[:count].addmm_(rows[start : start + count], tap)
