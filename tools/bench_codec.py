@@ -85,7 +85,7 @@ def timed(
     x = picture(*size).to(device)
     theirs = network(x, options.pretrained).to(device)
     sender, receiver = ends(theirs, amp, device)
-    padded = pad(x, sender.divisor)
+    padded = pad(x, sender.entropy.divisor)
     with torch.no_grad():
         if not amp:
             yield from entropy_coders(theirs, padded, options.repeats)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import run_tool
 from vcm_mt.apis.codec import Receiver, Transmitter
-from vcm_mt.bitstream.container import SequenceReader
+from vcm_mt.bitstream.container import SequenceReader, unpack
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.models.receivers import Receiver as Synthesis
 from vcm_mt.models.transmitter import Transmitter as Network
@@ -93,8 +93,6 @@ def test_what_cannot_be_sent_is_refused(ends, picture, told):
 def test_batches_and_single_pictures_decode_alike(ends):
     transmitter, receiver = ends
     pictures = torch.rand(8, 3, 70, 90, generator=torch.Generator().manual_seed(1))
-    from vcm_mt.bitstream.container import unpack
-
     packets = [unpack(data) for data in transmitter.encode_batch(pictures)]
     together = receiver.decode_packets(packets)
     alone = torch.cat([receiver.decode_packets([packet]) for packet in packets])
@@ -115,6 +113,15 @@ def test_files_of_other_kinds_are_no_checkpoints(tmp_path):
 def test_a_receiver_that_is_not_there(checkpoint):
     with pytest.raises(ConfigError, match="no receiver 'segm', but shared"):
         Receiver.load(checkpoint, "segm")
+
+
+@pytest.mark.parametrize("sender_amp", [False, True])
+def test_either_end_chooses_its_own_precision(checkpoint, sender_amp):
+    data = Transmitter.load(checkpoint, amp=sender_amp).encode(_noise(70, 90, 3))
+    exact, quick = (Receiver.load(checkpoint, amp=amp) for amp in (False, True))
+    assert torch.equal(exact.latents([unpack(data)]), quick.latents([unpack(data)]))
+    difference = np.abs(exact.decode(data).astype(int) - quick.decode(data))
+    assert 0 < difference.max() <= 3  # levels of 255
 
 
 def test_a_receivers_file_is_enough_to_decode(ends, tmp_path):

@@ -97,7 +97,6 @@ class Receiver:
         self.synthesis = synthesis.eval()
         self.record = record
         self._mark = bytes.fromhex(record["transmitter"])[:FINGERPRINT_BYTES]
-        self._divisor = build_codec(**record["codec"]).downsampling_factor
 
     @classmethod
     def load(cls, path: str | Path, name: str = "shared", amp: bool = False) -> Self:
@@ -183,7 +182,7 @@ class Receiver:
         Raises:
             BitstreamError: When the bytes are damaged or of another transmitter.
         """
-        return transmitter.decode_packets(packets, self.entropy, self._mark, self._divisor)
+        return transmitter.decode_packets(packets, self.entropy, self._mark)
 
 
 def _load(

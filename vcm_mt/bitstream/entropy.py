@@ -55,6 +55,9 @@ class Hyperprior(nn.Module):
         codec: The CompressAI model whose parts are taken.
         quantizer: One of :data:`QUANTIZERS`.
 
+    Attributes:
+        divisor: Pixels of a picture's side that one value of z stands for.
+
     Raises:
         ConfigError: For a model without a hyperprior, or an autoregressive one.
     """
@@ -72,6 +75,7 @@ class Hyperprior(nn.Module):
             raise ConfigError(f"quantizer must be one of {QUANTIZERS}, not {quantizer!r}")
         self.quantizer = quantizer
         self.has_means = isinstance(codec, MeanScaleHyperprior)
+        self.divisor = codec.downsampling_factor
         self.h_a = codec.h_a
         self.h_s = codec.h_s
         self.entropy_bottleneck = codec.entropy_bottleneck

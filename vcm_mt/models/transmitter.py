@@ -34,7 +34,6 @@ class Transmitter(nn.Module):
         super().__init__()
         self.quality = quality
         self.amp = False  # see vcm_mt.models.precision
-        self.divisor = codec.downsampling_factor
         self.g_a = codec.g_a
         self.entropy = Hyperprior(codec, quantizer)
         self._mark: bytes | None = None
@@ -46,7 +45,7 @@ class Transmitter(nn.Module):
     def analyse(self, pictures: Tensor) -> Tensor:
         """The latents y, float [B, M, h, w], of pictures [B, 3, H, W] of any size."""
         container.check_size(*pictures.shape[-2:])
-        return transformed(self.g_a, pad(pictures, self.divisor), self.amp)
+        return transformed(self.g_a, pad(pictures, self.entropy.divisor), self.amp)
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> list[bytes]:
@@ -81,7 +80,7 @@ class Transmitter(nn.Module):
 
     def decode_packets(self, packets: Sequence[Packet]) -> Tensor:
         """Decode packets of one size to latents; see :func:`decode_packets`."""
-        return decode_packets(packets, self.entropy, self.mark, self.divisor)
+        return decode_packets(packets, self.entropy, self.mark)
 
     def fingerprint(self) -> str:
         """SHA-256 over every parameter and table that decides the bits, hexadecimal."""
@@ -113,16 +112,13 @@ class Transmitter(nn.Module):
         self._mark = None
 
 
-def decode_packets(
-    packets: Sequence[Packet], entropy: Hyperprior, mark: bytes, divisor: int
-) -> Tensor:
+def decode_packets(packets: Sequence[Packet], entropy: Hyperprior, mark: bytes) -> Tensor:
     """Decode packets of one size to latents, float [B, M, h, w].
 
     Args:
         packets: Of pictures of one size.
         entropy: The transmitter's, or one that loaded its ``decoder_state_dict``.
         mark: The transmitter's.
-        divisor: Pixels of a side that one value of z stands for.
 
     Raises:
         BitstreamError: When a packet is damaged or another transmitter's.
@@ -134,7 +130,7 @@ def decode_packets(
                 f"this is {mark.hex()}: load the weights that it was encoded with"
             )
     height, width = packets[0].height, packets[0].width
-    z_shape = (-(-height // divisor), -(-width // divisor))
+    z_shape = (-(-height // entropy.divisor), -(-width // entropy.divisor))
     return entropy.decompress([packet.string for packet in packets], z_shape)
 
 
