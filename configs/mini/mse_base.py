@@ -1,6 +1,6 @@
 # A mean-scale hyperprior for people, trained from nothing on crops of the embedded set: the
 # start of every codec of the mini zoo.
-_base_ = ["../_base_/mini_coco.py", "../_base_/codec_schedule.py"]
+_base_ = ["../_base_/mini_coco.py", "../_base_/soap_schedule.py"]
 
 crops = dict(type="mmdet.RandomCrop", crop_size=(128, 128), allow_negative_crop=True)
 
@@ -24,16 +24,7 @@ train_dataloader = dict(
 )
 max_iters = 12000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
-# Learns faster per step than Adam (Zhang & Zhu 2026), above all from nothing.
-soap = dict(
-    _delete_=True,
-    type="SOAP",
-    lr=2e-3,
-    betas=(0.95, 0.95),
-    weight_decay=0.0,
-    precondition_frequency=10,
-)
-optim_wrapper = dict(main=dict(optimizer=soap))
+optim_wrapper = dict(main=dict(optimizer=dict(lr=2e-3)))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.05, by_epoch=False, begin=0, end=50),
     dict(

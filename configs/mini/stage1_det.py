@@ -1,6 +1,6 @@
 # Stage 1 on the embedded set: the codec is trained through the frozen mini Faster R-CNN.
 #   python tools/train.py configs/mini/stage1_det.py
-_base_ = ["../_base_/mini_coco.py", "../_base_/codec_schedule.py"]
+_base_ = ["../_base_/mini_coco.py", "../_base_/soap_schedule.py"]
 
 # One entry per quality level: lambda of equation (1), and the MSE codec to start from, or the
 # level after which to go on. Two chains, from high rates to low ones, for two cores.
@@ -38,18 +38,6 @@ model = dict(
 train_dataloader = dict(batch_size=2)
 max_iters = 3000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
-optim_wrapper = dict(
-    main=dict(
-        optimizer=dict(
-            _delete_=True,
-            type="SOAP",
-            lr=1e-3,
-            betas=(0.95, 0.95),
-            weight_decay=0.0,
-            precondition_frequency=10,
-        )
-    )
-)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),

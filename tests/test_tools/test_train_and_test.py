@@ -37,7 +37,7 @@ def test_tensorboard_has_losses_rates_scores_and_pictures(trained):
     (events,) = (trained / "q3").rglob("events.out.tfevents*")
     log = EventAccumulator(str(events)).Reload()
     scalars = set(log.Tags()["scalars"])
-    assert {"loss", "loss_rate", "loss_det", "bpp_noise", "bpp", "bpp_estimated", "aux"} <= scalars
+    assert {"loss", "loss_rate", "loss_det", "bpp_train", "bpp", "bpp_estimated", "aux"} <= scalars
     assert {"main.lr", "aux.lr", "det/bbox_mAP", "psnr"} <= scalars
     assert len(log.Tags()["images"]) == 4
 

@@ -115,7 +115,7 @@ class VCMSystem(BaseModel):
         latent = self.transmitter(x)
         pixels = latent.bits.new_tensor([_pixels(sample) for sample in data_samples])
         bpp = (latent.bits / pixels).mean()
-        losses = {"loss_rate": (1 - self.lmbda) * bpp, "bpp_noise": bpp.detach()}
+        losses = {"loss_rate": (1 - self.lmbda) * bpp, "bpp_train": bpp.detach()}
         pictures = {name: receiver(latent.y_hat) for name, receiver in self.receivers.items()}
         for name, task in named_tasks(self.tasks):
             parts = task.loss(pictures[task.receiver], x, data_samples)
