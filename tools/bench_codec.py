@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ from vcm_mt.models.transmitter import Transmitter, pad
 OUT = Path("work_dirs/bench")
 SIZES = ((512, 640), (1080, 1920))
 ZOO = ("mse_1", "mse_2", "mse_3", "mse_4")
+SHORTEST_TURN = 0.05
 #: Spread of the latent's channels, in quantisation steps, from the quietest to the loudest.
 SPREAD = (0.05, 6.0)
 
@@ -115,7 +117,7 @@ def entropy_coders(
     tables = _tables_of(model)
 
     def encode() -> bytes:
-        symbols = (y - means).round().flatten().to("cpu", torch.int32).numpy()
+        symbols = (y - means).round_().flatten().to("cpu", torch.int32).numpy()
         return rans.encode(symbols, indexes.flatten().cpu().numpy(), tables)
 
     def decode() -> Tensor:
@@ -136,17 +138,26 @@ def entropy_coders(
 def in_turns(
     theirs: Callable[[], Any], ours: Callable[[], Any], repeats: int
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each, first one then the other, after a turn that does not count."""
+    """Seconds of a call, first of one then of the other, after a turn that does not count.
+
+    What is short is called several times a turn, for at least ``SHORTEST_TURN`` seconds.
+    """
     times: tuple[list[float], list[float]] = ([], [])
-    for turn in range(repeats + 1):
-        for kept, function in zip(times, (theirs, ours), strict=True):
-            _wait()
-            start = time.perf_counter()
-            function()
-            _wait()
-            if turn:
-                kept.append(time.perf_counter() - start)
+    calls = [math.ceil(SHORTEST_TURN / _seconds(function, 1)) for function in (theirs, ours)]
+    for _ in range(repeats):
+        for kept, function, number in zip(times, (theirs, ours), calls, strict=True):
+            kept.append(_seconds(function, number))
     return times
+
+
+def _seconds(function: Callable[[], Any], calls: int) -> float:
+    """Seconds that a call takes, on average."""
+    _wait()
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    _wait()
+    return (time.perf_counter() - start) / calls
 
 
 def network(x: Tensor, pretrained: bool) -> MeanScaleHyperprior:

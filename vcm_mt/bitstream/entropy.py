@@ -149,7 +149,7 @@ class Hyperprior(nn.Module):
         z_symbols = (z - self._medians()).round()
         y_tables, means = self._parameters_of(z_symbols)
         y = y.float()
-        y_symbols = (y if means is None else y - means).round()
+        y_symbols = y.round() if means is None else (y - means).round_()
         z_tables = np.broadcast_to(self._z_tables(z.shape[-2:]), (len(z), z[0].numel()))
         symbols = np.concatenate([_rows(z_symbols), _rows(y_symbols)], axis=1)
         numbers = np.concatenate([z_tables, _rows(y_tables)], axis=1)

@@ -56,8 +56,7 @@ class Tables:
     cdfs: Ints
     sizes: Ints
     offsets: Ints
-    _reciprocals: NDArray[np.uint64] = field(init=False, repr=False)
-    _shifts: NDArray[np.uint64] = field(init=False, repr=False)
+    _intervals: NDArray[np.uint64] = field(init=False, repr=False)
     _hints: Ints = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -71,9 +70,7 @@ class Tables:
             fits = 2 <= size <= row.size and used[0] == 0 and used[-1] == 1 << _PRECISION
             if not fits or (np.diff(used) <= 0).any():
                 raise ValueError("a table's frequencies must be positive and sum to 65536")
-        reciprocals, shifts = _reciprocals(self.cdfs)
-        object.__setattr__(self, "_reciprocals", reciprocals)
-        object.__setattr__(self, "_shifts", shifts)
+        object.__setattr__(self, "_intervals", _intervals(self.cdfs))
         object.__setattr__(self, "_hints", _hints(self.cdfs, self.sizes))
 
     @classmethod
@@ -112,9 +109,7 @@ def encode(symbols: Ints, indexes: Ints, tables: Tables) -> bytes:
     # A symbol takes at most a word and a half: 16 bits, and an escape of 9 nibbles.
     for room in (symbols.size // 2 + 64, 2 * symbols.size + 2):
         words = np.empty(room, np.uint32)
-        first = _encode(  # type: ignore[call-arg]
-            symbols, indexes, *tables.arrays, tables._reciprocals, tables._shifts, words
-        )
+        first = _encode(symbols, indexes, tables.sizes, tables.offsets, tables._intervals, words)
         if first == _TOO_FAR:
             raise ValueError("a symbol is too far outside its table")
         if first >= 0:
@@ -194,18 +189,26 @@ def _checked(indexes: Ints, tables: Tables) -> Ints:
     return indexes
 
 
-def _reciprocals(cdfs: Ints) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Multipliers m and shifts s with x // freq == (m * x >> 64) >> s for x below 2^63.
+def _intervals(cdfs: Ints) -> NDArray[np.uint64]:
+    """All that coding a symbol needs, side by side: [tables, length - 1, 2].
 
-    For frequencies above 1, m = ceil(2^(s + 64) / freq) and s = ceil(log2 freq) - 1 (Granlund
-    and Montgomery 1994).
+    The first number is bias | freq << 20 | s << 40, the second the multiplier m, such that with
+    q = (m * x >> 64) >> s the state x becomes x + bias + q * (2^16 - freq). For frequencies
+    above 1, m = ceil(2^(s + 64) / freq) and s = ceil(log2 freq) - 1 make q the quotient x // freq
+    for x below 2^63 (Granlund and Montgomery 1994), and the bias is the interval's start. For
+    frequency 1, m = 2^64 - 1 makes q = x - 1, and the bias makes up for it (ryg's rans64.h).
     """
-    frequencies = np.diff(cdfs.astype(np.int64), axis=1).clip(min=2)
+    starts, exact = cdfs[:, :-1].astype(np.int64), np.diff(cdfs.astype(np.int64), axis=1)
+    frequencies = exact.clip(min=2)
     shifts = np.ceil(np.log2(frequencies)).astype(np.int64) - 1
     high, rest = np.divmod(np.int64(1) << (shifts + 32), frequencies)
     low = -(-(rest << 32) // frequencies)
-    reciprocals = (high.astype(np.uint64) << np.uint64(32)) + low.astype(np.uint64)
-    return np.ascontiguousarray(reciprocals), np.ascontiguousarray(shifts.astype(np.uint64))
+    multipliers = (high.astype(np.uint64) << np.uint64(32)) + low.astype(np.uint64)
+    multipliers[exact == 1] = np.iinfo(np.uint64).max
+    shifts[exact == 1] = 0
+    biases = starts + np.where(exact == 1, 0xFFFF, 0)
+    packed = biases | exact.clip(min=0) << 20 | shifts << 40
+    return np.ascontiguousarray(np.stack([packed.astype(np.uint64), multipliers], axis=2))
 
 
 def _hints(cdfs: Ints, sizes: Ints) -> NDArray[np.int32]:
@@ -232,7 +235,7 @@ def _multiply_high(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
 
 
 @njit(cache=True, nogil=True, boundscheck=False)
-def _encode(symbols, indexes, cdfs, sizes, offsets, reciprocals, shifts, words):
+def _encode(symbols, indexes, sizes, offsets, intervals, words):
     """Write ``words`` from its end; the first one's place, or a negative status."""
     u64 = np.uint64
     at = words.size
@@ -259,20 +262,17 @@ def _encode(symbols, indexes, cdfs, sizes, offsets, reciprocals, shifts, words):
                     x >>= u64(32)
                 x = x << u64(4) | u64(bits)
             value = np.int64(escape)
-        start = cdfs[table, value]
-        frequency = u64(cdfs[table, value + 1] - start)
+        packed = intervals[table, value, 0]
+        frequency = packed >> u64(20) & u64(0xFFFFF)
         if x >= frequency << u64(47):
             if at == 0:
                 return _FULL
             at -= 1
             words[at] = np.uint32(x & u64(0xFFFFFFFF))
             x >>= u64(32)
-        if frequency > u64(1):
-            high: Any = _multiply_high(x, reciprocals[table, value])  # type: ignore[call-arg]
-            quotient = high >> shifts[table, value]
-        else:
-            quotient = x
-        x = (quotient << u64(16)) + (x - quotient * frequency) + u64(start)
+        high: Any = _multiply_high(x, intervals[table, value, 1])  # type: ignore[call-arg]
+        quotient = high >> (packed >> u64(40))
+        x += (packed & u64(0xFFFFF)) + quotient * (u64(1 << 16) - frequency)
     if at < 2:
         return _FULL
     words[at - 1] = np.uint32(x >> u64(32))
