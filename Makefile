@@ -34,7 +34,7 @@ format: setup  ## put the sources into ruff's format
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
 
-fuzz: setup  ## 100,000 damaged streams, each of which must be refused
+fuzz: setup  ## 100,000 damaged streams: refused, or harmless
 	$(RUN) tools/fuzz.py
 
 bench-codec: setup  ## our coder's speed beside CompressAI's, and what it costs

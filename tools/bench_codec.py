@@ -31,7 +31,7 @@ from tqdm import tqdm
 from vcm_mt.apis.pictures import to_tensor
 from vcm_mt.bitstream import rans
 from vcm_mt.bitstream.container import unpack
-from vcm_mt.bitstream.entropy import _tables_of
+from vcm_mt.bitstream.entropy import tables_of
 from vcm_mt.datasets.mini.photographs import PHOTOGRAPHS, photograph
 from vcm_mt.errors import VCMError, told
 from vcm_mt.evaluation.float_parameters import FloatHyperprior
@@ -114,7 +114,7 @@ def entropy_coders(
     scales, means = codec.h_s(z_hat).chunk(2, 1)
     model = codec.gaussian_conditional
     indexes = model.build_indexes(scales)
-    tables = _tables_of(model)
+    tables = tables_of(model)
 
     def encode() -> bytes:
         symbols = (y - means).round_().flatten().to("cpu", torch.int32).numpy()

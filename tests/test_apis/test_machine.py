@@ -6,6 +6,7 @@ from PIL import Image
 
 from vcm_mt.apis.machine import Machine
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.tasks import HumanTask
 
 
 def test_it_finds_what_is_there(mini):
@@ -18,6 +19,11 @@ def test_it_finds_what_is_there(mini):
     assert (np.diff(found.scores) <= 0).all()
     assert found.boxes.max() <= 256
     assert machine.classes[found.labels[0]]
+
+
+def test_a_person_tells_nothing():
+    with pytest.raises(ConfigError, match="there is no answer"):
+        Machine(HumanTask()).look(np.zeros((64, 64, 3), np.uint8))
 
 
 def test_other_tasks_are_told():

@@ -44,6 +44,16 @@ def _noise(*shape, dtype=np.uint8):
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
 
 
+def _shoot(film, seconds):
+    subprocess.run(
+        [
+            imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i",
+            f"testsrc=size=96x80:rate=25:duration={seconds}", "-c:v", "ffv1", str(film),
+        ],
+        check=True,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (65, 257), (64, 64)])
 def test_any_size_comes_back(ends, size):
     transmitter, receiver = ends
@@ -191,13 +201,7 @@ def test_one_picture_there_and_back(checkpoint, tmp_path):
 
 def test_a_video_becomes_a_sequence(checkpoint, tmp_path):
     film, coded = tmp_path / "film.mkv", tmp_path / "film.vcm"
-    subprocess.run(
-        [
-            imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i",
-            "testsrc=size=96x80:rate=25:duration=0.8", "-c:v", "ffv1", str(film),
-        ],
-        check=True,
-    )  # fmt: skip
+    _shoot(film, 0.8)
     given = ["--transmitter", str(checkpoint)]
     done = run_tool("codec", "encode", str(film), "-o", str(coded), *given)
     assert done.returncode == 0, done.stderr
@@ -215,13 +219,7 @@ def test_a_video_becomes_a_sequence(checkpoint, tmp_path):
 
 def test_a_video_that_breaks_off_is_told(checkpoint, tmp_path):
     film, coded = tmp_path / "film.mkv", tmp_path / "film.vcm"
-    subprocess.run(
-        [
-            imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i",
-            "testsrc=size=96x80:rate=25:duration=2", "-c:v", "ffv1", str(film),
-        ],
-        check=True,
-    )  # fmt: skip
+    _shoot(film, 2)
     film.write_bytes(film.read_bytes()[: film.stat().st_size * 2 // 3])
     given = ["--transmitter", str(checkpoint)]
     done = run_tool("codec", "encode", str(film), "-o", str(coded), *given)

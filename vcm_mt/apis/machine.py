@@ -50,7 +50,8 @@ class Machine:
     """
 
     def __init__(self, task: Task, classes: Sequence[str] = ()) -> None:
-        self.task = task
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.task = task.to(self.device)
         self.task.freeze()
         self.classes = tuple(classes)
 
@@ -67,8 +68,7 @@ class Machine:
             raise ConfigError(f"{config} has no task {name!r}, but {', '.join(tasks) or 'none'}")
         with DefaultScope.overwrite_default_scope(loaded.default_scope):
             task = MODELS.build(tasks[name])
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(task.to(device), loaded.get("classes", ()))
+        return cls(task, loaded.get("classes", ()))
 
     @torch.no_grad()
     def look(self, picture: Any) -> Found:
@@ -81,7 +81,7 @@ class Machine:
             DataError: For what is no picture.
             ConfigError: When the task is a viewer, which tells nothing.
         """
-        x = to_tensor(picture).to(next(self.task.parameters()).device)
+        x = to_tensor(picture).to(self.device)
         sample = BaseDataElement(metainfo={"img_shape": x.shape[-2:], "ori_shape": x.shape[-2:]})
         told = self.task.predict(x, [sample])
         if told is None:

@@ -226,7 +226,7 @@ class Hyperprior(nn.Module):
         self._require_tables()
         if self._joined is None:
             parts = (self.entropy_bottleneck, self.gaussian_conditional)
-            self._joined = Tables.joined(*map(_tables_of, parts))
+            self._joined = Tables.joined(*map(tables_of, parts))
         return self._joined
 
     def _analyse(self, y: Tensor) -> Tensor:
@@ -270,7 +270,8 @@ def _in_threads(function: Callable[..., Any], *arguments: Iterable[Any]) -> list
         return list(pool.map(function, *arguments))
 
 
-def _tables_of(model: nn.Module) -> Tables:
+def tables_of(model: nn.Module) -> Tables:
+    """The tables of a CompressAI entropy model, as the coder takes them."""
     return Tables(
         model._quantized_cdf.cpu().numpy(),  # type: ignore[operator]
         model._cdf_length.cpu().numpy(),  # type: ignore[operator]
