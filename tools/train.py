@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.config import DictAction
 
 from vcm_mt.apis.config import (
     at_level,
@@ -22,8 +21,9 @@ from vcm_mt.apis.config import (
     qualities,
     training_order,
 )
+from vcm_mt.apis.training import train
 from vcm_mt.checkpoint import find_checkpoint
-from vcm_mt.errors import ConfigError, VCMError, told
+from vcm_mt.errors import VCMError, told
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,24 +46,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(config: Config, work_dir: Path, options: argparse.Namespace) -> None:
-    """Run one training."""
-    config.work_dir = str(work_dir)
-    config.launcher = options.launcher
-    if options.resume and (work_dir / "last_checkpoint").is_file():
-        # With both, mmengine would go on from the start weights as if they were this training's.
-        config.load_from, config.resume = None, True
-    on_cpus = options.launcher == "pytorch" and not torch.cuda.is_available()
-    if on_cpus and not torch.distributed.is_initialized():
-        # mmengine's own start of the processes asks for a GPU; it accepts one made before.
-        torch.distributed.init_process_group("gloo")
-    if options.amp:
-        if config.model.type != "VCMSystem":
-            raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
-        config.model.amp = True
-    Runner.from_cfg(config).train()
-
-
 def main() -> int:
     """Train every level that was asked for."""
     options = parse_args()
@@ -71,6 +53,9 @@ def main() -> int:
         config = load_config(options.config, options.cfg_options)
         check_inputs(config)
         work_dir = options.work_dir or default_work_dir(config)
+        run = partial(
+            train, resume=options.resume, amp=options.amp, launcher=options.launcher
+        )
         levels = training_order(config, options.quality or qualities(config))
         configs = {quality: at_level(config, quality) for quality in levels}
         for level in configs.values():
@@ -79,9 +64,9 @@ def main() -> int:
             before = level_before(config, quality)
             if before is not None:
                 level.load_from = str(find_checkpoint(work_dir / f"q{before}"))
-            train(level, work_dir / f"q{quality}", options)
+            run(level, work_dir / f"q{quality}")
         if not levels:
-            train(config, work_dir, options)
+            run(config, work_dir)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1

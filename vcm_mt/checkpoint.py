@@ -49,7 +49,8 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Returns:
         ``codec``, the arguments of :func:`vcm_mt.models.codec.build_codec`, and ``quality``; of a
-        receiver also ``name`` and ``transmitter``, the fingerprint of the one that it is for.
+        receiver also ``name`` and ``transmitter``, the fingerprint of the one that it is for; of
+        stage 2 also ``tasks``, and ``rank`` and ``base`` of a light receiver.
 
     Raises:
         ConfigError: When the file is missing, unreadable, or no such checkpoint.
@@ -74,7 +75,17 @@ def find_checkpoint(work_dir: Path) -> Path:
     pointer = work_dir / "last_checkpoint"
     if not pointer.is_file():
         raise ConfigError(f"no checkpoint in {work_dir}: train first")
-    return Path(pointer.read_text().strip())
+    named = Path(pointer.read_text().strip())
+    return named if named.is_file() else work_dir / named.name  # the folder may have moved
+
+
+def fingerprint(part: nn.Module) -> str:
+    """SHA-256 over a network's parameters and buffers and their names, hexadecimal."""
+    digest = hashlib.sha256()
+    for name, value in sorted(part.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _read(source: str) -> dict[str, Tensor]:

@@ -12,10 +12,15 @@ def _child(name: str, parent: root.Registry, *locations: str) -> root.Registry:
 
 
 MODELS = _child(
-    "model", root.MODELS, "models.data_preprocessor", "models.tasks", "models.vcm_system"
+    "model",
+    root.MODELS,
+    "models.data_preprocessor",
+    "models.tasks",
+    "models.vcm_system",
+    "models.receiver_system",
 )
-DATASETS = _child("dataset", root.DATASETS, "datasets.coco")
-TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading")
+DATASETS = _child("dataset", root.DATASETS, "datasets.coco", "datasets.folder")
+TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading", "datasets.bitstreams")
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")
 MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS, "engine")
 HOOKS = _child("hook", root.HOOKS, "engine")

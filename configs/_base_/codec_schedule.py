@@ -24,7 +24,7 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type="EntropyTablesHook"),
-    dict(type="FrozenTasksHook"),
+    dict(type="FrozenHook"),
     dict(type="IterationSeedHook"),
     dict(type="PictureStripHook"),
 ]

@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from vcm_mt.apis.system import build_system
-from vcm_mt.engine.hooks import task_digest
+from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.models.transmitter import pad
@@ -94,13 +94,13 @@ def test_gradient_reaches_g_a_through_the_detector_alone(build, quantizer):
 
 def test_a_step_moves_the_codec_and_not_the_task(build):
     system, batch = build()
-    before, weights = task_digest(system.tasks["det"]), _weights(system)
+    before, weights = frozen_digest(system.tasks["det"]), _weights(system)
     optimizers = _optimizers(system)
     system.train()
     for _ in range(2):
         log = system.train_step(batch, optimizers)
     assert torch.isfinite(log["loss"])
-    assert task_digest(system.tasks["det"]) == before
+    assert frozen_digest(system.tasks["det"]) == before
     assert not any(m.training for task in system.tasks.values() for m in task.modules())
     moved = {k for k, v in _weights(system).items() if not torch.equal(v, weights[k])}
     assert {k.split(".")[0] for k in moved} == {"transmitter", "receivers"}

@@ -23,7 +23,7 @@ from typing_extensions import Self
 from vcm_mt.apis.pictures import to_array, to_tensor
 from vcm_mt.bitstream.container import FINGERPRINT_BYTES, unpack, write_atomically
 from vcm_mt.bitstream.entropy import Hyperprior
-from vcm_mt.checkpoint import find_checkpoint, read_record, read_state_dict
+from vcm_mt.checkpoint import find_checkpoint, fingerprint, read_record, read_state_dict
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.models import receivers, transmitter
 from vcm_mt.models.codec import build_codec
@@ -99,29 +99,64 @@ class Receiver:
         self._mark = bytes.fromhex(record["transmitter"])[:FINGERPRINT_BYTES]
 
     @classmethod
-    def load(cls, path: str | Path, name: str = "shared", amp: bool = False) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        name: str | None = None,
+        amp: bool = False,
+        base: str | Path | None = None,
+    ) -> Self:
         """From a checkpoint of a training, its folder, or a file that :meth:`save` wrote.
 
         Args:
             path: The checkpoint, folder or file.
-            name: Which of a checkpoint's receivers; a file holds one.
+            name: Which of a checkpoint's receivers, if it has several; a file holds one.
             amp: Run ``g_s`` in bfloat16, see :mod:`vcm_mt.models.precision`.
+            base: For a light receiver's file, what it was trained on: also any of these.
 
         Raises:
-            ConfigError: When there is none, it is not a training's, or it has no such receiver.
+            ConfigError: When there is none, it is not a training's, it has no such receiver, or
+                a light receiver is given without its base or with another one.
         """
         path = Path(path)
-        receiver = cls._load_file(path) if path.suffix == ENDING else cls._of_training(path, name)
+        if path.suffix != ENDING:
+            receiver = cls._of_training(path, name)
+        elif "base" in read_record(path):
+            receiver = cls._on_base(path, base)
+        else:
+            receiver = cls._load_file(path)
         receiver.synthesis.amp = amp
         return receiver
 
     @classmethod
-    def _of_training(cls, path: Path, name: str) -> Self:
+    def _of_training(cls, path: Path, name: str | None) -> Self:
         network, found, record = _load(path)
+        if name is None and len(found) > 1 and "shared" not in found:
+            raise ConfigError(f"{path} has several receivers: say which of {', '.join(found)}")
+        name = name or ("shared" if "shared" in found else next(iter(found)))
         if name not in found:
             raise ConfigError(f"{path} has no receiver {name!r}, but {', '.join(found)}")
         record |= {"name": name, "transmitter": network.fingerprint()}
         return cls(network.entropy, found[name], record)
+
+    @classmethod
+    def _on_base(cls, path: Path, base: str | Path | None) -> Self:
+        record = read_record(path)
+        if base is None:
+            raise ConfigError(f"{path} is a light receiver: name the one that it stands on as base")
+        below = cls.load(base)
+        if below.record["transmitter"] != record["transmitter"]:
+            raise ConfigError(f"{path} and {base} are receivers of two transmitters")
+        if fingerprint(below.synthesis.g_s) != record["base"]:
+            raise ConfigError(f"{path} stands on another receiver than {base}")
+        synthesis = receivers.Receiver(below.synthesis.g_s, record["rank"])
+        adapter = read_state_dict(str(path))
+        if set(adapter) != set(synthesis.adapter()):
+            raise ConfigError(f"{path} does not fit {base}")
+        synthesis.load_state_dict(adapter, strict=False)
+        synthesis.merge()
+        del record["base"]
+        return cls(below.entropy, synthesis, record | {"rank": 0})
 
     @classmethod
     def _load_file(cls, path: Path) -> Self:
@@ -140,6 +175,8 @@ class Receiver:
     def save(self, path: str | Path) -> None:
         """Write a file with all that a receiver needs, and nothing that only encodes.
 
+        Of a light receiver that is its change to the one that it stands on.
+
         Args:
             path: Its name, ending in ``.safetensors``.
 
@@ -149,10 +186,13 @@ class Receiver:
         path = Path(path)
         if path.suffix != ENDING:
             raise ConfigError(f"a receiver's file ends in {ENDING}: {path} does not")
-        entropy, synthesis = self.entropy.decoder_state_dict(), self.synthesis.state_dict()
-        state = {f"entropy.{key}": value for key, value in entropy.items()}
-        state |= {f"synthesis.{key}": value for key, value in synthesis.items()}
-        state = {key: value.cpu().contiguous() for key, value in state.items()}
+        if self.synthesis.rank:
+            state = self.synthesis.adapter()
+        else:
+            entropy, synthesis = self.entropy.decoder_state_dict(), self.synthesis.state_dict()
+            state = {f"entropy.{key}": value for key, value in entropy.items()}
+            state |= {f"synthesis.{key}": value for key, value in synthesis.items()}
+        state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
         write_atomically(path, [save(state, {"record": json.dumps(self.record)})])
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
@@ -194,7 +234,8 @@ def _load(
     names = sorted({key.split(".")[1] for key in state if key.startswith("receivers.")})
     codec = build_codec(**record["codec"])
     network = transmitter.Transmitter(codec, record["quality"])
-    found = {name: receivers.Receiver(build_codec(**record["codec"]).g_s) for name in names}
+    rank = record.get("rank", 0)
+    found = {name: receivers.Receiver(build_codec(**record["codec"]).g_s, rank) for name in names}
     parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(found)})
     wanted = {k: v for k, v in state.items() if k.startswith(("transmitter.", "receivers."))}
     try:

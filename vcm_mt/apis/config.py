@@ -138,8 +138,11 @@ def check_inputs(config: Config) -> None:
 
 def _missing_data(dataset: Any) -> list[tuple[Path, str]]:
     root = Path(dataset.get("data_root") or "")
+    if "ann_file" not in dataset:
+        return [] if root.is_dir() else [(root, "folder of pictures")]
     places = [(root / dataset.ann_file, "annotations, COCO format")]
-    places += [(root / p, "folder of pictures") for p in dataset.data_prefix.values()]
+    if any(step["type"].endswith("LoadPicture") for step in dataset.pipeline):
+        places += [(root / p, "folder of pictures") for p in dataset.data_prefix.values()]
     return [(place, what) for place, what in places if not place.exists()]
 
 

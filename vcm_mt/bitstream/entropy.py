@@ -145,15 +145,29 @@ class Hyperprior(nn.Module):
             BitstreamError: When there are no CDF tables yet.
         """
         tables = self._tables()
-        z = self._analyse(y).float()
-        z_symbols = (z - self._medians()).round()
-        y_tables, means = self._parameters_of(z_symbols)
-        y = y.float()
-        y_symbols = y.round() if means is None else (y - means).round_()
+        z, y, y_tables, _ = self._symbols(y)
         z_tables = np.broadcast_to(self._z_tables(z.shape[-2:]), (len(z), z[0].numel()))
-        symbols = np.concatenate([_rows(z_symbols), _rows(y_symbols)], axis=1)
+        symbols = np.concatenate([_rows(z), _rows(y)], axis=1)
         numbers = np.concatenate([z_tables, _rows(y_tables)], axis=1)
         return _in_threads(rans.encode, symbols, numbers, [tables] * len(z))
+
+    @torch.no_grad()
+    def quantise(self, y: Tensor) -> Tensor:
+        """What :meth:`decompress` makes of :meth:`compress`'s strings, without making them.
+
+        Raises:
+            BitstreamError: When there are no CDF tables yet.
+        """
+        self._require_tables()
+        _, symbols, _, means = self._symbols(y)
+        return symbols if means is None else symbols + means
+
+    def _symbols(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Symbols of z and of y; numbers of y's tables, and its means."""
+        z = (self._analyse(y).float() - self._medians()).round()
+        tables, means = self._parameters_of(z)
+        y = y.float()
+        return z, y.round() if means is None else (y - means).round_(), tables, means
 
     @torch.no_grad()
     def decompress(self, strings: Sequence[bytes], z_shape: tuple[int, int]) -> Tensor:

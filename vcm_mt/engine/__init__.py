@@ -1,14 +1,14 @@
 """What the mmengine Runner needs beside the model: optimisers and hooks."""
 
 from vcm_mt.engine.distributed import VCMDistributedDataParallel
-from vcm_mt.engine.hooks import EntropyTablesHook, FrozenTasksHook, IterationSeedHook
+from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
 
 __all__ = [
     "CodecOptimWrapperConstructor",
     "EntropyTablesHook",
-    "FrozenTasksHook",
+    "FrozenHook",
     "IterationSeedHook",
     "PictureStripHook",
     "VCMDistributedDataParallel",

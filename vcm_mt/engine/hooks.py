@@ -35,12 +35,12 @@ class EntropyTablesHook(Hook):
 
     def before_val(self, runner: Any) -> None:
         """Tables for the validation that comes."""
-        unwrapped(runner).transmitter.update_tables()
+        unwrapped(runner).update_tables()
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Tables that belong to the weights that are saved."""
         system = unwrapped(runner)
-        system.transmitter.update_tables()
+        system.update_tables()
         checkpoint["state_dict"] = weights_to_cpu(system.state_dict())
         checkpoint["meta"]["record"] = json.dumps(system.record)
         hub = checkpoint["message_hub"]
@@ -52,36 +52,56 @@ class EntropyTablesHook(Hook):
 
 
 @HOOKS.register_module()
-class FrozenTasksHook(Hook):
-    """Fails a run in which a task's parameters, statistics or mode changed."""
+class FrozenHook(Hook):
+    """Fails a run in which something frozen changed: parameters, statistics or mode.
+
+    That is the tasks, and in stage 2 all that decides the bits (theta_e). They are looked at
+    when a run starts, before every checkpoint (a changed system is never saved) and at the end.
+    """
+
+    priority = "HIGH"
 
     def before_train(self, runner: Any) -> None:
-        """Remember the tasks as they are."""
-        self._before = self._look(runner)
-
-    def after_train(self, runner: Any) -> None:
-        """Compare.
+        """Remember them as they are.
 
         Raises:
-            FrozenError: When a task is not bit for bit what it was.
+            FrozenError: When a resumed stage 2 has another theta_e than its stage 1.
         """
+        self._before = self._look(runner)
+        system = unwrapped(runner)
+        expected = system.record.get("transmitter")
+        if expected is not None and system.transmitter.fingerprint() != expected:
+            raise FrozenError(
+                "the checkpoint that this run goes on from has another transmitter than its "
+                "stage 1: start anew in another --work-dir"
+            )
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Compare, before anything is written."""
+        self._compare(runner)
+
+    def after_train(self, runner: Any) -> None:
+        """Compare."""
+        self._compare(runner)
+
+    def _compare(self, runner: Any) -> None:
         after = self._look(runner)
         moved = [name for name, digest in self._before.items() if after[name] != digest]
         if moved:
-            raise FrozenError(f"frozen tasks changed during training: {', '.join(moved)}")
+            raise FrozenError(f"what is frozen changed during training: {', '.join(moved)}")
 
     @staticmethod
     def _look(runner: Any) -> dict[str, str]:
-        return {name: task_digest(task) for name, task in unwrapped(runner).tasks.items()}
+        return {name: frozen_digest(part) for name, part in unwrapped(runner).frozen().items()}
 
 
-def task_digest(task: nn.Module) -> str:
-    """SHA-256 over a task's parameters, buffers, modes and gradient flags."""
+def frozen_digest(part: nn.Module) -> str:
+    """SHA-256 over a network's parameters, buffers, modes and gradient flags."""
     digest = hashlib.sha256()
-    for name, value in (*task.named_parameters(), *task.named_buffers()):
+    for name, value in (*part.named_parameters(), *part.named_buffers()):
         digest.update(f"{name} {value.requires_grad}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    for name, module in task.named_modules():
+    for name, module in part.named_modules():
         digest.update(f"{name} {module.training}".encode())
     return digest.hexdigest()
 

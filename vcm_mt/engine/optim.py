@@ -22,8 +22,9 @@ OPTIMIZERS.register_module(module=SOAP)
 class CodecOptimWrapperConstructor:
     """Builds ``main`` for what makes pictures and bits and ``aux`` for the quantiles.
 
-    Only parameters that require a gradient are given to an optimiser, so it works for
-    partly frozen systems too (CompressAI's ``net_aux_optimizer`` does not).
+    Only parameters that require a gradient are given to an optimiser, and there is no ``aux``
+    where the quantiles are frozen, so it works for partly frozen systems too (CompressAI's
+    ``net_aux_optimizer`` does not).
 
     Args:
         optim_wrapper_cfg: ``main`` and ``aux``, each the config of an optimiser wrapper.
@@ -45,7 +46,7 @@ class CodecOptimWrapperConstructor:
             "aux": [p for n, p in trainable.items() if n.endswith(_QUANTILES)],
         }
         return OptimWrapperDict(
-            **{name: _build(self.configs[name], params) for name, params in parts.items()}
+            **{name: _build(self.configs[name], given) for name, given in parts.items() if given}
         )
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from vcm_mt.errors import ConfigError
 from vcm_mt.evaluation.anchors import Anchor, CachedAnchor
+from vcm_mt.models.report import report
 from vcm_mt.models.tasks import named_tasks
-from vcm_mt.models.vcm_system import report
 from vcm_mt.registry import MODELS
 from vcm_mt.structures import Sent
 from vcm_mt.visualization import to_uint8

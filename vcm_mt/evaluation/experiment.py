@@ -15,7 +15,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from vcm_mt.apis.system import build_system
-from vcm_mt.engine.hooks import task_digest
+from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.anchor_system import AnchorSystem
 from vcm_mt.evaluation.anchors import VVC, code_pictures
@@ -56,7 +56,7 @@ class Experiment:
         def run() -> dict[str, Any]:
             system = AnchorSystem(self.config.model.tasks)
             found = scores(measure(system, self.config, "originals").metrics)
-            return {name: value for name, value in found.items() if not name.startswith("psnr")}
+            return {name: value for name, value in found.items() if name.endswith("_mAP")}
 
         return self._once({"codec": "none"}, run)
 
@@ -148,7 +148,7 @@ def _pictures(dataset: Any) -> Iterable[np.ndarray]:
 def _tasks_fingerprint(task: Any) -> str:
     built = MODELS.build(task)
     built.freeze()
-    return task_digest(built)
+    return frozen_digest(built)
 
 
 def _record(quality: int, measurement: Measurement) -> dict[str, Any]:

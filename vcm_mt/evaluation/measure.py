@@ -59,11 +59,12 @@ def measure(system: BaseModel, config: Config, description: str) -> Measurement:
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:
-    """The scores of an R-P point: ``<task>_mAP`` in percent, and ``psnr`` in dB.
+    """The scores of an R-P point: ``<task>_mAP`` in percent, ``psnr`` in dB, ``ms_ssim``.
 
     A segmenter's mAP is that of its masks, a detector's that of its boxes.
     """
-    found = {name: value for name, value in metrics.items() if name.startswith("psnr")}
+    fidelity = ("psnr", "ms_ssim")
+    found = {name: value for name, value in metrics.items() if name.startswith(fidelity)}
     for kind in ("bbox", "segm"):
         suffix = f"/{kind}_mAP"
         for name, value in metrics.items():

@@ -15,6 +15,7 @@ _TITLES = {
     "det_mAP": "detection mAP (%)",
     "segm_mAP": "segmentation mAP (%)",
     "psnr": "PSNR (dB)",
+    "ms_ssim": "MS-SSIM",
 }
 
 

@@ -30,8 +30,10 @@ class VCMDataPreprocessor(BaseDataPreprocessor):
         self.bgr_to_rgb = bgr_to_rgb
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """``inputs``: list of uint8 [3, H, W] in, float [B, 3, H', W'] out."""
+        """``inputs``: list of uint8 [3, H, W] in, float [B, 3, H', W'] out; ``None`` without."""
         data = self.cast_data(data)
+        if "inputs" not in data:  # received latents are all there is
+            return {"inputs": None, "data_samples": data["data_samples"]}
         pictures = [picture.float() / 255 for picture in data["inputs"]]
         if self.bgr_to_rgb:
             pictures = [picture.flip(0) for picture in pictures]

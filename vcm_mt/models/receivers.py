@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
+from vcm_mt.errors import ConfigError
 from vcm_mt.models.precision import transformed
 
 
@@ -13,12 +17,26 @@ class Receiver(nn.Module):
 
     Args:
         g_s: The synthesis transform.
+        rank: Makes it a light receiver: ``g_s`` stays as it is, and what is trained is a change
+            of this rank to every convolution's weight, and the biases. 0 for a full one.
+
+    Raises:
+        ConfigError: For a rank below 0.
     """
 
-    def __init__(self, g_s: nn.Module) -> None:
+    def __init__(self, g_s: nn.Module, rank: int = 0) -> None:
         super().__init__()
+        if rank < 0:
+            raise ConfigError(f"a light receiver's rank must be 1 or more, not {rank}")
         self.g_s = g_s
+        self.rank = rank
         self.amp = False  # see vcm_mt.models.precision
+        if rank:
+            g_s.requires_grad_(False)
+            for layer in _convolutions(g_s):
+                parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank))
+                if layer.bias is not None:
+                    layer.bias.requires_grad_(True)
 
     def forward(self, y_hat: Tensor) -> Tensor:
         """Synthesise pictures in [0, 1] from ``y_hat`` [B, M, h, w]: [B, 3, 16 h, 16 w].
@@ -30,3 +48,37 @@ class Receiver(nn.Module):
         if not torch.is_grad_enabled():
             return x_hat.clamp_(0, 1)
         return x_hat + (x_hat.clamp(0, 1) - x_hat).detach()
+
+    def adapter(self) -> dict[str, Tensor]:
+        """A light receiver's own part; the rest is the ``g_s`` that it started from."""
+        return {name: value for name, value in self.named_parameters() if value.requires_grad}
+
+    def merge(self) -> None:
+        """Write a light receiver's change into its weights: then it is as fast as a full one."""
+        for layer in _convolutions(self.g_s):
+            if parametrize.is_parametrized(layer):
+                parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        self.rank = 0
+
+
+class LowRank(nn.Module):
+    """A weight's change by a product of two thin matrices (Hu et al. 2022), at first none.
+
+    Args:
+        weight: Of a convolution, [A, B, k, k].
+        rank: Columns of the first matrix, rows of the second.
+    """
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        rows, columns = len(weight), weight[0].numel()
+        self.up = nn.Parameter(weight.new_zeros(rows, rank))
+        self.down = nn.Parameter(torch.randn(rank, columns) / math.sqrt(columns))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The changed weight."""
+        return weight + (self.up @ self.down).view(weight.shape)
+
+
+def _convolutions(g_s: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
+    return [m for m in g_s.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]

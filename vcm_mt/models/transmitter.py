@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from typing_extensions import Self
 
 from vcm_mt.bitstream import container
 from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import BitstreamError
 from vcm_mt.models.precision import transformed
 from vcm_mt.structures import Latent, Packet
@@ -46,6 +46,11 @@ class Transmitter(nn.Module):
         """The latents y, float [B, M, h, w], of pictures [B, 3, H, W] of any size."""
         container.check_size(*pictures.shape[-2:])
         return transformed(self.g_a, pad(pictures, self.entropy.divisor), self.amp)
+
+    @torch.no_grad()
+    def quantise(self, pictures: Tensor) -> Tensor:
+        """What a receiver decodes of :meth:`encode`'s bytes, y_hat [B, M, h, w], without them."""
+        return self.entropy.quantise(self.analyse(pictures))
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> list[bytes]:
@@ -84,11 +89,7 @@ class Transmitter(nn.Module):
 
     def fingerprint(self) -> str:
         """SHA-256 over every parameter and table that decides the bits, hexadecimal."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint(self)
 
     def update_tables(self) -> None:
         """Build the entropy tables from the present parameters."""

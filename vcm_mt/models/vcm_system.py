@@ -1,7 +1,8 @@
-"""The system: transmitter, receivers and frozen tasks as one network (the paper's figure 2)."""
+"""Stage 1: transmitter, receivers and frozen tasks as one network (the paper's figure 2)."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from typing_extensions import Self
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
 from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.report import pixels_of, report
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.transmitter import Transmitter
 from vcm_mt.registry import MODELS
@@ -42,7 +44,8 @@ class VCMSystem(BaseModel):
 
     Args:
         codec: Arguments of :func:`vcm_mt.models.codec.build_codec`.
-        tasks: Config of a :class:`vcm_mt.models.tasks.Task` by name.
+        tasks: Config of a :class:`vcm_mt.models.tasks.Task` by name. There is one receiver for
+            each name that they have as their ``receiver``.
         lmbda: lambda of equation (1), in [0, 1].
         quality: Quality level, written into every packet.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
@@ -79,15 +82,14 @@ class VCMSystem(BaseModel):
         }
         net = build_codec(**codec)
         self.transmitter = Transmitter(net, quality, quantizer)
-        self.receivers = nn.ModuleDict({"shared": Receiver(net.g_s)})
+        self.tasks = nn.ModuleDict({name: MODELS.build(task) for name, task in tasks.items()})
+        wanted = dict.fromkeys(task.receiver for _, task in named_tasks(self.tasks))
+        self.receivers = nn.ModuleDict({name: Receiver(copy.deepcopy(net.g_s)) for name in wanted})
         # Faster convolutions on a CPU; the tasks get contiguous pictures all the same.
         for part in (self.transmitter, self.receivers):
             part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.tasks = nn.ModuleDict({name: MODELS.build(task) for name, task in tasks.items()})
-        for name, task in named_tasks(self.tasks):
+        for _, task in named_tasks(self.tasks):
             task.freeze()
-            if task.receiver not in self.receivers:
-                raise ConfigError(f"task {name} wants receiver {task.receiver!r}, there is none")
         # Task weights are given by config and never change: checkpoints leave them out.
         self._register_state_dict_hook(_drop_task_weights)
         self.register_load_state_dict_post_hook(_excuse_task_weights)
@@ -95,12 +97,12 @@ class VCMSystem(BaseModel):
     def forward(
         self, inputs: Tensor, data_samples: list[Any], mode: str = "tensor"
     ) -> dict[str, Tensor] | list[Any] | Tensor:
-        """Run as mmengine asks: ``loss``, ``predict``, or ``tensor`` for the shared x_hat."""
+        """Run as mmengine asks: ``loss``, ``predict``, or ``tensor`` for the first x_hat."""
         if mode == "loss":
             return self.loss(inputs, data_samples)
         if mode == "predict":
             return self.predict(inputs, data_samples)
-        return self.receivers["shared"](self.transmitter(inputs).y_hat)
+        return next(iter(self.receivers.values()))(self.transmitter(inputs).y_hat)
 
     def loss(self, x: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
         """Equation (1).
@@ -113,10 +115,23 @@ class VCMSystem(BaseModel):
             ``loss_*`` entries, whose sum is the loss, and unweighted values to log.
         """
         latent = self.transmitter(x)
-        pixels = latent.bits.new_tensor([_pixels(sample) for sample in data_samples])
+        pixels = latent.bits.new_tensor([pixels_of(sample) for sample in data_samples])
         bpp = (latent.bits / pixels).mean()
         losses = {"loss_rate": (1 - self.lmbda) * bpp, "bpp_train": bpp.detach()}
         pictures = {name: receiver(latent.y_hat) for name, receiver in self.receivers.items()}
+        return losses | self.task_losses(pictures, x, data_samples)
+
+    def task_losses(
+        self, pictures: dict[str, Tensor], x: Tensor, data_samples: list[Any]
+    ) -> dict[str, Tensor]:
+        """The right half of equation (1), and its parts to log.
+
+        Args:
+            pictures: What each receiver decoded, float [B, 3, H, W].
+            x: The originals, alike.
+            data_samples: As :meth:`loss` takes them.
+        """
+        losses: dict[str, Tensor] = {}
         for name, task in named_tasks(self.tasks):
             parts = task.loss(pictures[task.receiver], x, data_samples)
             total = torch.stack(list(parts.values())).sum()
@@ -148,16 +163,25 @@ class VCMSystem(BaseModel):
             optim_wrapper: ``main`` and ``aux``.
             forward: What computes the losses, where a wrapper stands around the system.
         """
-        main, aux = optim_wrapper["main"], optim_wrapper["aux"]
+        main = optim_wrapper["main"]
         with main.optim_context(self):
             data = self.data_preprocessor(data, True)
             losses = (forward or self)(**data, mode="loss")
         loss, log = self.parse_losses(losses)
         main.update_params(loss)
-        quantile_loss = self.transmitter.entropy.aux_loss()
-        aux.update_params(quantile_loss)
-        log["aux"] = quantile_loss.detach()
+        if "aux" in optim_wrapper:  # not where the quantiles are frozen
+            quantile_loss = self.transmitter.entropy.aux_loss()
+            optim_wrapper["aux"].update_params(quantile_loss)
+            log["aux"] = quantile_loss.detach()
         return log
+
+    def update_tables(self) -> None:
+        """Build the entropy tables that belong to the present weights."""
+        self.transmitter.update_tables()
+
+    def frozen(self) -> dict[str, nn.Module]:
+        """What no training may change, by name."""
+        return {f"task {name}": task for name, task in named_tasks(self.tasks)}
 
     @torch.no_grad()
     def predict(self, x: Tensor, data_samples: list[Any]) -> list[Any]:
@@ -168,7 +192,8 @@ class VCMSystem(BaseModel):
             data_samples: mmdet data samples.
 
         Returns:
-            The data samples with ``coding`` and ``pred_<task>`` added; see :func:`report`.
+            The data samples with ``coding`` and ``pred_<task>`` added; see
+            :func:`vcm_mt.models.report.report`.
         """
         for picture, sample in zip(x, data_samples, strict=True):
             height, width = sample.img_shape[:2]
@@ -187,39 +212,6 @@ class VCMSystem(BaseModel):
             name: Sent(receiver(y_hat)[..., :height, :width], len(data), bits)
             for name, receiver in self.receivers.items()
         }
-
-
-def report(tasks: nn.ModuleDict, original: Tensor, sent: dict[str, Sent], sample: Any) -> None:
-    """Judge a sent picture and write the result into its data sample.
-
-    Adds the fields ``pred_<task>`` (what the task found in its receiver's picture) and the
-    metainfo ``coding``: num_bytes, bits_estimated, num_pixels, and psnr in dB per receiver.
-    The same function serves codecs and anchors, so all are measured by one path.
-    """
-    first = next(iter(sent.values()))
-    psnr = {name: _psnr(one.picture, original) for name, one in sent.items()}
-    coding = {
-        "num_bytes": first.num_bytes,
-        "bits_estimated": first.bits_estimated,
-        "num_pixels": _pixels(sample),
-        "psnr": psnr,
-    }
-    sample.set_metainfo({"coding": coding})
-    for name, task in named_tasks(tasks):
-        found = task.predict(sent[task.receiver].picture, [sample])
-        if found is not None:
-            sample.set_field(found[0], f"pred_{name}")
-
-
-def _psnr(decoded: Tensor, original: Tensor) -> float:
-    """PSNR in dB of 8-bit pictures, over all three channels."""
-    error = (255 * decoded.clamp(0, 1)).round() - 255 * original
-    return float(10 * torch.log10(255**2 / error.square().mean().clamp_min(1e-10)))
-
-
-def _pixels(sample: Any) -> int:
-    height, width = sample.img_shape[:2]
-    return int(height) * int(width)
 
 
 def _drop_task_weights(

@@ -13,11 +13,12 @@ from vcm_mt.registry import METRICS
 
 @METRICS.register_module()
 class CodingMetric(BaseMetric):
-    """Real and estimated bits per native pixel, and PSNR per receiver.
+    """Real and estimated bits per native pixel; PSNR and MS-SSIM per receiver.
 
     ``bpp`` is 8 * bytes of the file that would be sent / native pixels, averaged over the
     pictures; ``bpp_estimated`` is what the likelihoods said. Curves that code nothing (the
-    originals) have neither. ``psnr`` is the mean of the pictures' PSNR in dB.
+    originals) have neither. ``psnr`` is the mean of the pictures' PSNR in dB, ``ms_ssim`` the
+    mean over the pictures that are large enough for it.
     """
 
     default_prefix = None
@@ -35,7 +36,10 @@ class CodingMetric(BaseMetric):
         if results[0]["bits_estimated"] is not None:
             bits = [r["bits_estimated"] / r["num_pixels"] for r in results]
             metrics["bpp_estimated"] = float(np.mean(bits))
-        for receiver in results[0]["psnr"]:
-            key = "psnr" if receiver == "shared" else f"psnr_{receiver}"
-            metrics[key] = float(np.mean([r["psnr"][receiver] for r in results]))
+        for name in ("psnr", "ms_ssim"):
+            for receiver in results[0][name]:
+                values = [r[name][receiver] for r in results if r[name][receiver] is not None]
+                if values:
+                    key = name if receiver == "shared" else f"{name}_{receiver}"
+                    metrics[key] = float(np.mean(values))
         return metrics

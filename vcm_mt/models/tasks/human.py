@@ -5,29 +5,122 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+import torchvision
+from pytorch_msssim import ms_ssim
+from torch import Tensor, nn
 
+from vcm_mt.checkpoint import load_strictly, read_state_dict
+from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks.base import Task
+from vcm_mt.models.tasks.features import feature_distance
 from vcm_mt.registry import MODELS
+
+#: Ends of VGG-16's five stages, in front of their pooling.
+_STAGES = (3, 8, 15, 22, 29)
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_SMALLEST = 161
 
 
 @MODELS.register_module()
 class HumanTask(Task):
-    """Distortion 255^2 * MSE, as in CompressAI's training.
+    """Distortion for people: ``mse`` * 255^2 * MSE + ``ms_ssim`` * (1 - MS-SSIM) + a perceptual term.
 
-    With it equation (1) is the usual rate-distortion loss R + lambda' * 255^2 * MSE with
+    With MSE alone equation (1) is the usual rate-distortion loss R + lambda' * 255^2 * MSE with
     lambda' = lambda / (1 - lambda), up to a constant factor.
+
+    Args:
+        mse: Factor of the squared error in 8-bit units.
+        ms_ssim: Factor of 1 - MS-SSIM (Wang et al. 2003); its five scales need pictures of 161
+            pixels or more on the shorter side. CompressAI pairs 0.0483 * 255^2 * MSE with
+            60.50 * (1 - MS-SSIM) at its highest quality.
+        perceptual: Factor of the distance of VGG-16's feature maps (Johnson et al. 2016),
+            relative to the original's energy.
+        vgg: VGG-16's weights for that, as torchvision publishes them: a file or an address.
+        weight: See :class:`Task`.
+        receiver: See :class:`Task`.
+
+    Raises:
+        ConfigError: When no factor is above 0, or there are no weights for the perceptual term.
     """
 
+    def __init__(
+        self,
+        mse: float = 1.0,
+        ms_ssim: float = 0.0,
+        perceptual: float = 0.0,
+        vgg: str | None = None,
+        weight: float = 1.0,
+        receiver: str = "shared",
+    ) -> None:
+        super().__init__(weight, receiver)
+        if min(mse, ms_ssim, perceptual) < 0 or not mse + ms_ssim + perceptual > 0:
+            raise ConfigError("a person's factors mse, ms_ssim, perceptual: none below 0, not all 0")
+        self.mse, self.ms_ssim, self.perceptual = mse, ms_ssim, perceptual
+        if perceptual:
+            self.vgg = _vgg(vgg)
+
     def loss(self, x_hat: Tensor, x: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
-        """Mean over the pictures of each one's MSE on its true area, in 8-bit units."""
-        errors = []
-        for decoded, original, sample in zip(x_hat, x, data_samples, strict=True):
-            height, width = sample.img_shape[:2]
-            difference = decoded[:, :height, :width] - original[:, :height, :width]
-            errors.append(difference.float().square().mean())
-        return {"mse": 255**2 * torch.stack(errors).mean()}
+        """Mean over the pictures of each one's distortion on its true area."""
+        parts = [
+            self._distortion(decoded[None, :, :height, :width].float(), original)
+            for decoded, original, (height, width) in _true_areas(x_hat, x, data_samples)
+        ]
+        return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+
+    def _distortion(self, decoded: Tensor, original: Tensor) -> dict[str, Tensor]:
+        found = {}
+        if self.mse:
+            found["mse"] = self.mse * 255**2 * (decoded - original).square().mean()
+        if self.ms_ssim:
+            if min(original.shape[-2:]) < _SMALLEST:
+                raise ConfigError(
+                    f"a picture of {original.shape[-1]}x{original.shape[-2]} pixels has no "
+                    f"MS-SSIM: take pictures of {_SMALLEST} or more, or set ms_ssim=0"
+                )
+            similarity = ms_ssim(decoded, original, data_range=1.0)
+            found["ms_ssim"] = self.ms_ssim * (1 - similarity)
+        if self.perceptual:
+            with torch.no_grad():
+                wanted = self._maps(original)
+            anywhere = torch.ones_like(original[:, :1])
+            distance = feature_distance(self._maps(decoded), wanted, anywhere)
+            found["perceptual"] = self.perceptual * distance
+        return found
+
+    def _maps(self, picture: Tensor) -> list[Tensor]:
+        x = torchvision.transforms.functional.normalize(picture, _MEAN, _STD)
+        maps = []
+        for number, layer in enumerate(self.vgg):
+            x = layer(x)
+            if number in _STAGES:
+                maps.append(x)
+        return maps
 
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> None:  # noqa: ARG002
         """A viewer reports nothing; fidelity is measured for every receiver anyway."""
         return None
+
+
+def _true_areas(
+    x_hat: Tensor, x: Tensor | None, data_samples: list[Any]
+) -> list[tuple[Tensor, Tensor, tuple[int, int]]]:
+    if x is None:
+        raise ConfigError("a receiver for people is trained against the original pictures")
+    sizes = [tuple(map(int, sample.img_shape[:2])) for sample in data_samples]
+    return [
+        (decoded, original[None, :, :height, :width].float(), (height, width))
+        for decoded, original, (height, width) in zip(x_hat, x, sizes, strict=True)
+    ]
+
+
+def _vgg(source: str | None) -> nn.Module:
+    if source is None:
+        raise ConfigError(
+            "the perceptual term needs VGG-16's weights: set vgg to torchvision's file, "
+            f"{torchvision.models.VGG16_Weights.IMAGENET1K_V1.url}, or to that address"
+        )
+    network = torchvision.models.vgg16()
+    load_strictly(network, read_state_dict(source), source)
+    layers = list(network.features)[: _STAGES[-1] + 1]
+    # In place, a layer would change the maps that are compared.
+    return nn.Sequential(*(nn.ReLU() if isinstance(x, nn.ReLU) else x for x in layers))

@@ -84,11 +84,17 @@ class MMDetTask(Task):
         with _running(inputs), _maps_of(self.detector) as maps:
             losses = self.detector.loss(inputs, samples)
         parts = {
-            name: value if isinstance(value, Tensor) else sum(value)
+            # As mmengine adds them up; a mask's loss comes with a dimension of one.
+            name: value.mean() if isinstance(value, Tensor) else sum(v.mean() for v in value)
             for name, value in losses.items()
             if "loss" in name
         }
         if self.feature_weight:
+            if x is None:
+                raise ConfigError(
+                    "feature_weight compares with the original pictures, and there are none: "
+                    "set it to 0 to train from bitstreams alone"
+                )
             with torch.no_grad():
                 originals, _ = self._prepare(x, data_samples, with_truth=False)
                 with _running(originals):

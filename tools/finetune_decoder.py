@@ -1,0 +1,112 @@
+"""Stage 2: train a decoder for one task, or for people, on the bitstream of a trained codec.
+
+python tools/finetune_decoder.py --task segm
+python tools/finetune_decoder.py --task human --config configs/mini/stage2_human.py --quality 3
+python tools/finetune_decoder.py --task det segm      one decoder for both
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.config import check_inputs, default_work_dir, load_config
+from vcm_mt.apis.finetune import (
+    find_stage1,
+    for_tasks,
+    receiver_name,
+    use_bitstreams,
+    use_pictures,
+)
+from vcm_mt.apis.training import train
+from vcm_mt.checkpoint import find_checkpoint
+from vcm_mt.datasets.bitstreams import picture_paths, write_bitstreams
+from vcm_mt.errors import VCMError, told
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", nargs="+", required=True, help="names in the config's `tasks`")
+    parser.add_argument(
+        "--config", help="config file; default configs/stage2_TASK.py, of the first task"
+    )
+    parser.add_argument(
+        "--stage1", type=Path, help="stage 1: folder or checkpoint; default the config's"
+    )
+    parser.add_argument("--quality", type=int, nargs="+", help="levels; default all of stage 1")
+    parser.add_argument("--work-dir", type=Path, help="where logs, checkpoints, receivers go")
+    parser.add_argument(
+        "--from-bitstreams", nargs="?", const=True, metavar="DIR",
+        help="code the training set once into DIR (default below the work dir), train on that",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pictures", type=Path, nargs="+", metavar="DIR",
+        help="for people: a folder to train on, perhaps one to validate on, no annotations",
+    )  # fmt: skip
+    parser.add_argument(
+        "--light", type=int, default=0, metavar="RANK",
+        help="train a change of low rank to the shared decoder alone: a much smaller file",
+    )  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 in the decoder")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    options = parser.parse_args()
+    if options.pictures and len(options.pictures) > 2:
+        parser.error("--pictures takes one folder or two")
+    return options
+
+
+def prepare(config: Config, checkpoint: Path, work_dir: Path, options: argparse.Namespace) -> None:
+    """Fill in what a config leaves open, and code the training set if that was asked for."""
+    config.model.stage1 = str(checkpoint)
+    config.model.rank = options.light
+    if options.pictures:
+        use_pictures(config, *options.pictures)
+    if not options.from_bitstreams:
+        check_inputs(config)
+        return
+    given = options.from_bitstreams
+    folder = work_dir / "bitstreams" if given is True else Path(given)
+    root, mirrored = use_bitstreams(config, folder, checkpoint)
+    check_inputs(config)
+    pictures = picture_paths(config)
+    num_bytes = write_bitstreams(Transmitter.load(checkpoint), pictures, root, folder, mirrored)
+    print(f"{folder}: {num_bytes} bytes for {len(pictures)} pictures")
+
+
+def main() -> int:
+    """Train a receiver for every level that was asked for."""
+    options = parse_args()
+    try:
+        path = options.config or f"configs/stage2_{options.task[0]}.py"
+        config = for_tasks(load_config(path, options.cfg_options), options.task)
+        name = receiver_name(options.task)
+        root = options.work_dir or default_work_dir(config).with_name(f"stage2_{name}")
+        levels = find_stage1(options.stage1 or Path(config.stage1), options.quality)
+        for quality, checkpoint in levels.items():
+            work_dir = root / f"q{quality}"
+            level = config.copy()
+            prepare(level, checkpoint, work_dir, options)
+            train(level, work_dir, options.resume, options.amp, options.launcher)
+            target = work_dir / f"{name}.safetensors"
+            Receiver.load(find_checkpoint(work_dir)).save(target)
+            print(f"{target}: {target.stat().st_size} bytes")
+    except VCMError as error:
+        print(told(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

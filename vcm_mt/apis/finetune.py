@@ -1,0 +1,133 @@
+"""Stage 2 from a config: which stage 1, which tasks, and what to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from vcm_mt.checkpoint import find_checkpoint
+from vcm_mt.errors import ConfigError
+
+_WITHOUT_PICTURES = {"LoadAnnotations", "PackDetInputs"}
+#: Transforms that leave the picture's bits alone, or whose bits are coded beside them.
+_HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
+
+
+def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int, Path]:
+    """Checkpoints of stage 1 by quality level.
+
+    Args:
+        path: A training's folder with ``q1``, ``q2``, ...; that of one level; or a checkpoint.
+        qualities: The levels wanted; by default all that are there.
+
+    Raises:
+        ConfigError: When there is no such training or level.
+    """
+    if path.is_file() or (path / "last_checkpoint").is_file():
+        if qualities and len(qualities) > 1:
+            raise ConfigError(f"{path} is one level of stage 1, not {len(qualities)}")
+        checkpoint = path if path.is_file() else find_checkpoint(path)
+        return {(qualities or [_level(path)])[0]: checkpoint}
+    found = {_level(folder): folder for folder in path.glob("q*") if _level(folder)}
+    trained = {q: f for q, f in sorted(found.items()) if (f / "last_checkpoint").is_file()}
+    if not trained:
+        raise ConfigError(
+            f"no stage 1 at {path}: train it first, `python tools/train.py CONFIG`, "
+            "or name its folder with --stage1"
+        )
+    missing = [quality for quality in qualities or () if quality not in trained]
+    if missing:
+        raise ConfigError(f"{path} has levels {list(trained)}, not {missing}")
+    return {quality: find_checkpoint(trained[quality]) for quality in qualities or trained}
+
+
+def _level(path: Path) -> int:
+    """The number in ``q3``; 0 for another name."""
+    name = path.parent.name if path.suffix else path.name
+    return int(name[1:]) if name[:1] == "q" and name[1:].isdigit() else 0
+
+
+def receiver_name(tasks: Sequence[str]) -> str:
+    """What a receiver for these tasks is called."""
+    return "+".join(tasks)
+
+
+def for_tasks(config: Config, names: Sequence[str]) -> Config:
+    """The config with one receiver for these of its ``tasks``.
+
+    Raises:
+        ConfigError: When the config has no such task.
+    """
+    known = config.get("tasks", {})
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ConfigError(
+            f"{config.filename} has no task {', '.join(unknown)}, but {', '.join(known) or 'none'}"
+        )
+    chosen = config.copy()
+    receiver = receiver_name(names)
+    chosen.model.tasks = ConfigDict({name: {**known[name], "receiver": receiver} for name in names})
+    evaluators = [dict(type="CodingMetric")]
+    evaluators += [config.evaluators[name] for name in names if name in config.evaluators]
+    chosen.val_evaluator = chosen.test_evaluator = evaluators
+    return chosen
+
+
+def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
+    """Train on a folder of pictures without annotations, and validate on one if given.
+
+    Raises:
+        ConfigError: When a task needs annotations.
+    """
+    learned = [name for name, task in config.model.tasks.items() if _kind(task) != "HumanTask"]
+    if learned:
+        raise ConfigError(f"task {', '.join(learned)} needs annotations: --pictures is for people")
+    for loader, folder in (("train", train), ("val", val), ("test", val)):
+        if folder is None:
+            continue
+        dataset = config[f"{loader}_dataloader"].dataset
+        pipeline = [
+            step for step in dataset.pipeline if _kind(step) in ("LoadPicture", "PackDetInputs")
+        ]
+        config[f"{loader}_dataloader"].dataset = ConfigDict(
+            type="PictureFolder", data_root=str(folder), pipeline=pipeline
+        )
+
+
+def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path, bool]:
+    """Train on bitstreams in ``folder`` in place of the encoder.
+
+    Originals are loaded only where a task compares with them.
+
+    Returns:
+        The folder above the pictures, and whether mirror images are wanted too.
+
+    Raises:
+        ConfigError: For a pipeline that changes pictures in another way than mirroring.
+    """
+    dataset = config.train_dataloader.dataset
+    kinds = [_kind(step) for step in dataset.pipeline]
+    foreign = [kind for kind in kinds if kind not in _HARMLESS]
+    if foreign:
+        raise ConfigError(f"{', '.join(foreign)} changes the bits: leave it out of the pipeline")
+    prefix = dataset.get("data_prefix", {}).get("img", "")
+    root = Path(dataset.get("data_root") or "") / prefix
+    compared = any(
+        _kind(task) == "HumanTask" or task.get("feature_weight")
+        for task in config.model.tasks.values()
+    )
+    load = dict(
+        type="LoadBitstream", folder=str(folder), root=str(root), transmitter=str(checkpoint)
+    )
+    steps = [step for step in dataset.pipeline if compared or _kind(step) in _WITHOUT_PICTURES]
+    at = len(steps) - 1 if compared else 0
+    pack = {**steps[-1], "meta_keys": (*steps[-1]["meta_keys"], "y_hat")}
+    dataset.pipeline = [*steps[:at], load, *steps[at:-1], pack]
+    return root, compared and "RandomFlip" in kinds
+
+
+def _kind(entry: Any) -> str:
+    return str(entry["type"]).rsplit(".", 1)[-1]

@@ -1,0 +1,44 @@
+"""One training on the mmengine Runner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from vcm_mt.errors import ConfigError
+
+_CODECS = ("VCMSystem", "ReceiverSystem")
+
+
+def train(
+    config: Config, work_dir: Path, resume: bool = False, amp: bool = False, launcher: str = "none"
+) -> None:
+    """Train what a config describes.
+
+    Args:
+        config: Of one training, see :mod:`vcm_mt.apis.config`.
+        work_dir: Where logs and checkpoints go.
+        resume: Go on from the last checkpoint there, if there is one.
+        amp: bfloat16 in the codec's transforms, see :mod:`vcm_mt.models.precision`.
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+
+    Raises:
+        ConfigError: When ``amp`` is asked for something else than a codec.
+    """
+    config.work_dir = str(work_dir)
+    config.launcher = launcher
+    if resume and (work_dir / "last_checkpoint").is_file():
+        # With both, mmengine would go on from the start weights as if they were this training's.
+        config.load_from, config.resume = None, True
+    on_cpus = launcher == "pytorch" and not torch.cuda.is_available()
+    if on_cpus and not torch.distributed.is_initialized():
+        # mmengine's own start of the processes asks for a GPU; it accepts one made before.
+        torch.distributed.init_process_group("gloo")
+    if amp:
+        if config.model.type not in _CODECS:
+            raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
+        config.model.amp = True
+    Runner.from_cfg(config).train()

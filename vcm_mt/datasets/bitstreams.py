@@ -1,0 +1,149 @@
+"""A dataset's pictures as bitstreams: coded once, then trained on again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor
+from tqdm import tqdm
+
+from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.bitstream.container import unpack, write_atomically
+from vcm_mt.datasets.loading import LoadPicture
+from vcm_mt.errors import BitstreamError, DataError
+from vcm_mt.registry import DATASETS, TRANSFORMS
+
+_BATCH = 8
+#: Added to the name of a mirrored picture's file: another picture, another bitstream.
+_MIRRORED = ".flip"
+
+
+def bitstream_path(folder: Path, root: Path, picture: Path, mirrored: bool = False) -> Path:
+    """Where a picture's bitstream lies: ``folder`` mirrors the tree below ``root``."""
+    name = picture.stem + (_MIRRORED if mirrored else "") + ".vcm"
+    return folder / picture.relative_to(root).parent / name
+
+
+def picture_paths(config: Config) -> list[Path]:
+    """The files that a config trains on."""
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        dataset = DATASETS.build({**config.train_dataloader.dataset, "pipeline": []})
+    return [Path(dataset.get_data_info(n)["img_path"]) for n in range(len(dataset))]
+
+
+def write_bitstreams(
+    transmitter: Transmitter, pictures: list[Path], root: Path, folder: Path, mirrored: bool
+) -> int:
+    """Code pictures that are not coded yet; can be stopped and started again.
+
+    A file that is damaged, or another transmitter's, is made anew.
+
+    Args:
+        transmitter: What codes.
+        pictures: Their files.
+        root: A folder above them all.
+        folder: Where the bitstreams go.
+        mirrored: Code each picture's mirror image as well.
+
+    Returns:
+        The size of all bitstreams in bytes.
+
+    Raises:
+        DataError: For a file that is no picture, or two of one name.
+    """
+    jobs = [
+        (picture, bitstream_path(folder, root, picture, flip), flip)
+        for picture in pictures
+        for flip in ((False, True) if mirrored else (False,))
+    ]
+    if len({target for _, target, _ in jobs}) < len(jobs):
+        raise DataError(f"two pictures below {root} have the same name but for its ending")
+    mark = transmitter.network.mark
+    waiting = [job for job in jobs if not _is_whole(job[1], mark)]
+    with tqdm(total=len(waiting), desc="coding", unit="picture", disable=not waiting) as bar:
+        for group in _of_one_size(waiting):
+            coded = transmitter.encode_batch(torch.cat([picture for _, picture in group]))
+            for (target, _), data in zip(group, coded, strict=True):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(target, [data])
+            bar.update(len(group))
+    return sum(target.stat().st_size for _, target, _ in jobs)
+
+
+def _is_whole(path: Path, mark: bytes) -> bool:
+    try:
+        return unpack(path.read_bytes()).transmitter == mark
+    except (OSError, BitstreamError):
+        return False
+
+
+def _of_one_size(jobs: list[tuple[Path, Path, bool]]) -> Iterator[list[tuple[Path, Tensor]]]:
+    group: list[tuple[Path, Tensor]] = []
+    load = LoadPicture()
+    for source, target, mirrored in jobs:
+        pixels = load.transform({"img_path": str(source)})["img"]  # as training loads it
+        picture = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+        picture = picture.flip(-1) if mirrored else picture
+        if group and (len(group) == _BATCH or picture.shape != group[0][1].shape):
+            yield group
+            group = []
+        group.append((target, picture))
+    if group:
+        yield group
+
+
+@TRANSFORMS.register_module()
+class LoadBitstream:
+    """Puts the latent that a picture's bitstream decodes to into ``y_hat``, float [1, M, h, w].
+
+    Stands behind ``RandomFlip``, whose choice says which of two bitstreams is read. Without a
+    picture in front of it, it also tells the picture's size.
+
+    Args:
+        folder: Where :func:`write_bitstreams` put them.
+        root: The folder above the pictures.
+        transmitter: Checkpoint that knows how to decode them.
+        cache: How many MiB of latents each worker keeps, so as to decode them once.
+    """
+
+    def __init__(self, folder: str, root: str, transmitter: str, cache: int = 512) -> None:
+        self.folder, self.root, self.transmitter = Path(folder), Path(root), transmitter
+        self.room = cache << 20
+        self.kept: dict[Path, tuple[Tensor, tuple[int, int]]] = {}
+        self._receiver: Receiver | None = None
+
+    def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read and decode.
+
+        Raises:
+            BitstreamError: When the file is damaged, or another transmitter's.
+            DataError: When there is none.
+        """
+        mirrored = bool(results.get("flip"))
+        path = bitstream_path(self.folder, self.root, Path(results["img_path"]), mirrored)
+        y_hat, size = self.kept.get(path) or self._decode(path)
+        if "img" not in results:
+            results["img_shape"] = results["ori_shape"] = size
+        results["y_hat"] = y_hat
+        return results
+
+    def _decode(self, path: Path) -> tuple[Tensor, tuple[int, int]]:
+        if self._receiver is None:  # in the worker that uses it
+            self._receiver = Receiver.load(self.transmitter)
+        try:
+            packet = unpack(path.read_bytes())
+            y_hat = self._receiver.latents([packet]).cpu()
+        except FileNotFoundError as error:
+            raise DataError(f"no bitstream at {path}: code the set first") from error
+        except BitstreamError as error:
+            raise BitstreamError(f"{path}: {error}") from error
+        found = y_hat, (packet.height, packet.width)
+        self.room -= y_hat.nbytes
+        if self.room >= 0:
+            self.kept[path] = found
+        return found

@@ -1,0 +1,52 @@
+"""Pictures without annotations: all that a receiver for people needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+from PIL import Image, UnidentifiedImageError
+
+from vcm_mt.errors import DataError
+from vcm_mt.registry import DATASETS
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+@DATASETS.register_module()
+class PictureFolder(BaseDataset):
+    """Every picture in a folder and the folders in it.
+
+    Args:
+        data_root: The folder.
+        **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
+    """
+
+    METAINFO = {"classes": ()}
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """List the pictures by path, and read each one's size.
+
+        Raises:
+            DataError: For a folder that is missing or without pictures, or a broken file.
+        """
+        root = Path(self.data_root)
+        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS)
+        if not paths:
+            raise DataError(f"no picture in {root}: it needs {', '.join(sorted(ENDINGS))}")
+        return [
+            {"img_path": str(path), "img_id": number} | _size(path)
+            for number, path in enumerate(paths)
+        ]
+
+
+def _size(path: Path) -> dict[str, int]:
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(
+            f"{path} is not a readable picture: {error}. Remove it from the folder"
+        ) from error
+    return {"width": width, "height": height}

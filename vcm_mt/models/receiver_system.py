@@ -1,0 +1,131 @@
+"""Stage 2: more receivers for the bitstream of a trained transmitter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from typing_extensions import Self
+
+from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.vcm_system import VCMSystem
+from vcm_mt.registry import MODELS
+
+
+@MODELS.register_module()
+class ReceiverSystem(VCMSystem):
+    """Trains theta_d alone: theta_e, and with it every bit that is sent, stays as it is.
+
+    The loss is equation (1) at lambda = 1: the tasks' losses behind their receivers. A receiver
+    sees what it will see: the latent that real bytes decode to, each picture coded at its own
+    size.
+
+    Args:
+        stage1: Checkpoint of a trained system.
+        tasks: As :class:`VCMSystem` takes them; each name that they have as their ``receiver``
+            becomes a receiver.
+        start: The receiver of stage 1 that all start from.
+        rank: Train light receivers of this rank, see :class:`Receiver`; 0 for full ones.
+        amp: Train the receivers in bfloat16, see :mod:`vcm_mt.models.precision`.
+        data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
+
+    Raises:
+        ConfigError: When ``stage1`` is no such checkpoint, or has no such receiver.
+    """
+
+    def __init__(
+        self,
+        stage1: str,
+        tasks: dict[str, dict[str, Any]],
+        start: str = "shared",
+        rank: int = 0,
+        amp: bool = False,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        record = read_record(Path(stage1))
+        super().__init__(
+            record["codec"], tasks, 1.0, record["quality"], amp=amp,
+            data_preprocessor=data_preprocessor, init_cfg=init_cfg,
+        )  # fmt: skip
+        self._take(read_state_dict(stage1), stage1, start)
+        self.transmitter.requires_grad_(False)
+        self.transmitter.eval()
+        for name, receiver in self.receivers.items():
+            base = fingerprint(receiver.g_s)
+            self.receivers[name] = Receiver(receiver.g_s, rank)
+        self.record["transmitter"] = self.transmitter.fingerprint()
+        self.record["tasks"] = list(tasks)
+        if rank:
+            self.record |= {"rank": rank, "base": base}
+
+    def _take(self, state: dict[str, Tensor], stage1: str, start: str) -> None:
+        parts = [("transmitter.", self.transmitter)]
+        parts += [(f"receivers.{start}.", receiver) for receiver in self.receivers.values()]
+        for prefix, part in parts:
+            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            if not own:
+                raise ConfigError(f"{stage1} has no {prefix[:-1]}: give a checkpoint of stage 1")
+            try:
+                part.load_state_dict(own)
+            except RuntimeError as error:
+                raise ConfigError(f"{stage1} does not fit its own record: {error}") from error
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the receivers' mode; what decides the bits stays in eval mode and in float32."""
+        super().train(mode)
+        self.transmitter.eval()
+        self.transmitter.amp = False
+        return self
+
+    def update_tables(self) -> None:
+        """Nothing to do: the tables are stage 1's."""
+
+    def frozen(self) -> dict[str, nn.Module]:
+        """The tasks, and all that decides the bits."""
+        return {"theta_e": self.transmitter, **super().frozen()}
+
+    def loss(self, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
+        """The tasks' losses.
+
+        Args:
+            x: Pictures, float [B, 3, H, W], RGB in [0, 1], padded; ``None`` where the samples
+                hold received latents and no task compares with the originals.
+            data_samples: mmdet data samples with ground truth. Their metainfo ``y_hat``, float
+                [1, M, h, w], is taken for what was received.
+        """
+        return self.task_losses(self._receive(x, data_samples), x, data_samples)
+
+    def _receive(self, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
+        """Each receiver's pictures, zero outside their true sizes."""
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for index, sample in enumerate(data_samples):
+            height, width = map(int, sample.img_shape[:2])
+            by_size.setdefault((height, width), []).append(index)
+        tallest, widest = (max(size[axis] for size in by_size) for axis in (0, 1))
+        if x is not None:
+            tallest, widest = x.shape[-2:]
+        pictures: dict[str, list[Any]] = {name: [None] * len(data_samples) for name in self.receivers}
+        for (height, width), members in by_size.items():
+            y_hat = self._received(x, data_samples, members, height, width)
+            room = (0, widest - width, 0, tallest - height)
+            for name, receiver in self.receivers.items():
+                decoded = F.pad(receiver(y_hat)[..., :height, :width], room)
+                for index, picture in zip(members, decoded, strict=True):
+                    pictures[name][index] = picture
+        return {name: torch.stack(found) for name, found in pictures.items()}
+
+    def _received(
+        self, x: Tensor | None, data_samples: list[Any], members: list[int], height: int, width: int
+    ) -> Tensor:
+        given = [data_samples[index].get("y_hat") for index in members]
+        if all(latent is not None for latent in given):
+            return torch.cat(given).to(self.data_preprocessor.device)
+        if x is None:
+            raise ConfigError("there are neither pictures nor received latents to train on")
+        return self.transmitter.quantise(x[members, :, :height, :width])
