@@ -1,6 +1,12 @@
-"""Evaluate a trained codec on real bytes: bpp, the frozen tasks' COCO mAP, PSNR.
+"""Evaluate a trained codec on real bytes: bpp, the frozen tasks' COCO mAP, PSNR, MS-SSIM.
 
-python tools/test.py configs/mini/stage1_det.py work_dirs/mini/stage1_det/q1/last --quality 1
+python tools/test.py configs/mini/stage1_det.py work_dirs/mini/stage1_det/q1 --quality 1
+
+With receivers of stage 2, each picture is sent once, every receiver decodes the same bytes, and
+every task of the config looks at each one's picture:
+
+python tools/test.py configs/mini/stage2_segm.py work_dirs/mini/stage1_det/q1 --receivers \\
+    work_dirs/mini/stage2_segm/q1/segm.safetensors work_dirs/mini/stage2_human/q1/human.safetensors
 """
 
 from __future__ import annotations
@@ -10,14 +16,21 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
+from vcm_mt.apis.codec import Transmitter
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.errors import VCMError, told
+from vcm_mt.evaluation.many_receivers import (
+    load_receivers,
+    measure_receivers,
+    receiver_points,
+)
 from vcm_mt.evaluation.measure import measure, rp_point
+from vcm_mt.evaluation.table import rp_table_markdown
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,11 +41,33 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", type=Path, help="file, or the work dir of one training")
     parser.add_argument("--quality", type=int, help="level of the config; default its first")
+    parser.add_argument("--receivers", type=Path, nargs="+", help="files of stage 2's receivers")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
     )
     return parser.parse_args()
+
+
+def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> None:
+    """One table of all receivers on one stream."""
+    transmitter = Transmitter.load(checkpoint)
+    receivers = load_receivers(options.receivers, checkpoint)
+    quality = transmitter.network.quality
+    result = measure_receivers(config, transmitter, receivers, f"level {quality}")
+    points = receiver_points(quality, result, list(receivers))
+    metrics = [*(f"{task}_mAP" for task in config.evaluators), "psnr", "ms_ssim"]
+    print(f"\n{sum(result.num_bytes)} bytes for {len(result.num_bytes)} pictures, decoded by each:")
+    print(rp_table_markdown({name: [point] for name, point in points.items()}, metrics))
+    if options.out:
+        record = {
+            "points": {name: point.to_dict() for name, point in points.items()},
+            "num_bytes": result.num_bytes,
+            "num_pixels": result.num_pixels,
+            "transmitter": transmitter.fingerprint,
+        }
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(record) + "\n")
 
 
 def main() -> int:
@@ -46,6 +81,9 @@ def main() -> int:
         check_inputs(config)
         checkpoint = options.checkpoint
         checkpoint = find_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
+        if options.receivers:
+            compare(config, checkpoint, options)
+            return 0
         system = build_system(config, checkpoint)
         result = measure(system, config, f"level {quality}")
     except VCMError as error:

@@ -9,6 +9,7 @@ from vcm_mt.evaluation.bd_rate import MIN_POINTS, BDRate
 from vcm_mt.evaluation.rp import RPPoint, metric_title, sort_points
 
 ABSENT = "\N{EN DASH}"
+_FORMATS = {"ms_ssim": ".4f"}
 
 
 def rp_table_markdown(
@@ -45,7 +46,7 @@ def _points_table(curves: Mapping[str, Sequence[RPPoint]], metrics: Sequence[str
             f"{point.quality:g}",
             f"{point.bpp:.4f}",
             _number(point.bpp_estimated, ".4f"),
-            *(_number(point.metrics.get(metric), ".2f") for metric in metrics),
+            *(_number(point.metrics.get(metric), _FORMATS.get(metric, ".2f")) for metric in metrics),
         ]
         for name, points in curves.items()
         for point in sort_points(points)
