@@ -13,6 +13,7 @@ FOUNDATION = {"errors", "structures", "registry", "version", "compat", "checkpoi
 ALLOWED = {
     "bitstream": set(),
     "datasets": set(),
+    "datasets.bitstreams": {"apis", "bitstream", "datasets"},
     "visualization": set(),
     "models.codec": {"bitstream"},
     "models.precision": set(),
@@ -20,12 +21,15 @@ ALLOWED = {
     "models.receivers": {"bitstream", "models.precision"},
     "models.tasks": set(),
     "models.data_preprocessor": {"models.transmitter"},
+    "models.report": {"models.tasks"},
     "models.vcm_system": {
         "models.codec",
         "models.transmitter",
         "models.receivers",
+        "models.report",
         "models.tasks",
     },
+    "models.receiver_system": {"models.vcm_system", "models.receivers"},
     "engine": {"models", "visualization"},
     "apis": {"models", "bitstream"},
     "evaluation": {"models", "bitstream", "visualization", "engine", "apis"},

@@ -63,11 +63,13 @@ def parse_args() -> argparse.Namespace:
     source = decode.add_mutually_exclusive_group(required=True)
     source.add_argument("--receiver", type=Path, help="file of a receiver (.safetensors)")
     source.add_argument("--transmitter", type=Path, help="checkpoint with its receivers, or folder")
-    decode.add_argument("--name", default="shared", help="which of a checkpoint's receivers")
+    decode.add_argument("--name", help="which of a checkpoint's receivers")
+    decode.add_argument("--base", type=Path, help="what a light receiver's file stands on")
     export = commands.add_parser("export", help="a small file with one receiver")
     export.add_argument("transmitter", type=Path, help="checkpoint, or a training's folder")
     export.add_argument("-o", "--out", type=Path, required=True, help="NAME.safetensors")
-    export.add_argument("--name", default="shared", help="which of its receivers")
+    export.add_argument("--name", help="which of its receivers")
+    export.add_argument("--merge", action="store_true", help="a light receiver as a full one")
     info = commands.add_parser("info", help="what a .vcm file holds")
     info.add_argument("inputs", nargs="+", type=Path, help=".vcm files")
     return parser.parse_args()
@@ -126,7 +128,8 @@ def encode_video(transmitter: Transmitter, source: Path, target: Path) -> None:
 def decode(options: argparse.Namespace) -> None:
     """Decode every input."""
     jobs = outputs(list(found(options.inputs, {".vcm"})), options.out, ".png", options.resume)
-    receiver = Receiver.load(options.receiver or options.transmitter, options.name, options.amp)
+    source = options.receiver or options.transmitter
+    receiver = Receiver.load(source, options.name, options.amp, options.base)
     for source, target in tqdm(jobs, unit="file"):
         data = source.read_bytes()
         try:
@@ -158,6 +161,8 @@ def decode_sequence(
 def export(options: argparse.Namespace) -> None:
     """Write a receiver's file."""
     receiver = Receiver.load(options.transmitter, options.name)
+    if options.merge:
+        receiver.merge()
     receiver.save(options.out)
     print(f"{options.out}: {options.out.stat().st_size} bytes")
 

@@ -1,11 +1,11 @@
-"""Evaluate a trained codec on real bytes: bpp, the frozen tasks' COCO mAP, PSNR, MS-SSIM.
+r"""Evaluate a trained codec on real bytes: bpp, the frozen tasks' COCO mAP, PSNR, MS-SSIM.
 
 python tools/test.py configs/mini/stage1_det.py work_dirs/mini/stage1_det/q1 --quality 1
 
 With receivers of stage 2, each picture is sent once, every receiver decodes the same bytes, and
 every task of the config looks at each one's picture:
 
-python tools/test.py configs/mini/stage2_segm.py work_dirs/mini/stage1_det/q1 --receivers \\
+python tools/test.py configs/mini/stage2_segm.py work_dirs/mini/stage1_det/q1 --receivers \
     work_dirs/mini/stage2_segm/q1/segm.safetensors work_dirs/mini/stage2_human/q1/human.safetensors
 """
 

@@ -53,9 +53,7 @@ def main() -> int:
         config = load_config(options.config, options.cfg_options)
         check_inputs(config)
         work_dir = options.work_dir or default_work_dir(config)
-        run = partial(
-            train, resume=options.resume, amp=options.amp, launcher=options.launcher
-        )
+        run = partial(train, resume=options.resume, amp=options.amp, launcher=options.launcher)
         levels = training_order(config, options.quality or qualities(config))
         configs = {quality: at_level(config, quality) for quality in levels}
         for level in configs.values():

@@ -194,7 +194,6 @@ def test_checkpoints_leave_the_tasks_out_and_load_without_them(build):
         ({"lmbda": -0.1}, "lambda"),
         ({"lmbda": 1.5}, "lambda"),
         ({"tasks": {"_delete_": True}}, "at least one task"),
-        ({"tasks": {"det": {"receiver": "other"}}}, "receiver 'other'"),
         ({"tasks": {"det": {"weight": 0}}}, "weight"),
         ({"codec": {"arch": "mbt2020"}}, "not in CompressAI's zoo"),
         ({"codec": {"_delete_": True, "arch": "mbt2018-mean", "quality": 9}}, "quality 9"),

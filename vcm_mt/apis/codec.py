@@ -154,9 +154,9 @@ class Receiver:
         if set(adapter) != set(synthesis.adapter()):
             raise ConfigError(f"{path} does not fit {base}")
         synthesis.load_state_dict(adapter, strict=False)
-        synthesis.merge()
-        del record["base"]
-        return cls(below.entropy, synthesis, record | {"rank": 0})
+        receiver = cls(below.entropy, synthesis, record)
+        receiver.merge()
+        return receiver
 
     @classmethod
     def _load_file(cls, path: Path) -> Self:
@@ -194,6 +194,12 @@ class Receiver:
             state |= {f"synthesis.{key}": value for key, value in synthesis.items()}
         state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
         write_atomically(path, [save(state, {"record": json.dumps(self.record)})])
+
+    def merge(self) -> None:
+        """Make a light receiver a full one, which stands on no other."""
+        self.synthesis.merge()
+        for key in ("rank", "base"):
+            self.record.pop(key, None)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """The picture of a ``.vcm`` file with one, uint8 [H, W, 3], RGB.

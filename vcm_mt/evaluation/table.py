@@ -46,7 +46,10 @@ def _points_table(curves: Mapping[str, Sequence[RPPoint]], metrics: Sequence[str
             f"{point.quality:g}",
             f"{point.bpp:.4f}",
             _number(point.bpp_estimated, ".4f"),
-            *(_number(point.metrics.get(metric), _FORMATS.get(metric, ".2f")) for metric in metrics),
+            *(
+                _number(point.metrics.get(metric), _FORMATS.get(metric, ".2f"))
+                for metric in metrics
+            ),
         ]
         for name, points in curves.items()
         for point in sort_points(points)

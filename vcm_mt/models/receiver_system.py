@@ -110,7 +110,9 @@ class ReceiverSystem(VCMSystem):
         tallest, widest = (max(size[axis] for size in by_size) for axis in (0, 1))
         if x is not None:
             tallest, widest = x.shape[-2:]
-        pictures: dict[str, list[Any]] = {name: [None] * len(data_samples) for name in self.receivers}
+        pictures: dict[str, list[Any]] = {
+            name: [None] * len(data_samples) for name in self.receivers
+        }
         for (height, width), members in by_size.items():
             y_hat = self._received(x, data_samples, members, height, width)
             room = (0, widest - width, 0, tallest - height)

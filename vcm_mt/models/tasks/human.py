@@ -23,7 +23,7 @@ _SMALLEST = 161
 
 @MODELS.register_module()
 class HumanTask(Task):
-    """Distortion for people: ``mse`` * 255^2 * MSE + ``ms_ssim`` * (1 - MS-SSIM) + a perceptual term.
+    """Distortion for people: ``mse`` * 255^2 * MSE + ``ms_ssim`` * (1 - MS-SSIM), and perceptual.
 
     With MSE alone equation (1) is the usual rate-distortion loss R + lambda' * 255^2 * MSE with
     lambda' = lambda / (1 - lambda), up to a constant factor.
@@ -54,7 +54,9 @@ class HumanTask(Task):
     ) -> None:
         super().__init__(weight, receiver)
         if min(mse, ms_ssim, perceptual) < 0 or not mse + ms_ssim + perceptual > 0:
-            raise ConfigError("a person's factors mse, ms_ssim, perceptual: none below 0, not all 0")
+            raise ConfigError(
+                "a person's factors mse, ms_ssim, perceptual: none below 0, not all 0"
+            )
         self.mse, self.ms_ssim, self.perceptual = mse, ms_ssim, perceptual
         if perceptual:
             self.vgg = _vgg(vgg)
