@@ -1,4 +1,4 @@
-"""The whole chain on the embedded set: make it, train stage 1, measure, compare with VVC.
+"""The whole chain on the embedded set: stage 1, stage 2, measured and compared with VVC.
 
 python tools/demo.py            minutes: four levels, trained briefly
 python tools/demo.py --long     hours: six levels, trained in full; can be stopped and resumed
@@ -19,14 +19,20 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
 
+from vcm_mt.apis.codec import Transmitter
 from vcm_mt.apis.config import at_level, chains, check_inputs, load_config, qualities
+from vcm_mt.apis.finetune import for_tasks
 from vcm_mt.apis.processes import run_commands
 from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.evaluation.bd_rate import BDRate
-from vcm_mt.evaluation.experiment import Experiment, Rates, bd_rates
+from vcm_mt.evaluation.experiment import Experiment, Rates, bd_rates, joined
+from vcm_mt.evaluation.many_receivers import ManyReceivers, load_receivers, receiver_strip
 from vcm_mt.evaluation.plot import plot_rp_curves
 from vcm_mt.evaluation.points import PointStore
 from vcm_mt.evaluation.rp import RPPoint
@@ -35,6 +41,11 @@ from vcm_mt.evaluation.table import rp_table_markdown
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
 ANCHORS = ("vvc", "mse_codec")
+PLOTS = {
+    "det_mAP": ("rp_curve.png", "Detection on the embedded set"),
+    "segm_mAP": ("rp_curve_segm.png", "Instance segmentation on the embedded set"),
+    "psnr": ("rp_curve_psnr.png", "For people, on the embedded set"),
+}
 
 
 def train_levels(config: Config, work_dir: Path) -> None:
@@ -48,10 +59,41 @@ def train_levels(config: Config, work_dir: Path) -> None:
         for chain in chains(config, qualities(config))
         if not all((work_dir / f"q{level}" / "done").is_file() for level in chain)
     }  # fmt: skip
-    jobs = 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
-    run_commands(commands, jobs, show="Iter(")
+    run_commands(commands, jobs(), show="Iter(")
     for level in qualities(config):
         (work_dir / f"q{level}" / "done").touch()
+
+
+def train_receivers(config: Config, folder: Path) -> None:
+    """Train the receivers of stage 2 that are not there yet."""
+    plan = config.stage2
+    iterations = [
+        f"train_cfg.max_iters={plan.max_iters}",
+        f"param_scheduler.1.T_max={plan.max_iters}",
+    ]
+    commands = {
+        f"{task}, level {level}": [
+            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            "--config", plan.config, "--stage1", str(folder / "stage1_det"),
+            "--quality", str(level), "--work-dir", str(folder / f"stage2_{task}"),
+            # Measured later, all of them on the same bytes.
+            "--cfg-options", *iterations, "train_cfg.val_begin=1000000000",
+        ]
+        for level in plan.levels
+        for task in plan.tasks
+        if not receiver_file(folder, task, level).is_file()
+    }  # fmt: skip
+    run_commands(commands, jobs(), show="Iter(")
+
+
+def receiver_file(folder: Path, task: str, level: int) -> Path:
+    """Where tools/finetune_decoder.py puts a receiver."""
+    return folder / f"stage2_{task}" / f"q{level}" / f"{task}.safetensors"
+
+
+def jobs() -> int:
+    """How many trainings run at once."""
+    return 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
 
 
 def keep_recipe(config: Config, work_dir: Path) -> None:
@@ -90,7 +132,7 @@ def run(config_path: str, folder: Path) -> None:
     """Prepare, train, measure and report."""
     start = time.monotonic()
     config = load_config(config_path)
-    levels = qualities(config)
+    levels = config.get("measured", qualities(config))
     say(1, "the embedded set")
     prepare(Path(config.data_root))
     check_inputs(config)
@@ -116,13 +158,46 @@ def run(config_path: str, folder: Path) -> None:
         ],
         "vvc": experiment.vvc(),
     }
-    say(4, "BD-rates")
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        rates = bd_rates(curves, ANCHORS, config.model.tasks)
-    report(folder, curves, rates, originals, [str(w.message) for w in told])
+    report(folder, curves, originals)
+    plan = config.stage2
+    say(4, f"stage 2, receivers for {', '.join(plan.tasks)}, levels {plan.levels}")
+    train_receivers(config, folder)
+    say(5, "measuring every receiver on the same bytes")
+    judged = for_tasks(load_config(plan.config), ["det", "segm"])
+    found = {
+        level: Experiment(judged, store, folder / "vvc").receivers(
+            level,
+            find_checkpoint(folder / "stage1_det" / f"q{level}"),
+            [receiver_file(folder, task, level) for task in plan.tasks],
+        )
+        for level in plan.levels
+    }
+    if plan.levels == levels:  # whole curves
+        segm = Experiment(for_tasks(judged, ["segm"]), store, folder / "vvc")
+        originals |= segm.originals()
+        curves["vvc"] = joined([curves["vvc"], segm.vvc()])
+        curves["stage1_det"] = [points["shared"] for points in found.values()]
+        for task in plan.tasks:
+            curves[f"stage2_{task}"] = [points[task] for points in found.values()]
+    report(folder, curves, originals, found)
+    strip(folder, judged, plan)
     print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
     print(f"    .venv/bin/tensorboard --logdir {folder}")
+
+
+def strip(folder: Path, config: Config, plan: Config) -> None:
+    """Draw a few pictures as every receiver sees them, as a file and for TensorBoard."""
+    level = plan.levels[0]
+    checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
+    files = [receiver_file(folder, task, level) for task in plan.tasks]
+    tasks = {name: config.tasks[name] for name in ("det", "segm")}
+    receivers = load_receivers(files, checkpoint)
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        system = ManyReceivers(tasks, Transmitter.load(checkpoint), receivers)
+    pixels = receiver_strip(system.to(next(system.transmitter.network.parameters()).device), config)
+    Image.fromarray(pixels).save(folder / "receivers.png")
+    with SummaryWriter(str(folder / "receivers")) as writer:
+        writer.add_image("receivers", pixels, dataformats="HWC")
 
 
 def start_from(config: Config, checkpoint: str) -> Config:
@@ -135,30 +210,44 @@ def start_from(config: Config, checkpoint: str) -> Config:
 def report(
     folder: Path,
     curves: dict[str, list[RPPoint]],
-    rates: Rates,
     originals: dict[str, float],
-    remarks: list[str],
+    receivers: dict[int, dict[str, RPPoint]] | None = None,
 ) -> None:
-    """Write results.json, rp_table.md and rp_curve.png, and print the table."""
+    """Write results.json, rp_table.md and the plots, and print the table."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        rates = bd_rates(curves, ANCHORS, ("det", "segm"))
+    remarks = [str(warning.message) for warning in heard]
+    receivers = receivers or {}
     results = {
         "points": {name: [p.to_dict() for p in points] for name, points in curves.items()},
+        "receivers": {
+            level: {name: point.to_dict() for name, point in points.items()}
+            for level, points in receivers.items()
+        },
         "originals": originals,
         "bd_rate": each_rate(rates, lambda rate: rate.value),
         "bd_rate_details": each_rate(rates, lambda rate: rate.to_dict()),
         "remarks": remarks,
     }
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    table = rp_table_markdown(curves, ["det_mAP", "psnr"])
     lines = [
-        f"BD-rate of {curve} against {anchor}: {rate}"
-        for by_curve in rates.values()
+        f"BD-rate ({task}) of {curve} against {anchor}: {rate}"
+        for task, by_curve in rates.items()
         for curve, found in by_curve.items()
         for anchor, rate in found.items()
     ]
-    text = "\n".join(
+    text = rp_table_markdown(curves, ["det_mAP", "segm_mAP", "psnr"])
+    if receivers:
+        rows = {
+            f"{name}": [points[name] for points in receivers.values()]
+            for name in next(iter(receivers.values()))
+        }
+        metrics = ["det_mAP", "segm_mAP", "psnr", "ms_ssim"]
+        text += "\nThe receivers of one bitstream:\n\n" + rp_table_markdown(rows, metrics)
+    text += "\n".join(
         [
-            table,
-            f"originals: {originals}",
+            f"\noriginals: {originals}",
             "",
             "VVC is VVenC 1.x from the bundled FFmpeg, all intra, preset medium.",
             "",
@@ -167,14 +256,23 @@ def report(
         ]
     )
     (folder / "rp_table.md").write_text(text + "\n")
-    plot_rp_curves(
-        {"vvc": curves["vvc"], **curves},
-        "det_mAP",
-        folder / "rp_curve.png",
-        reference=originals["det_mAP"],
-        title="Detection on the embedded set",
-        bd_rates={name: found["vvc"] for name, found in rates["det"].items() if "vvc" in found},
-    )
+    for metric, (name, title) in PLOTS.items():
+        shown = {
+            curve: points
+            for curve, points in {"vvc": curves["vvc"], **curves}.items()
+            if all(metric in point.metrics for point in points)
+        }
+        if len(shown) < 3:
+            continue
+        own = rates.get(metric.removesuffix("_mAP"), {})
+        plot_rp_curves(
+            shown,
+            metric,
+            folder / name,
+            reference=originals.get(metric),
+            title=title,
+            bd_rates={curve: found["vvc"] for curve, found in own.items() if "vvc" in found},
+        )
     print("\n" + text)
 
 
@@ -191,7 +289,7 @@ def each_rate(rates: Rates, show: Callable[[BDRate], Any]) -> dict[str, Any]:
 
 def say(step: int, what: str) -> None:
     """Announce a step."""
-    print(f"\n== {step}/4 {what}", flush=True)
+    print(f"\n== {step}/5 {what}", flush=True)
 
 
 if __name__ == "__main__":

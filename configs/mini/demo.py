@@ -7,6 +7,9 @@ levels = [
     dict(lmbda=0.1, after=4),
     dict(lmbda=0.26, codec=dict(checkpoint="zoo://mse_3")),
 ]
+measured = [1, 2, 3, 4]
+
+stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=200)
 
 max_iters = 560
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)

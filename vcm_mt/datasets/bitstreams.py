@@ -86,7 +86,9 @@ def _of_one_size(jobs: list[tuple[Path, Path, bool]]) -> Iterator[list[tuple[Pat
     group: list[tuple[Path, Tensor]] = []
     load = LoadPicture()
     for source, target, mirrored in jobs:
-        pixels = load.transform({"img_path": str(source)})["img"]  # as training loads it
+        loaded = load.transform({"img_path": str(source)})  # as training loads it
+        assert loaded is not None
+        pixels = loaded["img"]
         picture = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
         picture = picture.flip(-1) if mirrored else picture
         if group and (len(group) == _BATCH or picture.shape != group[0][1].shape):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,19 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
+from vcm_mt.apis.codec import Transmitter
 from vcm_mt.apis.system import build_system
+from vcm_mt.checkpoint import fingerprint
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.anchor_system import AnchorSystem
 from vcm_mt.evaluation.anchors import VVC, code_pictures
 from vcm_mt.evaluation.bd_rate import BDRate, bd_rate
+from vcm_mt.evaluation.many_receivers import (
+    load_receivers,
+    measure_receivers,
+    receiver_points,
+)
 from vcm_mt.evaluation.measure import Measurement, measure, rp_point, scores
 from vcm_mt.evaluation.points import PointStore
 from vcm_mt.evaluation.rp import RPPoint
@@ -90,6 +98,30 @@ class Experiment:
             provenance, lambda: _record(quality, measure(system, config, f"{name} {quality}"))
         )
 
+    def receivers(
+        self, quality: int, checkpoint: Path, files: Sequence[Path]
+    ) -> dict[str, RPPoint]:
+        """One point per receiver on the same bytes: stage 1's shared one, and those of files.
+
+        The config's ``tasks`` and ``evaluators`` are used: every task looks at each picture.
+        """
+        transmitter = Transmitter.load(checkpoint)
+        receivers = load_receivers(files, checkpoint)
+        provenance = {
+            "codec": transmitter.fingerprint,
+            "receivers": {name: fingerprint(one.synthesis) for name, one in receivers.items()},
+        }
+
+        def run() -> dict[str, Any]:
+            name = f"receivers, level {quality}"
+            measured = measure_receivers(self.config, transmitter, receivers, name)
+            points = receiver_points(quality, measured, list(receivers))
+            told = {name: point.to_dict() for name, point in points.items()}
+            return {"points": told, "num_bytes": measured.num_bytes}
+
+        found = self._once(provenance, run)["points"]
+        return {name: RPPoint.from_dict(point) for name, point in found.items()}
+
     def _point(self, provenance: dict[str, Any], run: Callable[[], dict[str, Any]]) -> RPPoint:
         return RPPoint.from_dict(self._once(provenance, run)["point"])
 
@@ -104,15 +136,24 @@ class Experiment:
         return found
 
 
+def joined(curves: Sequence[Sequence[RPPoint]]) -> list[RPPoint]:
+    """One curve of several measurements of the same streams, with the scores of all."""
+    return [
+        replace(points[0], metrics={k: v for p in points for k, v in p.metrics.items()})
+        for points in zip(*curves, strict=True)
+    ]
+
+
 def bd_rates(
-    curves: dict[str, list[RPPoint]], anchors: Iterable[str], tasks: Iterable[str]
+    curves: dict[str, list[RPPoint]], anchors: Sequence[str], tasks: Iterable[str]
 ) -> Rates:
     """BD-rates by task, curve and anchor; pairs whose scores never meet are left out."""
     found: Rates = {}
     for task in tasks:
         for anchor in anchors:
             for name, points in curves.items():
-                if name in anchors:
+                measured = (*curves[anchor], *points)
+                if name in anchors or any(f"{task}_mAP" not in p.metrics for p in measured):
                     continue
                 try:
                     rate = bd_rate(curves[anchor], points, f"{task}_mAP")

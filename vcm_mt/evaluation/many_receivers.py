@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vcm_mt.apis.codec import Receiver, Transmitter
@@ -17,10 +22,11 @@ from vcm_mt.checkpoint import read_record
 from vcm_mt.errors import ConfigError
 from vcm_mt.evaluation.measure import Measurement, measure, scores
 from vcm_mt.evaluation.rp import RPPoint
-from vcm_mt.models.report import report
+from vcm_mt.models.report import pixels_of, report
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.registry import MODELS
 from vcm_mt.structures import Sent
+from vcm_mt.visualization import draw_instances, side_by_side, to_uint8
 
 
 class ManyReceivers(BaseModel):
@@ -130,3 +136,37 @@ def receiver_points(
                 own[fidelity] = told[key]
         points[name] = RPPoint(quality, metrics["bpp"], metrics.get("bpp_estimated"), own)
     return points
+
+
+@torch.no_grad()
+def receiver_strip(system: ManyReceivers, config: Config, count: int = 3) -> NDArray[np.uint8]:
+    """The original and each receiver's picture side by side, and below what the tasks find there.
+
+    Args:
+        system: Receivers on one stream.
+        config: Its ``test_dataloader`` gives the pictures.
+        count: How many of them.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        loader = Runner.build_dataloader(config.test_dataloader, seed=0)
+    classes = loader.dataset.metainfo["classes"]
+    rows = []
+    for batch in itertools.islice(loader, count):
+        data = system.data_preprocessor(batch, False)
+        original, sample = data["inputs"][:1], data["data_samples"][0]
+        sent = system.send(original)
+        bits = 8 * (next(iter(sent.values())).num_bytes or 0)
+        pictures = {f"original, then {bits / pixels_of(sample):.3f} bpp": original}
+        pictures |= {name: one.picture for name, one in sent.items()}
+        rows.append(side_by_side([to_uint8(p) for p in pictures.values()], list(pictures)))
+        for task_name, task in named_tasks(system.tasks):
+            panels = []
+            for picture in pictures.values():
+                found = task.predict(picture, [sample])
+                panel = to_uint8(picture)
+                panels.append(draw_instances(panel, found[0], classes) if found else panel)
+            rows.append(side_by_side(panels, [task_name] * len(panels)))
+    return np.concatenate(rows)

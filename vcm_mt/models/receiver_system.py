@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.receivers import Receiver, named_receivers
 from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.registry import MODELS
 
@@ -56,7 +56,7 @@ class ReceiverSystem(VCMSystem):
         self._take(read_state_dict(stage1), stage1, start)
         self.transmitter.requires_grad_(False)
         self.transmitter.eval()
-        for name, receiver in self.receivers.items():
+        for name, receiver in named_receivers(self.receivers):
             base = fingerprint(receiver.g_s)
             self.receivers[name] = Receiver(receiver.g_s, rank)
         self.record["transmitter"] = self.transmitter.fingerprint()
@@ -65,7 +65,7 @@ class ReceiverSystem(VCMSystem):
             self.record |= {"rank": rank, "base": base}
 
     def _take(self, state: dict[str, Tensor], stage1: str, start: str) -> None:
-        parts = [("transmitter.", self.transmitter)]
+        parts: list[tuple[str, nn.Module]] = [("transmitter.", self.transmitter)]
         parts += [(f"receivers.{start}.", receiver) for receiver in self.receivers.values()]
         for prefix, part in parts:
             own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,11 @@ class Receiver(nn.Module):
             if parametrize.is_parametrized(layer):
                 parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
         self.rank = 0
+
+
+def named_receivers(receivers: nn.ModuleDict) -> list[tuple[str, Receiver]]:
+    """The receivers of a system with their names."""
+    return [(name, cast("Receiver", receiver)) for name, receiver in receivers.items()]
 
 
 class LowRank(nn.Module):

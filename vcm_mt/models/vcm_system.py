@@ -122,13 +122,13 @@ class VCMSystem(BaseModel):
         return losses | self.task_losses(pictures, x, data_samples)
 
     def task_losses(
-        self, pictures: dict[str, Tensor], x: Tensor, data_samples: list[Any]
+        self, pictures: dict[str, Tensor], x: Tensor | None, data_samples: list[Any]
     ) -> dict[str, Tensor]:
         """The right half of equation (1), and its parts to log.
 
         Args:
             pictures: What each receiver decoded, float [B, 3, H, W].
-            x: The originals, alike.
+            x: The originals, alike; ``None`` where there are none.
             data_samples: As :meth:`loss` takes them.
         """
         losses: dict[str, Tensor] = {}

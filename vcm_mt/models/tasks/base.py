@@ -40,12 +40,12 @@ class Task(nn.Module, ABC):
         self.eval()
 
     @abstractmethod
-    def loss(self, x_hat: Tensor, x: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
+    def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """The task's own training loss.
 
         Args:
             x_hat: Decoded pictures, float [B, 3, H, W], RGB in [0, 1], padded.
-            x: The originals, alike.
+            x: The originals, alike; ``None`` where only bitstreams are at hand.
             data_samples: mmdet data samples at native resolution, with ground truth.
 
         Returns:

@@ -58,10 +58,9 @@ class HumanTask(Task):
                 "a person's factors mse, ms_ssim, perceptual: none below 0, not all 0"
             )
         self.mse, self.ms_ssim, self.perceptual = mse, ms_ssim, perceptual
-        if perceptual:
-            self.vgg = _vgg(vgg)
+        self.vgg = _vgg(vgg) if perceptual else nn.Sequential()
 
-    def loss(self, x_hat: Tensor, x: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
+    def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """Mean over the pictures of each one's distortion on its true area."""
         parts = [
             self._distortion(decoded[None, :, :height, :width].float(), original)
@@ -115,7 +114,7 @@ def _true_areas(
     ]
 
 
-def _vgg(source: str | None) -> nn.Module:
+def _vgg(source: str | None) -> nn.Sequential:
     if source is None:
         raise ConfigError(
             "the perceptual term needs VGG-16's weights: set vgg to torchvision's file, "

@@ -78,7 +78,7 @@ class MMDetTask(Task):
             with _quietly():
                 self.detector.init_weights()
 
-    def loss(self, x_hat: Tensor, x: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
+    def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
         inputs, samples = self._prepare(x_hat, data_samples, with_truth=True)
         with _running(inputs), _maps_of(self.detector) as maps:
