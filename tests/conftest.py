@@ -41,7 +41,7 @@ def small_options(mini: Path) -> dict[str, str]:
         "test_evaluator.1.ann_file": annotations,
         "model.codec.N": "8",
         "model.codec.M": "12",
-        "levels.2.codec.checkpoint": "None",  # where the chain of levels 3, 2, 1 starts
+        "levels.8.codec.checkpoint": "None",  # level 9, where a chain starts
         "model.tasks.det.checkpoint": "None",
         "train_dataloader.batch_size": "2",
         "train_cfg.max_iters": "4",

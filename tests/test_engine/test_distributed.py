@@ -22,14 +22,14 @@ def test_two_processes_train_and_share_the_validation(mini, tmp_path):
         [
             sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
             "--master_port", "29617", "tools/train.py", str(config),
-            "--quality", "3", "--work-dir", str(tmp_path), "--launcher", "pytorch",
+            "--quality", "9", "--work-dir", str(tmp_path), "--launcher", "pytorch",
             "--cfg-options", *(f"{k}={v}" for k, v in options.items()),
         ],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    weights = torch.load(tmp_path / "q3" / "iter_4.pth", weights_only=True)["state_dict"]
+    weights = torch.load(tmp_path / "q9" / "iter_4.pth", weights_only=True)["state_dict"]
     assert all(torch.isfinite(v).all() for v in weights.values() if v.is_floating_point())
     ranks = [(tmp_path / f"rank{rank}.txt").read_text() for rank in range(2)]
     assert ranks[0] == ranks[1]

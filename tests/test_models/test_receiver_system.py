@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
@@ -223,8 +224,6 @@ def test_the_perceptual_term_is_vggs_features(tmp_path):
 
 
 def test_every_stage_2_config_chooses_its_tasks():
-    from mmengine.config import Config
-
     for folder in ("configs", "configs/mini"):
         for name in ("det", "segm", "human"):
             config = Config.fromfile(ROOT / folder / f"stage2_{name}.py")
@@ -236,3 +235,23 @@ def test_every_stage_2_config_chooses_its_tasks():
             assert ("segm" in metrics) == (name == "segm")
     with pytest.raises(ConfigError, match="no task pose, but det, segm, human"):
         for_tasks(config, ["pose"])
+
+
+def test_a_stage_1_of_several_tasks_has_receivers_too(stage1_config, batch, tmp_path):
+    """Detection and segmentation together in stage 1, then one receiver for both."""
+    tasks = Config.fromfile("configs/mini/stage2_segm.py").tasks
+    both = {name: {**tasks[name], "checkpoint": None} for name in ("det", "segm")}
+    stage1_config.model.tasks = both
+    system = build_system(stage1_config).train()
+    log = system.train_step(batch, _optimizers(system))
+    assert torch.isfinite(log["loss"])
+    assert {"loss_det", "loss_segm", "segm/mask"} <= set(log)
+    path = tmp_path / "both.pth"
+    checkpoint = {"meta": {}, "message_hub": {"log_scalars": {}, "runtime_info": {}}}
+    EntropyTablesHook().before_save_checkpoint(_runner(system), checkpoint)
+    torch.save(checkpoint, path)
+    named = {name: {**task, "receiver": "det+segm"} for name, task in both.items()}
+    stage2 = build(str(path), named).train()
+    assert stage2.transmitter.fingerprint() == system.transmitter.fingerprint()
+    assert torch.isfinite(stage2.train_step(batch, _optimizers(stage2))["loss"])
+    assert stage2.record["tasks"] == ["det", "segm"]

@@ -1,0 +1,254 @@
+"""tools/finetune_decoder.py: receivers for the bitstream of a stage 1 that stays as it is."""
+
+import importlib.util
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+from safetensors.torch import load_file
+
+from tests.conftest import ROOT, run_tool, small_options
+from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.pictures import read_picture
+from vcm_mt.apis.system import build_system
+from vcm_mt.bitstream.container import unpack
+from vcm_mt.engine.hooks import EntropyTablesHook
+from vcm_mt.errors import BitstreamError, ConfigError
+
+HUMAN = "configs/mini/stage2_human.py"
+SEGM = "configs/mini/stage2_segm.py"
+
+
+@pytest.fixture(scope="module")
+def stage1(mini, tmp_path_factory):
+    """A folder as tools/train.py leaves it: two levels, of untrained codecs."""
+    folder = tmp_path_factory.mktemp("stage1")
+    config = Config.fromfile("configs/mini/stage1_det.py")
+    config.model.codec = {"arch": "MeanScaleHyperprior", "N": 8, "M": 12}
+    config.model.tasks = {"people": {"type": "HumanTask"}}
+    config.model.lmbda = 0.5
+    for quality in (1, 2):
+        torch.manual_seed(quality)
+        config.model.quality = quality
+        system = build_system(config)
+        with torch.no_grad():  # so that the latent is not all zeros
+            system.transmitter.g_a[-1].weight.mul_(8)
+        checkpoint = {"meta": {}, "message_hub": {"log_scalars": {}, "runtime_info": {}}}
+        EntropyTablesHook().before_save_checkpoint(SimpleNamespace(model=system), checkpoint)
+        (folder / f"q{quality}").mkdir()
+        torch.save(checkpoint, folder / f"q{quality}" / "iter_1.pth")
+        (folder / f"q{quality}" / "last_checkpoint").write_text("/moved/since/iter_1.pth")
+    return folder
+
+
+def _arguments(mini, stage1, work_dir, *more, task="human", config=HUMAN, **options):
+    small = {
+        key: value
+        for key, value in small_options(mini).items()
+        if not key.startswith(("model", "levels", "val_eval", "test_eval"))
+    }
+    annotations = str(mini / "annotations" / "val.json")
+    small |= {
+        "evaluators.segm.ann_file": annotations,
+        "evaluators.det.ann_file": annotations,
+        "tasks.segm.checkpoint": "None",
+        "tasks.det.checkpoint": "None",
+        "default_hooks.checkpoint.max_keep_ckpts": "2",
+    }
+    return [
+        "--task", *task.split(), "--config", config, "--stage1", str(stage1),
+        "--work-dir", str(work_dir), *more,
+        "--cfg-options", *(f"{key}={value}" for key, value in {**small, **options}.items()),
+    ]  # fmt: skip
+
+
+def _ran(name, arguments):
+    done = run_tool(name, *arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def segm(mini, stage1, tmp_path_factory):
+    """Receivers for a segmenter at both levels."""
+    work_dir = tmp_path_factory.mktemp("segm")
+    _ran("finetune_decoder", _arguments(mini, stage1, work_dir, task="segm", config=SEGM))
+    return work_dir
+
+
+@pytest.fixture(scope="module")
+def light(mini, stage1, tmp_path_factory):
+    """A light receiver for people at the first level, trained from bitstreams."""
+    work_dir = tmp_path_factory.mktemp("light")
+    arguments = _arguments(mini, stage1, work_dir, "--quality", "1", "--light", "2",
+                           "--from-bitstreams", str(work_dir / "coded"))  # fmt: skip
+    _ran("finetune_decoder", arguments)
+    return work_dir
+
+
+def _pictures(mini):
+    pictures = [read_picture(path) for path in sorted((mini / "val").glob("*.bmp"))]
+    return [*pictures, pictures[0][..., :70, :131]]
+
+
+def test_the_bytes_are_stage_1s_and_every_receiver_takes_them(mini, stage1, segm, light):
+    for quality in (1, 2):
+        before = Transmitter.load(stage1 / f"q{quality}")
+        after = Transmitter.load(segm / f"q{quality}")
+        assert after.fingerprint == before.fingerprint
+        receivers = [
+            Receiver.load(stage1 / f"q{quality}"),
+            Receiver.load(segm / f"q{quality}"),
+            Receiver.load(segm / f"q{quality}" / "segm.safetensors"),
+        ]
+        if quality == 1:
+            receivers.append(Receiver.load(light / "q1" / "human.safetensors", base=stage1 / "q1"))
+        for picture in _pictures(mini):
+            (data,) = before.encode_batch(picture)
+            assert after.encode_batch(picture) == [data]
+            shared, trained, file, *others = (r.decode_packets([unpack(data)]) for r in receivers)
+            assert torch.equal(trained, file)
+            assert not torch.equal(shared, trained)
+            assert all(not torch.equal(shared, other) for other in others)
+
+
+def test_one_ulp_of_theta_e_makes_other_bytes(mini, stage1, segm, tmp_path):
+    checkpoint = torch.load(segm / "q1" / "iter_4.pth", weights_only=True)
+    bias = checkpoint["state_dict"]["transmitter.entropy.h_s.0.bias"]
+    bias[0] = torch.nextafter(bias[0], torch.tensor(9.0))
+    torch.save(checkpoint, tmp_path / "moved.pth")
+    before, moved = Transmitter.load(stage1 / "q1"), Transmitter.load(tmp_path / "moved.pth")
+    for picture in _pictures(mini):
+        assert moved.encode_batch(picture) != before.encode_batch(picture)
+    (data,) = before.encode_batch(picture)
+    with pytest.raises(BitstreamError, match="transmitter"):
+        Receiver.load(tmp_path / "moved.pth").decode(data)
+
+
+def test_one_table_for_every_receiver_on_one_stream(mini, stage1, segm, light, tmp_path):
+    out = tmp_path / "table.json"
+    files = [str(segm / "q1" / "segm.safetensors"), str(light / "q1" / "human.safetensors")]
+    options = _arguments(mini, stage1, tmp_path)[8:]
+    done = _ran(
+        "test", [SEGM, str(stage1 / "q1"), "--receivers", *files, "--out", str(out), *options]
+    )
+    record = json.loads(out.read_text())
+    assert set(record["points"]) == {"shared", "segm", "human-light"}
+    for point in record["points"].values():
+        assert set(point["metrics"]) == {"det_mAP", "segm_mAP", "psnr", "ms_ssim"}
+    bpp = {point["bpp"] for point in record["points"].values()}
+    assert bpp == {8 * sum(record["num_bytes"]) / sum(record["num_pixels"])}
+    for word in ("shared", "human-light", "MS-SSIM", f"{sum(record['num_bytes'])} bytes"):
+        assert word in done.stdout
+
+
+def test_resumed_equals_undisturbed(mini, stage1, segm, tmp_path):
+    """From its second iteration on, as after a kill."""
+    shutil.copytree(segm / "q1", tmp_path / "q1")
+    (tmp_path / "q1" / "iter_4.pth").unlink()
+    (tmp_path / "q1" / "segm.safetensors").unlink()
+    (tmp_path / "q1" / "last_checkpoint").write_text(str(tmp_path / "q1" / "iter_2.pth"))
+    arguments = _arguments(
+        mini, stage1, tmp_path, "--quality", "1", "--resume", task="segm", config=SEGM
+    )
+    _ran("finetune_decoder", arguments)
+    undisturbed, resumed = (
+        load_file(folder / "q1" / "segm.safetensors") for folder in (segm, tmp_path)
+    )
+    assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
+
+
+def test_from_bitstreams_is_as_from_pictures(mini, stage1, light, tmp_path):
+    arguments = _arguments(mini, stage1, tmp_path, "--quality", "1", "--light", "2")
+    _ran("finetune_decoder", arguments)
+    assert len(list((light / "coded").glob("*.vcm"))) == 6
+    own, other = (load_file(f / "q1" / "human.safetensors") for f in (light, tmp_path))
+    for name, value in own.items():
+        assert torch.allclose(value, other[name], atol=1e-4), name
+
+
+def test_a_light_receivers_file_is_small_and_needs_its_base(stage1, segm, light, mini, tmp_path):
+    file, full = light / "q1" / "human.safetensors", segm / "q1" / "segm.safetensors"
+    assert file.stat().st_size < full.stat().st_size / 4
+    with pytest.raises(ConfigError, match="name the one that it stands on"):
+        Receiver.load(file)
+    with pytest.raises(ConfigError, match="two transmitters"):
+        Receiver.load(file, base=stage1 / "q2")
+    with pytest.raises(ConfigError, match="another receiver"):
+        Receiver.load(file, base=full)
+    (data,) = Transmitter.load(stage1 / "q1").encode_batch(_pictures(mini)[0])
+    (tmp_path / "one.vcm").write_bytes(data)
+    out = tmp_path / "one.png"
+    _ran("codec", ["decode", str(tmp_path / "one.vcm"), "-o", str(out), "--receiver", str(file),
+                   "--base", str(stage1 / "q1")])  # fmt: skip
+    assert out.is_file()
+    merged = Receiver.load(file, base=stage1 / "q1")
+    merged.save(tmp_path / "merged.safetensors")
+    again = Receiver.load(tmp_path / "merged.safetensors")
+    assert (again.decode(data) == merged.decode(data)).all()
+
+
+@pytest.fixture
+def finetune(monkeypatch, capsys):
+    """Runs the tool in this process and gives what it said on failing."""
+    spec = importlib.util.spec_from_file_location("finetune", ROOT / "tools/finetune_decoder.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def _fails(arguments):
+        monkeypatch.setattr(sys, "argv", ["finetune_decoder.py", *arguments])
+        assert module.main() == 1
+        return capsys.readouterr().err
+
+    return _fails
+
+
+def test_bad_input_is_told(mini, stage1, segm, light, tmp_path, finetune):
+    def fails(*more, stage1=stage1, **kwargs):
+        return finetune(_arguments(mini, stage1, tmp_path / "w", *more, **kwargs))
+
+    assert "no stage 1 at" in fails(stage1=tmp_path / "nowhere")
+    (tmp_path / "foreign.pth").write_bytes(b"no weights")
+    assert "not a readable file" in fails(stage1=tmp_path / "foreign.pth")
+    assert "no task pose, but det, segm, human" in fails(task="pose")
+    assert "levels [1, 2], not [3]" in fails("--quality", "3")
+    assert "is for people" in fails("--pictures", str(mini / "train"), task="det")
+    assert "no config at" in fails(config="configs/none.py")
+    pictures = tmp_path / "pictures"
+    shutil.copytree(mini / "val", pictures)
+    (pictures / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    told = fails("--quality", "1", "--pictures", str(pictures), "--from-bitstreams")
+    assert "broken.jpg is not a readable picture" in told
+    done = run_tool("test", SEGM, str(stage1 / "q2"), "--receivers",
+                    str(segm / "q1" / "segm.safetensors"),
+                    *_arguments(mini, stage1, tmp_path)[8:])  # fmt: skip
+    assert done.returncode == 1
+    assert "is for transmitter" in done.stderr
+    coded = shutil.copytree(light / "coded", tmp_path / "coded")
+    first = sorted(coded.glob("*.vcm"))[0]
+    first.write_bytes(first.read_bytes()[:-3])
+    written = Transmitter.load(stage1 / "q1")
+    from vcm_mt.datasets.bitstreams import write_bitstreams
+
+    train = sorted((mini / "train").glob("*.bmp"))
+    write_bitstreams(written, train, mini / "train", coded, mirrored=False)
+    assert first.read_bytes() == (light / "coded" / first.name).read_bytes()  # made anew
+
+
+def test_people_need_no_annotations(mini, stage1, tmp_path):
+    pictures = tmp_path / "pictures" / "deep"
+    shutil.copytree(mini / "val", pictures)
+    arguments = _arguments(
+        mini, stage1, tmp_path / "w", "--quality", "2", "--from-bitstreams",
+        "--pictures", str(pictures.parent), str(pictures),
+    )  # fmt: skip
+    done = _ran("finetune_decoder", arguments)
+    assert "psnr_human" in done.stdout + done.stderr
+    assert (tmp_path / "w" / "q2" / "bitstreams" / "deep").is_dir()
+    record = Receiver.load(tmp_path / "w" / "q2" / "human.safetensors").record
+    assert record["tasks"] == ["human"]
+    assert record["quality"] == 2
