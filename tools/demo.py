@@ -74,7 +74,7 @@ def train_receivers(config: Config, folder: Path) -> None:
     commands = {
         f"{task}, level {level}": [
             sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
-            "--config", plan.config, "--stage1", str(folder / "stage1_det"),
+            "--config", plan.config.format(task=task), "--stage1", str(folder / "stage1_det"),
             "--quality", str(level), "--work-dir", str(folder / f"stage2_{task}"),
             # Measured later, all of them on the same bytes.
             "--cfg-options", *iterations, "train_cfg.val_begin=1000000000",
@@ -132,39 +132,19 @@ def run(config_path: str, folder: Path) -> None:
     """Prepare, train, measure and report."""
     start = time.monotonic()
     config = load_config(config_path)
-    levels = config.get("measured", qualities(config))
+    plan, levels = config.stage2, config.measured
     say(1, "the embedded set")
     prepare(Path(config.data_root))
     check_inputs(config)
     say(2, f"stage 1 for detection, levels {levels}")
     train_levels(config, folder / "stage1_det")
-    say(3, "measuring on real bytes")
+    say(3, f"stage 2, receivers for {', '.join(plan.tasks)}, levels {plan.levels}")
+    train_receivers(config, folder)
+    say(4, "measuring on real bytes")
+    judged = for_tasks(load_config(plan.config.format(task="segm")), ["det", "segm"])
     store = PointStore(folder / "points.json", zoo_path("points").with_suffix(".json"))
     experiment = Experiment(config, store, folder / "vvc")
-    originals = experiment.originals()
-    curves = {
-        "stage1_det": [
-            experiment.codec(
-                "stage 1, level",
-                level,
-                at_level(config, level),
-                find_checkpoint(folder / "stage1_det" / f"q{level}"),
-            )
-            for level in levels
-        ],
-        "mse_codec": [
-            experiment.codec("MSE codec", index, start_from(config, checkpoint), None)
-            for index, checkpoint in enumerate(config.mse_codecs, start=1)
-        ],
-        "vvc": experiment.vvc(),
-    }
-    report(folder, curves, originals)
-    plan = config.stage2
-    say(4, f"stage 2, receivers for {', '.join(plan.tasks)}, levels {plan.levels}")
-    train_receivers(config, folder)
-    say(5, "measuring every receiver on the same bytes")
-    judged = for_tasks(load_config(plan.config), ["det", "segm"])
-    found = {
+    receivers = {
         level: Experiment(judged, store, folder / "vvc").receivers(
             level,
             find_checkpoint(folder / "stage1_det" / f"q{level}"),
@@ -172,15 +152,36 @@ def run(config_path: str, folder: Path) -> None:
         )
         for level in plan.levels
     }
-    if plan.levels == levels:  # whole curves
+    curves = {
+        "stage1_det": [
+            receivers[level]["shared"]
+            if level in receivers
+            else experiment.codec(
+                "stage 1, level",
+                level,
+                at_level(config, level),
+                find_checkpoint(folder / "stage1_det" / f"q{level}"),
+            )
+            for level in levels
+        ]
+    }
+    if plan.levels == levels:  # whole curves, so segmentation has one to be compared with
+        for task in plan.tasks:
+            curves[f"stage2_{task}"] = [receivers[level][task] for level in levels]
+    curves["mse_codec"] = [
+        experiment.codec("MSE codec", index, start_from(config, checkpoint), None)
+        for index, checkpoint in enumerate(config.mse_codecs, start=1)
+    ]
+    curves["vvc"] = experiment.vvc()
+    originals = experiment.originals()
+    say(5, "BD-rates, pictures")
+    strip(folder, judged, plan)
+    report(folder, curves, originals, receivers)
+    if plan.levels == levels:
         segm = Experiment(for_tasks(judged, ["segm"]), store, folder / "vvc")
         originals |= segm.originals()
         curves["vvc"] = joined([curves["vvc"], segm.vvc()])
-        curves["stage1_det"] = [points["shared"] for points in found.values()]
-        for task in plan.tasks:
-            curves[f"stage2_{task}"] = [points[task] for points in found.values()]
-    report(folder, curves, originals, found)
-    strip(folder, judged, plan)
+        report(folder, curves, originals, receivers)
     print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
     print(f"    .venv/bin/tensorboard --logdir {folder}")
 
@@ -211,14 +212,13 @@ def report(
     folder: Path,
     curves: dict[str, list[RPPoint]],
     originals: dict[str, float],
-    receivers: dict[int, dict[str, RPPoint]] | None = None,
+    receivers: dict[int, dict[str, RPPoint]],
 ) -> None:
     """Write results.json, rp_table.md and the plots, and print the table."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         rates = bd_rates(curves, ANCHORS, ("det", "segm"))
     remarks = [str(warning.message) for warning in heard]
-    receivers = receivers or {}
     results = {
         "points": {name: [p.to_dict() for p in points] for name, points in curves.items()},
         "receivers": {
@@ -238,13 +238,10 @@ def report(
         for anchor, rate in found.items()
     ]
     text = rp_table_markdown(curves, ["det_mAP", "segm_mAP", "psnr"])
-    if receivers:
-        rows = {
-            f"{name}": [points[name] for points in receivers.values()]
-            for name in next(iter(receivers.values()))
-        }
-        metrics = ["det_mAP", "segm_mAP", "psnr", "ms_ssim"]
-        text += "\nThe receivers of one bitstream:\n\n" + rp_table_markdown(rows, metrics)
+    names = next(iter(receivers.values()))
+    rows = {name: [points[name] for points in receivers.values()] for name in names}
+    metrics = ["det_mAP", "segm_mAP", "psnr", "ms_ssim"]
+    text += "\nThe receivers of one bitstream:\n\n" + rp_table_markdown(rows, metrics)
     text += "\n".join(
         [
             f"\noriginals: {originals}",

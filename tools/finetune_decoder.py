@@ -8,6 +8,7 @@ python tools/finetune_decoder.py --task det segm      one decoder for both
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def main() -> int:
         levels = find_stage1(options.stage1 or Path(config.stage1), options.quality)
         for quality, checkpoint in levels.items():
             work_dir = root / f"q{quality}"
-            level = config.copy()
+            level = copy.deepcopy(config)
             prepare(level, checkpoint, work_dir, options)
             train(level, work_dir, options.resume, options.amp, options.launcher)
             target = work_dir / f"{name}.safetensors"

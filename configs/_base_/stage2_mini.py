@@ -19,7 +19,7 @@ tasks = dict(
         checkpoint="zoo://mask_rcnn",
         **_dense,
     ),
-    human=dict(type="HumanTask", ms_ssim=60.0),
+    human=dict(type="HumanTask"),
 )
 evaluators = dict(
     det=dict(type="TaskCocoMetric", task="det", ann_file=_annotations, metric="bbox"),

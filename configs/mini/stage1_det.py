@@ -23,10 +23,10 @@ measured = [1, 2, 3, 4, 5, 6]
 # What tools/demo.py measures beside it, and what it trains after it.
 mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]
 stage2 = dict(
-    config="configs/mini/stage2_segm.py",
+    config="configs/mini/stage2_{task}.py",
     tasks=["segm", "det", "human"],
     levels=[1, 2, 3, 4, 5, 6],
-    max_iters=600,
+    max_iters=400,
 )
 
 detector = "configs/mini/tasks/faster_rcnn.py"

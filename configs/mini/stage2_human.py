@@ -2,5 +2,5 @@
 #   python tools/finetune_decoder.py --task human --config configs/mini/stage2_human.py
 _base_ = "../_base_/stage2_mini.py"
 
-# Nothing but the codec runs here: steps are cheap.
+# Nothing but the decoder runs here: steps are cheap.
 train_dataloader = dict(batch_size=4)

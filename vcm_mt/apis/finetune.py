@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def for_tasks(config: Config, names: Sequence[str]) -> Config:
         raise ConfigError(
             f"{config.filename} has no task {', '.join(unknown)}, but {', '.join(known) or 'none'}"
         )
-    chosen = config.copy()
+    chosen = copy.deepcopy(config)
     receiver = receiver_name(names)
     chosen.model.tasks = ConfigDict({name: {**known[name], "receiver": receiver} for name in names})
     evaluators = [dict(type="CodingMetric")]

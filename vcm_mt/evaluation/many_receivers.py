@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,7 +110,7 @@ def measure_receivers(
     Returns:
         Metrics of each task by ``<task>@<receiver>/...``, and fidelity by receiver.
     """
-    config = config.copy()
+    config = copy.deepcopy(config)
     config.test_evaluator = [ConfigDict(type="CodingMetric")] + [
         {**evaluator, "task": f"{task}@{name}"}
         for task, evaluator in config.evaluators.items()
