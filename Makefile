@@ -7,11 +7,12 @@ RUN := .venv/bin/python
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format fuzz bench-codec determinism bench-rp zoo clean
+.PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
+	determinism bench-rp zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
-		| awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+		| awk -F '\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 setup:  ## make the environment in .venv (about 15 minutes, once)
 	@$(PYTHON) tools/bootstrap.py
@@ -44,7 +45,10 @@ determinism: setup  ## decode under every setting, and under another PyTorch, wh
 	$(RUN) tools/prepare_mini.py
 	$(RUN) tools/determinism.py --torch 2.9.1
 
-bench-rp: setup  ## the R-P curves and BD-rates on the embedded set, in full
+bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `make demo`)
+	$(RUN) tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2
+
+bench-rp: setup  ## the R-P curves and BD-rates on the embedded set, in full (hours)
 	$(RUN) tools/demo.py --long
 
 zoo: setup  ## train the networks of vcm_mt/zoo anew (hours)
