@@ -27,6 +27,7 @@ from vcm_mt.apis.training import train
 from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.datasets.bitstreams import picture_paths, write_bitstreams
 from vcm_mt.errors import VCMError, told
+from vcm_mt.version import __version__
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,8 +101,18 @@ def main() -> int:
             level = copy.deepcopy(config)
             prepare(level, checkpoint, work_dir, options)
             train(level, work_dir, options.resume, options.amp, options.launcher)
+            receiver = Receiver.load(find_checkpoint(work_dir))
+            receiver.record["training"] = {
+                "vcm_mt": __version__,
+                "config": level.filename,
+                "stage1": str(checkpoint),
+                "iterations": level.train_cfg.max_iters,
+                "batch_size": level.train_dataloader.batch_size,
+                "seed": level.randomness.seed,
+                "from_bitstreams": bool(options.from_bitstreams),
+            }
             target = work_dir / f"{name}.safetensors"
-            Receiver.load(find_checkpoint(work_dir)).save(target)
+            receiver.save(target)
             print(f"{target}: {target.stat().st_size} bytes")
     except VCMError as error:
         print(told(error), file=sys.stderr)

@@ -251,4 +251,5 @@ def test_people_need_no_annotations(mini, stage1, tmp_path):
     assert (tmp_path / "w" / "q2" / "bitstreams" / "deep").is_dir()
     record = Receiver.load(tmp_path / "w" / "q2" / "human.safetensors").record
     assert record["tasks"] == ["human"]
+    assert record["training"]["iterations"] == 4
     assert record["quality"] == 2
