@@ -128,3 +128,21 @@ def test_the_convolutions_are_torchs(kernel, stride):
         scales = IntegerSynthesis(layer)
         scales.build(layer, get_scale_table())
         assert torch.equal(scales(x), layer.double()(x))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (8, 6), (7, 9)])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_fewer_products_give_the_same_integers(size, padding, monkeypatch):
+    """Winograd's form where its sums are sure to be exact, and the sums written out elsewhere."""
+    torch.manual_seed(3)
+    size = tuple(max(length, 3 - 2 * padding) for length in size)
+    layer = nn.Conv2d(5, 7, 3, padding=padding)
+    scales = IntegerSynthesis(layer)
+    scales.build(layer, get_scale_table())
+    own = scales.layers[0]
+    x = torch.randint(-(1 << 20), 1 << 20, (2, *size, 5)).double()
+    found = own.sums(x)
+    _, bound = own._in_winograd()
+    assert x.abs().max() * bound < 2**53
+    monkeypatch.setattr(type(own), "_in_winograd", lambda self: (None, float("inf")))
+    assert torch.equal(found, own.sums(x))

@@ -104,6 +104,7 @@ class _IntegerConv(nn.Module):
         self.output_padding = cast("Pair", layer.output_padding)
         self.slope = None if slope is None else round(slope * 2**WEIGHT_BITS)
         self._doubles: tuple[Tensor, dict[Pair, Tensor], Tensor] | None = None
+        self._winograd: tuple[Tensor, Tensor, float] | None = None
         self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
 
@@ -125,6 +126,10 @@ class _IntegerConv(nn.Module):
         size = self._out_size(x.shape[1:3])
         (step_y, step_x), (pad_y, pad_x) = self.stride, self.padding
         if not self.transposed:
+            if self.kernel == (3, 3) and self.stride == (1, 1):
+                kernels, bound = self._in_winograd()
+                if float(x.abs().amax()) * bound < _EXACT:
+                    return _correlate_3x3(x, kernels, bias, self.padding, size)
             grid = F.pad(x, (0, 0, pad_x, pad_x, pad_y, pad_y))
             dense = _correlate(grid, taps, bias)
             return dense[:, : size[0] * step_y : step_y, : size[1] * step_x : step_x]
@@ -158,6 +163,14 @@ class _IntegerConv(nn.Module):
             taps = {(row, column): matrices[row, column] for row, column in places}
             self._doubles = (self.weight, taps, self.bias.double())
         return self._doubles[1:]
+
+    def _in_winograd(self) -> tuple[Tensor, float]:
+        """Kernels of :func:`_correlate_3x3`, and how much its sums outgrow its inputs at most."""
+        if self._winograd is None or self._winograd[0] is not self.weight:
+            kernels = _winograd_kernels(self.weight.double())
+            bound = 4 * float(kernels.abs().sum(dim=(0, 1)).max())
+            self._winograd = (self.weight, kernels, bound)
+        return self._winograd[1:]
 
     def activate(self, sums: Tensor) -> Tensor:
         """The activation, then rounding to ACTIVATION_BITS."""
@@ -197,6 +210,47 @@ def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tenso
         start = row * width + column
         out[:count].addmm_(rows[start : start + count], tap)
     return out.view(*grid.shape[:3], -1)
+
+
+def _winograd_kernels(weight: Tensor) -> Tensor:
+    """4 G w G' for each kernel w of ``weight`` [out, in, 3, 3]: integers again, [16, in, out]."""
+    g = weight.new_tensor([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
+    return torch.einsum("ik,ockl,jl->ijco", g, weight, g).flatten(0, 1).contiguous()
+
+
+def _correlate_3x3(
+    x: Tensor, kernels: Tensor, bias: Tensor, padding: Pair, size: Sequence[int]
+) -> Tensor:
+    """What :func:`_correlate` gives for 3x3 kernels, with 16 products in place of 36.
+
+    Winograd's F(2x2, 3x3) (Lavin & Gray 2016) makes four sums at a time. On integers it is as
+    exact as the sums written out, since its division by 4 leaves no remainder.
+    """
+    rows, columns = (-(-length // 2) for length in size)
+    (above, left), (height, width) = padding, x.shape[1:3]
+    below, right = 2 * rows + 2 - above - height, 2 * columns + 2 - left - width
+    grid = F.pad(x, (0, 0, left, right, above, below))
+    tiles = x.new_empty(16, len(x), rows, columns, x.shape[3])
+    for i, across in enumerate(_winograd_inputs(grid, 1)):
+        for j, tile in enumerate(_winograd_inputs(across, 2)):
+            tiles[4 * i + j] = tile
+    products = torch.bmm(tiles.flatten(1, 3), kernels).view(4, 4, *tiles.shape[1:4], -1)
+    out = x.new_empty(len(x), 2 * rows, 2 * columns, len(bias))
+    for i, across in enumerate(_winograd_outputs(products)):
+        for j, sums in enumerate(_winograd_outputs(across)):
+            out[:, i::2, j::2] = sums
+    return out.div_(4).add_(bias)[:, : size[0], : size[1]]
+
+
+def _winograd_inputs(grid: Tensor, axis: int) -> tuple[Tensor, ...]:
+    """Every second place along an axis and the three behind it, put together four ways."""
+    a, b, c, d = grid.unfold(axis, 4, 2).unbind(-1)
+    return a - c, b + c, c - b, b - d
+
+
+def _winograd_outputs(products: Tensor) -> tuple[Tensor, Tensor]:
+    a, b, c, d = products
+    return a + b + c, b - c - d
 
 
 def _shifted(x: Tensor) -> Tensor:
