@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.config import check_inputs, default_work_dir, load_config
@@ -87,6 +88,25 @@ def prepare(config: Config, checkpoint: Path, work_dir: Path, options: argparse.
     print(f"{folder}: {num_bytes} bytes for {len(pictures)} pictures")
 
 
+def export(
+    config: Config, work_dir: Path, name: str, checkpoint: Path, options: argparse.Namespace
+) -> None:
+    """Write the receiver's file, with a record of how it was trained."""
+    receiver = Receiver.load(find_checkpoint(work_dir))
+    receiver.record["training"] = {
+        "vcm_mt": __version__,
+        "config": config.filename,
+        "stage1": str(checkpoint),
+        "iterations": config.train_cfg.max_iters,
+        "batch_size": config.train_dataloader.batch_size,
+        "seed": config.randomness.seed,
+        "from_bitstreams": bool(options.from_bitstreams),
+    }
+    target = work_dir / f"{name}.safetensors"
+    receiver.save(target)
+    print(f"{target}: {target.stat().st_size} bytes")
+
+
 def main() -> int:
     """Train a receiver for every level that was asked for."""
     options = parse_args()
@@ -101,19 +121,8 @@ def main() -> int:
             level = copy.deepcopy(config)
             prepare(level, checkpoint, work_dir, options)
             train(level, work_dir, options.resume, options.amp, options.launcher)
-            receiver = Receiver.load(find_checkpoint(work_dir))
-            receiver.record["training"] = {
-                "vcm_mt": __version__,
-                "config": level.filename,
-                "stage1": str(checkpoint),
-                "iterations": level.train_cfg.max_iters,
-                "batch_size": level.train_dataloader.batch_size,
-                "seed": level.randomness.seed,
-                "from_bitstreams": bool(options.from_bitstreams),
-            }
-            target = work_dir / f"{name}.safetensors"
-            receiver.save(target)
-            print(f"{target}: {target.stat().st_size} bytes")
+            if is_main_process():
+                export(level, work_dir, name, checkpoint, options)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1
