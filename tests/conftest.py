@@ -41,7 +41,8 @@ def small_options(mini: Path) -> dict[str, str]:
         "test_evaluator.1.ann_file": annotations,
         "model.codec.N": "8",
         "model.codec.M": "12",
-        "levels.8.codec.checkpoint": "None",  # level 9, where a chain starts
+        "levels.5.codec.checkpoint": "None",  # levels 6 and 9, where the chains start
+        "levels.8.codec.checkpoint": "None",
         "model.tasks.det.checkpoint": "None",
         "train_dataloader.batch_size": "2",
         "train_cfg.max_iters": "4",
