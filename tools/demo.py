@@ -188,7 +188,7 @@ def run(config_path: str, folder: Path) -> None:
 
 def strip(folder: Path, config: Config, plan: Config) -> None:
     """Draw a few pictures as every receiver sees them, as a file and for TensorBoard."""
-    level = plan.levels[0]
+    level = plan.levels[len(plan.levels) // 2]
     checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
     files = [receiver_file(folder, task, level) for task in plan.tasks]
     tasks = {name: config.tasks[name] for name in ("det", "segm")}
