@@ -3,20 +3,24 @@
 _base_ = ["../_base_/mini_coco.py", "../_base_/soap_schedule.py"]
 
 # One entry per quality level: lambda of equation (1), and the MSE codec to start from, or the
-# level after which to go on. Two chains, from high rates to low ones, for two cores. Levels 7 to
-# 11 are stepping stones: levels 1 to 5 train once more from them.
+# level after which to go on. Two chains, from high rates to low ones, for two cores. Levels from 7
+# on are stepping stones: levels 1 to 6 train once more from them.
 levels = [
-    dict(lmbda=0.004, after=7),
-    dict(lmbda=0.018, after=8),
-    dict(lmbda=0.04, after=9),
+    dict(lmbda=0.004, after=12),
+    dict(lmbda=0.018, after=13),
+    dict(lmbda=0.04, after=14),
     dict(lmbda=0.09, after=10),
     dict(lmbda=0.20, after=11),
-    dict(lmbda=0.45, codec=dict(checkpoint="zoo://mse_3")),
+    dict(lmbda=0.45, after=15),
     dict(lmbda=0.008, after=8),
     dict(lmbda=0.018, after=9),
     dict(lmbda=0.04, codec=dict(checkpoint="zoo://mse_1")),
     dict(lmbda=0.09, after=11),
-    dict(lmbda=0.20, after=6),
+    dict(lmbda=0.20, after=15),
+    dict(lmbda=0.004, after=7),
+    dict(lmbda=0.018, after=8),
+    dict(lmbda=0.04, after=9),
+    dict(lmbda=0.45, codec=dict(checkpoint="zoo://mse_3")),
 ]
 measured = [1, 2, 3, 4, 5, 6]
 
