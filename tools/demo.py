@@ -7,45 +7,34 @@ python tools/demo.py --long     hours: six levels, trained in full; can be stopp
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import shlex
 import sys
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from vcm_mt.apis.codec import Transmitter
 from vcm_mt.apis.config import at_level, chains, check_inputs, load_config, qualities
-from vcm_mt.apis.finetune import for_tasks
 from vcm_mt.apis.processes import run_commands
 from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.errors import ConfigError, VCMError, told
-from vcm_mt.evaluation.bd_rate import BDRate
-from vcm_mt.evaluation.experiment import Experiment, Rates, bd_rates, joined
-from vcm_mt.evaluation.many_receivers import ManyReceivers, load_receivers, receiver_strip
-from vcm_mt.evaluation.plot import plot_rp_curves
-from vcm_mt.evaluation.points import PointStore
-from vcm_mt.evaluation.rp import RPPoint
+from vcm_mt.evaluation.anchors import make_anchor
+from vcm_mt.evaluation.curves import Curves, versions
+from vcm_mt.evaluation.experiment import Experiment, trained
+from vcm_mt.evaluation.report import Wording, write_report
+from vcm_mt.evaluation.results import write_results
+from vcm_mt.evaluation.rp_file import RPFile
+from vcm_mt.evaluation.strip import receiver_strip
 from vcm_mt.evaluation.table import rp_table_markdown
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
-ANCHORS = ("vvc", "mse_codec")
-PLOTS = {
-    "det_mAP": ("rp_curve.png", "Detection on the embedded set"),
-    "segm_mAP": ("rp_curve_segm.png", "Instance segmentation on the embedded set"),
-    "psnr": ("rp_curve_psnr.png", "For people, on the embedded set"),
-}
 
 
 def train_levels(config: Config, work_dir: Path) -> None:
@@ -141,61 +130,52 @@ def run(config_path: str, folder: Path) -> None:
     say(3, f"stage 2, receivers for {', '.join(plan.tasks)}, levels {plan.levels}")
     train_receivers(config, folder)
     say(4, "measuring on real bytes")
-    judged = for_tasks(load_config(plan.config.format(task="segm")), ["det", "segm"])
-    store = PointStore(folder / "points.json", zoo_path("points").with_suffix(".json"))
-    experiment = Experiment(config, store, folder / "vvc")
-    receivers = {
-        level: Experiment(judged, store, folder / "vvc").receivers(
-            level,
-            find_checkpoint(folder / "stage1_det" / f"q{level}"),
-            [receiver_file(folder, task, level) for task in plan.tasks],
-        )
-        for level in plan.levels
-    }
-    curves = {
-        "stage1_det": [
-            receivers[level]["shared"]
-            if level in receivers
-            else experiment.codec(
-                "stage 1, level",
-                level,
-                at_level(config, level),
-                find_checkpoint(folder / "stage1_det" / f"q{level}"),
-            )
-            for level in levels
-        ]
-    }
-    if plan.levels == levels:  # whole curves, so segmentation has one to be compared with
-        for task in plan.tasks:
-            curves[f"stage2_{task}"] = [receivers[level][task] for level in levels]
-    curves["mse_codec"] = [
-        experiment.codec("MSE codec", index, start_from(config, checkpoint), None)
-        for index, checkpoint in enumerate(config.mse_codecs, start=1)
-    ]
-    curves["vvc"] = experiment.vvc()
-    originals = experiment.originals()
+    found = measure(config, folder)
     say(5, "BD-rates, pictures")
-    strip(folder, judged, plan)
-    report(folder, curves, originals, receivers)
-    if plan.levels == levels:
-        segm = Experiment(for_tasks(judged, ["segm"]), store, folder / "vvc")
-        originals |= segm.originals()
-        curves["vvc"] = joined([curves["vvc"], segm.vvc()])
-        report(folder, curves, originals, receivers)
+    text, _ = write_results(found, folder, resamples=config.resamples)
+    print("\n" + text)
     print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
     print(f"    .venv/bin/tensorboard --logdir {folder}")
+    print(f"    {write_report(found, folder, Wording(**config.report), config.resamples)}")
 
 
-def strip(folder: Path, config: Config, plan: Config) -> None:
+def measure(config: Config, folder: Path) -> RPFile:
+    """Every curve of the experiment."""
+    plan, levels = config.stage2, config.measured
+    whole = plan.levels == levels  # receivers at every level: curves of segmentation too
+    judged = load_config(plan.config.format(task="segm"))
+    shipped = zoo_path("points").with_suffix(".json")
+    experiment = Experiment(judged, folder, None if whole else ["det"], shipped)
+    curves = Curves(experiment, config.samples)
+    for level in levels:
+        checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
+        files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
+        curves.add_trained("stage1_det", checkpoint, files)
+    for number, checkpoint in enumerate(config.mse_codecs, start=1):
+        curves.add_untrained("mse_codec", start_from(config, checkpoint), number)
+    for name in config.anchors:
+        anchor = make_anchor(name)
+        curves.add_anchor(name, anchor, anchor.qualities)
+    strip(config, folder, judged)
+    made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
+    return curves.file(made_with)
+
+
+def strip(config: Config, folder: Path, judged: Config) -> None:
     """Draw a few pictures as every receiver sees them, as a file and for TensorBoard."""
+    plan = config.stage2
     level = plan.levels[len(plan.levels) // 2]
     checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
-    files = [receiver_file(folder, task, level) for task in plan.tasks]
-    tasks = {name: config.tasks[name] for name in ("det", "segm")}
-    receivers = load_receivers(files, checkpoint)
-    with DefaultScope.overwrite_default_scope(config.default_scope):
-        system = ManyReceivers(tasks, Transmitter.load(checkpoint), receivers)
-    pixels = receiver_strip(system.to(next(system.transmitter.network.parameters()).device), config)
+    sender = trained(checkpoint, [receiver_file(folder, task, level) for task in plan.tasks])
+    experiment = Experiment(judged, folder)
+    if plan.levels != config.measured:
+        points = experiment.points(sender)
+        text = rp_table_markdown(
+            {name: [point] for name, point in points.items()}, [*points["shared"].metrics]
+        )
+        (folder / "receivers.md").write_text(text)
+        print(f"\nThe receivers of one bitstream:\n\n{text}")
+    pixels = receiver_strip(experiment.data, sender)
     Image.fromarray(pixels).save(folder / "receivers.png")
     with SummaryWriter(str(folder / "receivers")) as writer:
         writer.add_image("receivers", pixels, dataformats="HWC")
@@ -206,82 +186,6 @@ def start_from(config: Config, checkpoint: str) -> Config:
     start = at_level(config, 1)
     start.merge_from_dict({"model": {"codec": {"checkpoint": checkpoint}}})
     return start
-
-
-def report(
-    folder: Path,
-    curves: dict[str, list[RPPoint]],
-    originals: dict[str, float],
-    receivers: dict[int, dict[str, RPPoint]],
-) -> None:
-    """Write results.json, rp_table.md and the plots, and print the table."""
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        rates = bd_rates(curves, ANCHORS, ("det", "segm"))
-    remarks = [str(warning.message) for warning in heard]
-    results = {
-        "points": {name: [p.to_dict() for p in points] for name, points in curves.items()},
-        "receivers": {
-            level: {name: point.to_dict() for name, point in points.items()}
-            for level, points in receivers.items()
-        },
-        "originals": originals,
-        "bd_rate": each_rate(rates, lambda rate: rate.value),
-        "bd_rate_details": each_rate(rates, lambda rate: rate.to_dict()),
-        "remarks": remarks,
-    }
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    lines = [
-        f"BD-rate ({task}) of {curve} against {anchor}: {rate}"
-        for task, by_curve in rates.items()
-        for curve, found in by_curve.items()
-        for anchor, rate in found.items()
-    ]
-    text = rp_table_markdown(curves, ["det_mAP", "segm_mAP", "psnr"])
-    names = next(iter(receivers.values()))
-    rows = {name: [points[name] for points in receivers.values()] for name in names}
-    metrics = ["det_mAP", "segm_mAP", "psnr", "ms_ssim"]
-    text += "\nThe receivers of one bitstream:\n\n" + rp_table_markdown(rows, metrics)
-    text += "\n".join(
-        [
-            f"\noriginals: {originals}",
-            "",
-            "VVC is VVenC 1.x from the bundled FFmpeg, all intra, preset medium.",
-            "",
-            *(f"- {line}" for line in lines),
-            *(f"- {remark}" for remark in remarks),
-        ]
-    )
-    (folder / "rp_table.md").write_text(text + "\n")
-    for metric, (name, title) in PLOTS.items():
-        shown = {
-            curve: points
-            for curve, points in {"vvc": curves["vvc"], **curves}.items()
-            if all(metric in point.metrics for point in points)
-        }
-        if len(shown) < 3:
-            continue
-        own = rates.get(metric.removesuffix("_mAP"), {})
-        plot_rp_curves(
-            shown,
-            metric,
-            folder / name,
-            reference=originals.get(metric),
-            title=title,
-            bd_rates={curve: found["vvc"] for curve, found in own.items() if "vvc" in found},
-        )
-    print("\n" + text)
-
-
-def each_rate(rates: Rates, show: Callable[[BDRate], Any]) -> dict[str, Any]:
-    """BD-rates by task, curve and anchor, each as ``show`` makes it."""
-    return {
-        task: {
-            curve: {anchor: show(rate) for anchor, rate in found.items()}
-            for curve, found in by_curve.items()
-        }
-        for task, by_curve in rates.items()
-    }
 
 
 def say(step: int, what: str) -> None:

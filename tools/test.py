@@ -14,21 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-from vcm_mt.apis.codec import Transmitter
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.errors import VCMError, told
-from vcm_mt.evaluation.many_receivers import (
-    load_receivers,
-    measure_receivers,
-    receiver_points,
-)
+from vcm_mt.evaluation.experiment import Experiment, trained
 from vcm_mt.evaluation.measure import measure, rp_point
 from vcm_mt.evaluation.table import rp_table_markdown
 
@@ -51,21 +47,17 @@ def parse_args() -> argparse.Namespace:
 
 def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> None:
     """One table of all receivers on one stream."""
-    transmitter = Transmitter.load(checkpoint)
-    receivers = load_receivers(options.receivers, checkpoint)
-    quality = transmitter.network.quality
-    result = measure_receivers(config, transmitter, receivers, f"level {quality}")
-    points = receiver_points(quality, result, list(receivers))
+    sender = trained(checkpoint, options.receivers)
+    with tempfile.TemporaryDirectory() as folder:
+        points = Experiment(config, Path(folder)).points(sender)
     metrics = [*(f"{task}_mAP" for task in config.evaluators), "psnr", "ms_ssim"]
-    print(f"\n{sum(result.num_bytes)} bytes for {len(result.num_bytes)} pictures, decoded by each:")
+    pictures = points["shared"].pictures
+    num_bytes = pictures.num_bytes.tolist() if pictures else []
+    print(f"\n{sum(num_bytes)} bytes for {len(num_bytes)} pictures, decoded by each:")
     print(rp_table_markdown({name: [point] for name, point in points.items()}, metrics))
     if options.out:
-        record = {
-            "points": {name: point.to_dict() for name, point in points.items()},
-            "num_bytes": result.num_bytes,
-            "num_pixels": result.num_pixels,
-            "transmitter": transmitter.fingerprint,
-        }
+        record = {"points": {name: point.to_dict() for name, point in points.items()}}
+        record["transmitter"] = sender.record["codec"]
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(record) + "\n")
 

@@ -47,8 +47,10 @@ class Sent(NamedTuple):
         picture: float [1, 3, H, W], RGB in [0, 1], true size.
         num_bytes: Size of the file that would be sent; ``None`` where nothing was coded.
         bits_estimated: What the likelihoods said; ``None`` where the codec has none.
+        header_bytes: Those of the bytes that carry no picture content.
     """
 
     picture: Tensor
     num_bytes: int | None
     bits_estimated: float | None
+    header_bytes: int = 0

@@ -11,6 +11,12 @@ measured = [1, 2, 3, 4]
 
 stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=200)
 
+anchors = ["vvc"]
+report = dict(
+    title="The demo: a codec trained for minutes through a detector",
+    targets=dict(det_mAP=-20.0),
+)
+
 max_iters = 560
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [

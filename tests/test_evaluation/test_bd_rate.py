@@ -117,7 +117,7 @@ def test_monotone_option_accepts_the_front_silently():
     test = points((0.05, 0.1, 0.2, 0.3, 0.4), (20.0, 28.0, 34.0, 34.0, 37.0))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = bd_rate(points(RATES, SCORES), test, "mAP", monotone=True)
+        result = bd_rate(points(RATES, SCORES), test, "mAP", monotone="front")
     assert result.value == pytest.approx(-50) and len(result.dropped) == 1
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import init_dist
 from mmengine.runner import Runner
 
 from vcm_mt.errors import ConfigError
@@ -33,12 +34,23 @@ def train(
     if resume and (work_dir / "last_checkpoint").is_file():
         # With both, mmengine would go on from the start weights as if they were this training's.
         config.load_from, config.resume = None, True
-    on_cpus = launcher == "pytorch" and not torch.cuda.is_available()
-    if on_cpus and not torch.distributed.is_initialized():
-        # mmengine's own start of the processes asks for a GPU; it accepts one made before.
-        torch.distributed.init_process_group("gloo")
+    join_on_cpus(launcher)
     if amp:
         if config.model.type not in _CODECS:
             raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
         config.model.amp = True
     Runner.from_cfg(config).train()
+
+
+def join_processes(launcher: str) -> None:
+    """Join the other processes of a launcher: ``none``, ``pytorch`` or ``slurm``."""
+    join_on_cpus(launcher)
+    if launcher != "none" and not torch.distributed.is_initialized():
+        init_dist(launcher)
+
+
+def join_on_cpus(launcher: str) -> None:
+    """The same where there is no GPU, which mmengine's own start of the processes asks for."""
+    on_cpus = launcher == "pytorch" and not torch.cuda.is_available()
+    if on_cpus and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")

@@ -93,12 +93,32 @@ class Hyperprior(nn.Module):
         y = y.float()  # a likelihood of bfloat16 values is no likelihood
         if self.training and self.quantizer == "round":
             return self._rounded(y, z)
-        z_hat, z_likelihoods = self.entropy_bottleneck(z)
-        scales, means = self._synthesise(z_hat)
-        y_hat, y_likelihoods = self.gaussian_conditional(y, scales, means)
+        y_hat, y_likelihoods, z_likelihoods, means = self._likelihoods(y, z)
         if self.training and self.quantizer == "ste":
             y_hat = _round_straight_through(y, means)
         return Latent(y_hat, _bits(y_likelihoods) + _bits(z_likelihoods))
+
+    @torch.no_grad()
+    def bit_map(self, y: Tensor) -> Tensor:
+        """Where the bits of ``y`` [B, M, h, w] are expected to go, in eval mode.
+
+        Returns:
+            float [B, h, w]: bits of y at each position, and its share of the bits of z there;
+            together what :meth:`forward` tells.
+        """
+        z = self._analyse(y).float()
+        _, y_likelihoods, z_likelihoods, _ = self._likelihoods(y.float(), z)
+        y_bits, z_bits = (-p.log2().sum(1) for p in (y_likelihoods, z_likelihoods))
+        rows, columns = (n // m for n, m in zip(y_bits.shape[1:], z_bits.shape[1:], strict=True))
+        spread = z_bits.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
+        return y_bits + spread / (rows * columns)
+
+    def _likelihoods(self, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """y_hat, the likelihoods of y and of z, and y's means."""
+        z_hat, z_likelihoods = self.entropy_bottleneck(z)
+        scales, means = self._synthesise(z_hat)
+        y_hat, y_likelihoods = self.gaussian_conditional(y, scales, means)
+        return y_hat, y_likelihoods, z_likelihoods, means
 
     def _rounded(self, y: Tensor, z: Tensor) -> Latent:
         """What will be sent, with a gradient, which CompressAI's own rounding stops."""

@@ -1,199 +1,173 @@
-"""Curves of an experiment: the trained codec, the one it started from, VVC, the originals."""
+"""Points of R-P curves: real bytes, native pixels, every task in one pass, each pass once."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from mmengine.config import Config
-from PIL import Image
+from mmengine.dist import barrier, get_rank, get_world_size
+from tqdm import tqdm
 
-from vcm_mt.apis.codec import Transmitter
+from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.system import build_system
-from vcm_mt.checkpoint import fingerprint
-from vcm_mt.engine.hooks import frozen_digest
-from vcm_mt.errors import MeasurementError
-from vcm_mt.evaluation.anchor_system import AnchorSystem
-from vcm_mt.evaluation.anchors import VVC, code_pictures
-from vcm_mt.evaluation.bd_rate import BDRate, bd_rate
-from vcm_mt.evaluation.many_receivers import (
-    load_receivers,
-    measure_receivers,
-    receiver_points,
-)
-from vcm_mt.evaluation.measure import Measurement, measure, rp_point, scores
-from vcm_mt.evaluation.points import PointStore
-from vcm_mt.evaluation.rp import RPPoint
-from vcm_mt.registry import MODELS
+from vcm_mt.checkpoint import read_record
+from vcm_mt.errors import ConfigError
+from vcm_mt.evaluation.anchors import Anchor
+from vcm_mt.evaluation.journal import Journal
+from vcm_mt.evaluation.matches import Matches
+from vcm_mt.evaluation.points import Points, PointStore
+from vcm_mt.evaluation.rp import Pictures, RPPoint
+from vcm_mt.evaluation.senders import AnchorSender, Originals, Sender, StreamSender
+from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.models import receivers as models
 
-#: BD-rates by task, curve and anchor.
-Rates = dict[str, dict[str, dict[str, BDRate]]]
-
-VVC_QPS = (22, 27, 32, 37, 42, 47)
+FIDELITY = ("psnr", "ms_ssim")
 
 
 class Experiment:
-    """Measures curves over the test set of a config, each point once.
+    """Measures points over the test pictures of a config.
+
+    A pass that was stopped goes on where it was; one that is done is read. Under torchrun the
+    pictures are shared out among the processes, which need one file system.
 
     Args:
-        config: A system's config; its test data, tasks and evaluators are used.
-        store: Where points are kept, by the provenance that they depend on.
-        folder: Where VVC's streams are kept.
+        config: See :class:`vcm_mt.evaluation.test_set.TestSet`.
+        folder: Where passes (``points``) and the anchors' streams (``streams``) are kept.
+        tasks: Which tasks judge; by default all.
+        shipped: A file of points that came with the package.
     """
 
-    def __init__(self, config: Config, store: PointStore, folder: Path) -> None:
-        self.config = config
-        self.store = store
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        tasks: Sequence[str] | None = None,
+        shipped: Path | None = None,
+    ) -> None:
+        self.data = TestSet(config, tasks)
         self.folder = folder
-        self.common = {
-            "data": data_fingerprint(config.test_dataloader.dataset),
-            "tasks": {name: _tasks_fingerprint(task) for name, task in config.model.tasks.items()},
-            "metrics": json.loads(json.dumps(config.test_evaluator)),
-        }
+        self.store = PointStore(folder / "points", shipped)
 
     def originals(self) -> dict[str, float]:
-        """The scores of the tasks on the uncoded pictures."""
+        """The scores of the tasks on the uncoded pictures, in percent."""
+        found = self._once(Originals())["points"]["shared"]["metrics"]
+        return {name: value for name, value in found.items() if name not in FIDELITY}
 
-        def run() -> dict[str, Any]:
-            system = AnchorSystem(self.config.model.tasks)
-            found = scores(measure(system, self.config, "originals").metrics)
-            return {name: value for name, value in found.items() if name.endswith("_mAP")}
+    def anchor(self, anchor: Anchor, quality: int) -> RPPoint:
+        """One point of a standard codec."""
+        jobs = max(1, (os.cpu_count() or 1) // get_world_size())
+        sender = AnchorSender(anchor, quality, self.folder / "streams", jobs)
+        return self.points(sender)["shared"]
 
-        return self._once({"codec": "none"}, run)
-
-    def vvc(self) -> list[RPPoint]:
-        """VVC by VVenC, all intra, preset medium, at the paper's QPs."""
-        anchor = VVC()
-
-        def run_at(qp: int) -> dict[str, Any]:
-            pictures = list(_pictures(self.config.test_dataloader.dataset))
-            for _ in code_pictures(anchor, pictures, qp, self.folder, os.cpu_count() or 1):
-                pass
-            system = AnchorSystem(self.config.model.tasks, anchor, qp, self.folder)
-            return _record(qp, measure(system, self.config, f"VVC QP {qp}"))
-
-        return [
-            self._point({"codec": anchor.fingerprint, "qp": qp}, partial(run_at, qp))
-            for qp in VVC_QPS
-        ]
-
-    def codec(self, name: str, quality: int, config: Config, checkpoint: Path | None) -> RPPoint:
-        """One point of a learned codec, trained (``checkpoint``) or as its config starts it."""
-        system = build_system(config, checkpoint)
-        receivers = hashlib.sha256()
-        for value in system.receivers.state_dict().values():
-            receivers.update(value.cpu().numpy().tobytes())
-        provenance = {
-            "codec": system.transmitter.fingerprint(),
-            "receivers": receivers.hexdigest(),
-        }
-        return self._point(
-            provenance, lambda: _record(quality, measure(system, config, f"{name} {quality}"))
-        )
-
-    def receivers(
-        self, quality: int, checkpoint: Path, files: Sequence[Path]
-    ) -> dict[str, RPPoint]:
-        """One point per receiver on the same bytes: stage 1's shared one, and those of files.
-
-        The config's ``tasks`` and ``evaluators`` are used: every task looks at each picture.
-        """
-        transmitter = Transmitter.load(checkpoint)
-        receivers = load_receivers(files, checkpoint)
-        provenance = {
-            "codec": transmitter.fingerprint,
-            "receivers": {name: fingerprint(one.synthesis) for name, one in receivers.items()},
-        }
-
-        def run() -> dict[str, Any]:
-            name = f"receivers, level {quality}"
-            measured = measure_receivers(self.config, transmitter, receivers, name)
-            points = receiver_points(quality, measured, list(receivers))
-            told = {name: point.to_dict() for name, point in points.items()}
-            return {"points": told, "num_bytes": measured.num_bytes}
-
-        found = self._once(provenance, run)["points"]
+    def points(self, sender: Sender) -> Points:
+        """One point per receiver, all at the same bytes."""
+        found = self._once(sender)["points"]
         return {name: RPPoint.from_dict(point) for name, point in found.items()}
 
-    def _point(self, provenance: dict[str, Any], run: Callable[[], dict[str, Any]]) -> RPPoint:
-        return RPPoint.from_dict(self._once(provenance, run)["point"])
-
-    def _once(
-        self, provenance: dict[str, Any], run: Callable[[], dict[str, Any]]
-    ) -> dict[str, Any]:
-        provenance = {**self.common, **provenance}
+    def _once(self, sender: Sender) -> dict[str, Any]:
+        provenance = {**self.data.provenance, **sender.record}
         found = self.store.get(provenance)
         if found is None:
-            found = run()
-            self.store.add(provenance, found)
+            place = self.store.place(provenance)
+            entries = self._pass(sender, place)
+            told = {name: self._point(entries, name, sender.quality) for name in sender.receivers}
+            found = {"points": {name: point.to_dict() for name, point in told.items()}}
+            if get_rank() == 0:
+                self.store.add(provenance, found)
         return found
 
+    def _pass(self, sender: Sender, place: Path) -> list[dict[str, Any]]:
+        """Send what was not sent yet, and return what became of all pictures, in their order."""
+        rank, total = get_rank(), len(self.data)
+        with Journal(place, rank) as journal:
+            done = journal.entries()
+            # Agreed on before anyone writes: what a killed run left is shared out anew.
+            barrier()
+            open_ = [index for index in range(total) if index not in done]
+            mine = open_[rank :: get_world_size()]
+            sender.prepare(self.data.pictures(mine))
+            with tqdm(
+                desc=sender.name,
+                unit="picture",
+                total=total,
+                initial=total - len(open_),
+                disable=rank != 0 or not mine,
+            ) as bar:
+                for index, original, sample in self.data.batches(mine):
+                    entry = self.data.judge(index, original, sender.send(original), sample)
+                    journal.add(entry)
+                    bar.update(get_world_size())
+            barrier()
+            entries = journal.entries()
+        return [entries[index] for index in range(total)]
 
-def joined(curves: Sequence[Sequence[RPPoint]]) -> list[RPPoint]:
-    """One curve of several measurements of the same streams, with the scores of all."""
-    return [
-        replace(points[0], metrics={k: v for p in points for k, v in p.metrics.items()})
-        for points in zip(*curves, strict=True)
-    ]
+    def _point(self, entries: list[dict[str, Any]], receiver: str, quality: int) -> RPPoint:
+        own = [entry["receivers"][receiver] for entry in entries]
+        fidelity = {
+            name: np.array([np.nan if one[name] is None else one[name] for one in own])
+            for name in FIDELITY
+        }
+        fidelity = {name: values for name, values in fidelity.items() if not np.isnan(values).all()}
+        matches = {
+            f"{task}_mAP": Matches.of(
+                truth,
+                [found for one in own for found in one["found"][task]],
+                self.data.kinds[task],
+                self.data.ids,
+            )
+            for task, truth in self.data.truths.items()
+        }
+        pixels = np.array([entry["num_pixels"] for entry in entries])
+        coded = entries[0]["num_bytes"] is not None
+        pictures = Pictures(
+            pixels,
+            np.array([entry["num_bytes"] or 0 for entry in entries]),
+            np.array([entry["header_bytes"] for entry in entries]),
+            fidelity,
+            matches,
+        )
+        estimated = [entry["bits_estimated"] for entry in entries]
+        return RPPoint(
+            quality,
+            float(pictures.bpp()[0]) if coded else 0.0,
+            None if estimated[0] is None else float(np.mean(np.array(estimated) / pixels)),
+            {name: float(pictures.score(name)[0]) for name in (*matches, *fidelity)},
+            pictures,
+        )
 
 
-def bd_rates(
-    curves: dict[str, list[RPPoint]], anchors: Sequence[str], tasks: Iterable[str]
-) -> Rates:
-    """BD-rates by task, curve and anchor; pairs whose scores never meet are left out."""
-    found: Rates = {}
-    for task in tasks:
-        for anchor in anchors:
-            for name, points in curves.items():
-                measured = (*curves[anchor], *points)
-                if name in anchors or any(f"{task}_mAP" not in p.metrics for p in measured):
-                    continue
-                try:
-                    rate = bd_rate(curves[anchor], points, f"{task}_mAP")
-                except MeasurementError as error:
-                    print(f"no BD-rate of {name} against {anchor} for {task}: {error}")
-                    continue
-                found.setdefault(task, {}).setdefault(name, {})[anchor] = rate
+def trained(checkpoint: Path, files: Sequence[Path] = ()) -> StreamSender:
+    """What stage 1 trained, with its shared receiver and those of stage 2's files."""
+    receivers = load_receivers(files, checkpoint)
+    return StreamSender(Transmitter.load(checkpoint), receivers, "stage 1, level")
+
+
+def untrained(config: Config, name: str, quality: int) -> StreamSender:
+    """The codec of a config as it starts training, with one receiver."""
+    system = build_system(config)
+    transmitter = Transmitter(system.transmitter)
+    synthesis = cast(models.Receiver, next(iter(system.receivers.values())))
+    record = {"name": "shared", "transmitter": transmitter.fingerprint}
+    receiver = Receiver(system.transmitter.entropy, synthesis, record)
+    return StreamSender(transmitter, {"shared": receiver}, name, quality)
+
+
+def load_receivers(files: Sequence[Path], checkpoint: Path) -> dict[str, Receiver]:
+    """The shared receiver of a checkpoint, and those of files, by name.
+
+    Raises:
+        ConfigError: For two of one name.
+    """
+    found = {"shared": Receiver.load(checkpoint)}
+    for file in files:
+        light = "base" in read_record(file)
+        receiver = Receiver.load(file, base=checkpoint if light else None)
+        name = receiver.record["name"] + ("-light" if light else "")
+        if name in found:
+            raise ConfigError(f"{file} is another receiver for {name}: test them one by one")
+        found[name] = receiver
     return found
-
-
-def data_fingerprint(dataset: Any) -> str:
-    """SHA-256 over a COCO-format dataset: its annotations and all of its picture files."""
-    root = Path(dataset.data_root)
-    annotations = root / dataset.ann_file
-    digest = hashlib.sha256(annotations.read_bytes())
-    for path in _paths(dataset):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _paths(dataset: Any) -> list[Path]:
-    annotations = json.loads((Path(dataset.data_root) / dataset.ann_file).read_text())
-    folder = Path(dataset.data_root) / dataset.data_prefix.img
-    return [folder / image["file_name"] for image in annotations["images"]]
-
-
-def _pictures(dataset: Any) -> Iterable[np.ndarray]:
-    for path in _paths(dataset):
-        with Image.open(path) as picture:
-            yield np.asarray(picture.convert("RGB"))
-
-
-def _tasks_fingerprint(task: Any) -> str:
-    built = MODELS.build(task)
-    built.freeze()
-    return frozen_digest(built)
-
-
-def _record(quality: int, measurement: Measurement) -> dict[str, Any]:
-    return {
-        "point": rp_point(quality, measurement).to_dict(),
-        "num_bytes": measurement.num_bytes,
-    }

@@ -8,39 +8,54 @@ import os
 from pathlib import Path
 from typing import Any
 
+from vcm_mt.evaluation.rp import RPPoint
+
+#: The points of one pass, by receiver.
+Points = dict[str, RPPoint]
+
 
 class PointStore:
-    """A JSON file of points, each under a digest of its provenance.
+    """A folder with one folder per pass, named by a digest of its provenance.
 
-    The provenance says everything that decides the point: the fingerprints of data, tasks
-    and codec. A point of another provenance is simply not there.
+    The provenance says everything that decides the points: digests of data, tasks and codec.
+    Points of another provenance are simply not there; points that were measured for more tasks
+    serve as well.
 
     Args:
-        path: The file that points are added to.
+        folder: Where points are added.
         shipped: A file of points that came with the package; read only.
     """
 
-    def __init__(self, path: Path, shipped: Path | None = None) -> None:
-        self.path = path
-        self._shipped = _read(shipped) if shipped else {}
+    def __init__(self, folder: Path, shipped: Path | None = None) -> None:
+        self._folder = folder
+        self._shipped = list(json.loads(shipped.read_text()).values()) if shipped else []
+
+    def place(self, provenance: dict[str, Any]) -> Path:
+        """The folder of a pass."""
+        return self._folder / _key(provenance)
 
     def get(self, provenance: dict[str, Any]) -> dict[str, Any] | None:
-        """The point of that provenance, as it was added."""
-        key = _key(provenance)
-        entry = _read(self.path).get(key) or self._shipped.get(key)
-        return entry["point"] if entry else None
+        """The record of that provenance, as it was added."""
+        path = self.place(provenance) / "points.json"
+        if path.is_file():
+            found: dict[str, Any] = json.loads(path.read_text())
+            return found
+        return next((one for one in self._shipped if _serves(one["of"], provenance)), None)
 
-    def add(self, provenance: dict[str, Any], point: dict[str, Any]) -> None:
-        """Write a point down; the file is whole at every moment."""
-        entries = _read(self.path) | {_key(provenance): {"of": provenance, "point": point}}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".part")
-        partial.write_text(json.dumps(entries, indent=1) + "\n")
-        os.replace(partial, self.path)
+    def add(self, provenance: dict[str, Any], record: dict[str, Any]) -> None:
+        """Write a record down; the file appears whole or not at all."""
+        place = self.place(provenance)
+        place.mkdir(parents=True, exist_ok=True)
+        partial = place / "points.part"
+        partial.write_text(json.dumps({"of": provenance, **record}) + "\n")
+        os.replace(partial, place / "points.json")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+def _serves(known: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    tasks = known.get("tasks", {})
+    return {**known, "tasks": {}} == {**wanted, "tasks": {}} and all(
+        tasks.get(name) == task for name, task in wanted.get("tasks", {}).items()
+    )
 
 
 def _key(provenance: dict[str, Any]) -> str:

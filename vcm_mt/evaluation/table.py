@@ -34,7 +34,7 @@ def rp_table_markdown(
     if bd_rates:
         if unknown := [name for name in bd_rates if name not in curves]:
             raise MeasurementError(f"BD-rates of {unknown}, but the curves are {list(curves)}")
-        tables.append(_bd_table(bd_rates))
+        tables.append(bd_table_markdown(bd_rates).rstrip())
     return "\n\n".join(tables) + "\n"
 
 
@@ -57,8 +57,10 @@ def _points_table(curves: Mapping[str, Sequence[RPPoint]], metrics: Sequence[str
     return _markdown(header, rows)
 
 
-def _bd_table(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
+def bd_table_markdown(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
+    """BD-rates by the curve's name as a Markdown table, a newline at the end."""
     header = ["curve", "score", "BD-rate", "method", "overlap", "interval", "leave-one-out"]
+    header += ["95 % of resampled sets", "without headers", "BD-metric"]
     header += [f"by {method}" for method in MIN_POINTS]
     rows = [
         [
@@ -68,13 +70,16 @@ def _bd_table(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
             bd.method,
             f"{bd.overlap:.2f}",
             f"{bd.interval[0]:.2f} .. {bd.interval[1]:.2f}",
-            ABSENT if bd.leave_one_out is None else " .. ".join(map(_percent, bd.leave_one_out)),
+            _range(bd.leave_one_out),
+            _range(bd.bootstrap),
+            _percent(bd.without_headers),
+            _number(bd.bd_metric, "+.2f"),
             *(_percent(bd.other_methods.get(method)) for method in MIN_POINTS),
         ]
         for name, figures in bd_rates.items()
         for bd in figures
     ]
-    return _markdown(header, rows)
+    return _markdown(header, rows) + "\n"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -94,6 +99,10 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return ABSENT if value is None else format(value, form)
+
+
+def _range(ends: tuple[float, float] | None) -> str:
+    return ABSENT if ends is None else " .. ".join(map(_percent, ends))
 
 
 def _percent(value: float | None) -> str:

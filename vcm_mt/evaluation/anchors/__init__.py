@@ -1,7 +1,42 @@
-"""Standard codecs to measure against, each behind the same two calls: encode and decode."""
+"""Codecs to measure against, each behind the same calls: encode, decode, header_bytes."""
 
+from typing import TYPE_CHECKING, Any
+
+from vcm_mt.evaluation.anchors.av1 import AV1
 from vcm_mt.evaluation.anchors.base import Anchor, AnchorRecord
 from vcm_mt.evaluation.anchors.cache import CachedAnchor, CodedPicture, code_pictures
+from vcm_mt.evaluation.anchors.hevc import HEVC
+from vcm_mt.evaluation.anchors.names import ANCHORS, make_anchor
+from vcm_mt.evaluation.anchors.pillow import AVIF, JPEG, WebP
+from vcm_mt.evaluation.anchors.vtm import VTM
 from vcm_mt.evaluation.anchors.vvc import VVC
 
-__all__ = ["VVC", "Anchor", "AnchorRecord", "CachedAnchor", "CodedPicture", "code_pictures"]
+if TYPE_CHECKING:
+    from vcm_mt.evaluation.anchors.learned import CompressAIModel
+
+__all__ = [
+    "ANCHORS",
+    "AV1",
+    "AVIF",
+    "HEVC",
+    "JPEG",
+    "VTM",
+    "VVC",
+    "Anchor",
+    "AnchorRecord",
+    "CachedAnchor",
+    "CodedPicture",
+    "CompressAIModel",
+    "WebP",
+    "code_pictures",
+    "make_anchor",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # CompressAI takes seconds to import, and only its own anchor needs it.
+    if name == "CompressAIModel":
+        from vcm_mt.evaluation.anchors.learned import CompressAIModel
+
+        return CompressAIModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

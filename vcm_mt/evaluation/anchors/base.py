@@ -22,8 +22,8 @@ class AnchorRecord:
 
     Attributes:
         name: For readers, with the encoder that stands behind the standard: 'VVC (VVenC)'.
-        version: What the binaries say of themselves.
-        preset: The encoder's speed preset.
+        version: What the binaries or libraries say of themselves.
+        preset: The encoder's speed preset; empty where it has none.
         options: Encoder options as given, and the conversion of colours.
     """
 
@@ -39,9 +39,18 @@ class AnchorRecord:
 
 
 class Anchor(ABC):
-    """A standard codec, used picture by picture (all-intra)."""
+    """A codec to measure against, used picture by picture (all-intra).
+
+    What is called QP here is the codec's own parameter of quality: a QP of VVC, a CRF of AV1, a
+    quality of JPEG, a level of a learned codec.
+
+    Attributes:
+        record: What decides bytes and pictures, but the QP.
+        qualities: The default sweep of the QP, in the order of the rate.
+    """
 
     record: AnchorRecord
+    qualities: tuple[int, ...]
 
     @property
     def fingerprint(self) -> str:
@@ -56,6 +65,16 @@ class Anchor(ABC):
     def decode(self, data: bytes, height: int, width: int) -> Picture:
         """Decode what `encode` gave for a picture of this size."""
 
+    @abstractmethod
+    def header_bytes(self, data: bytes) -> int:
+        """How many bytes of a stream carry no picture content: parameter sets, headers, boxes.
+
+        They count in the rate; this is for the rate without them that is given beside it.
+
+        Raises:
+            AnchorError: The bytes are no stream of this codec.
+        """
+
 
 def check_picture(picture: Picture) -> None:
     """Raise MeasurementError unless `picture` is uint8 [H, W, 3] with at least one pixel."""
@@ -63,4 +82,12 @@ def check_picture(picture: Picture) -> None:
         raise MeasurementError(
             f"an anchor codes RGB pictures, uint8 [H, W, 3]; got {picture.dtype} "
             f"{list(picture.shape)}: convert it first"
+        )
+
+
+def check_quality(codec: str, parameter: str, qualities: range, qp: int) -> None:
+    """Raise MeasurementError unless `qp` is an integer in `qualities`."""
+    if qp not in qualities:
+        raise MeasurementError(
+            f"{codec} takes a {parameter} of {qualities[0]} to {qualities[-1]}, got {qp}"
         )

@@ -6,10 +6,12 @@ import hashlib
 import json
 import logging
 import os
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +24,8 @@ from vcm_mt.evaluation.anchors.base import Anchor, Picture, check_picture
 logger = logging.getLogger(__name__)
 
 DIGEST_BYTES = 32
+#: Seconds after which a file that was not finished is a killed run's; one is written in far less.
+LEFTOVER_AGE = 3600
 
 
 class CodedPicture(NamedTuple):
@@ -45,8 +49,10 @@ class CachedAnchor(Anchor):
 
     def __init__(self, anchor: Anchor, folder: str | os.PathLike[str]) -> None:
         self.record = anchor.record
+        self.qualities = anchor.qualities
         self._anchor = anchor
         self._folder = Path(folder) / anchor.fingerprint[:16]
+        _remove_leftovers(self._folder)
 
     def encode(self, picture: Picture, qp: int) -> bytes:
         """The stream from the folder, or coded and stored."""
@@ -62,6 +68,10 @@ class CachedAnchor(Anchor):
     def decode(self, data: bytes, height: int, width: int) -> Picture:
         """Decode by the anchor itself; decoded pictures are not kept."""
         return self._anchor.decode(data, height, width)
+
+    def header_bytes(self, data: bytes) -> int:
+        """As the anchor itself counts them."""
+        return self._anchor.header_bytes(data)
 
     def _write_record(self) -> None:
         path = self._folder / "record.json"
@@ -80,12 +90,13 @@ def code_pictures(
     """Code and decode pictures at one QP, in their order; resumes where it was stopped.
 
     Threads here only wait: an anchor such as VVC runs one codec process per picture, so
-    `processes` of them work at once, and nothing has to be pickled or imported anew.
+    `processes` of them work at once, and nothing has to be pickled or imported anew. Pillow's
+    codecs too work side by side in threads.
 
     Args:
         anchor: The codec.
         pictures: uint8 [H, W, 3] each; read lazily, few are held at a time.
-        qp: Quantiser, passed on.
+        qp: Quantiser or quality, passed on.
         folder: The cache, see `CachedAnchor`.
         processes: How many pictures are coded at once, 1 or more.
         progress: Show a bar with the time left.
@@ -95,7 +106,7 @@ def code_pictures(
     cached = CachedAnchor(anchor, folder)
     bar = tqdm(
         total=len(pictures) if isinstance(pictures, Sized) else None,
-        desc=f"{anchor.record.name} QP {qp}",
+        desc=f"{anchor.record.name} at {qp}",
         unit="picture",
         disable=not progress,
     )
@@ -135,6 +146,14 @@ def _read_entry(path: Path) -> bytes | None:
         logger.warning("%s is damaged: coding this picture again", path)
         return None
     return stream
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left half written."""
+    with suppress(FileNotFoundError):  # another process may be at it too
+        for path in folder.rglob("*.tmp"):
+            if time.time() - path.stat().st_mtime > LEFTOVER_AGE:
+                path.unlink()
 
 
 def _write_atomic(path: Path, data: bytes) -> None:

@@ -1,0 +1,236 @@
+"""tools/rp_curve.py, tools/bd_rate.py and tools/report.py, as a user runs them."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT, run_tool
+from vcm_mt.evaluation.journal import Journal
+from vcm_mt.evaluation.rp_file import RPFile
+
+CONFIG = "configs/mini/stage2_segm.py"
+
+
+def options(mini):
+    annotations = f"{mini}/annotations/val.json"
+    return [
+        *("--codec", "mse=zoo://mse_1,zoo://mse_3", "--codec-config", "configs/mini/stage1_det.py"),
+        *("--anchor", "jpeg@10,40", "--samples", "2", "--resamples", "20"),
+        *("--cfg-options", f"test_dataloader.dataset.data_root={mini}"),
+        *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm")),
+        *("test_dataloader.num_workers=0", "test_dataloader.persistent_workers=False"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def measured(mini, tmp_path_factory):
+    """A finished experiment."""
+    folder = tmp_path_factory.mktemp("rp")
+    done = run_tool("rp_curve", CONFIG, "--out", str(folder), *options(mini))
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def passes(folder):
+    """The journals' lines by pass."""
+    return {
+        path.parent.name: sorted(
+            line for file in path.parent.glob("pictures-*") for line in file.read_text().splitlines()
+        )
+        for path in folder.glob("points/*/points.json")
+    }
+
+
+def figures(folder):
+    """All that was measured, without how and when."""
+    told = json.loads((folder / "rp_points.json").read_text())
+    return {name: told[name] for name in ("data", "originals", "curves")}
+
+
+def test_points_hold_real_bytes_per_picture(measured):
+    folder, text = measured
+    found = RPFile.load(folder / "rp_points.json")
+    assert list(found.curves) == ["mse", "jpeg"]
+    for curve in found.curves.values():
+        for point in curve.points:
+            pictures = point.pictures
+            assert len(pictures.num_bytes) == 4
+            assert point.bpp == pytest.approx(
+                (8 * pictures.num_bytes / pictures.num_pixels).mean()
+            )
+            assert (pictures.header_bytes > 0).all()
+            assert (pictures.header_bytes < pictures.num_bytes).all()
+            for metric, value in point.metrics.items():
+                assert pictures.score(metric)[0] == value
+    assert set(found.originals) == {"det_mAP", "segm_mAP"}
+    assert found.originals["det_mAP"] > 20
+    assert {"torch", "vcm_mt", "command"} <= set(found.made_with)
+    assert "detection mAP" in text
+
+
+def test_streams_on_disk_are_what_was_counted(measured):
+    folder, _ = measured
+    found = RPFile.load(folder / "rp_points.json").curves["jpeg"]
+    for point in found.points:
+        streams = folder.glob(f"streams/*/qp{point.quality}/*.bin")
+        digest = 32
+        assert sum(f.stat().st_size - digest for f in streams) == point.pictures.num_bytes.sum()
+
+
+def test_table_has_the_points(measured):
+    folder, _ = measured
+    with (folder / "rp_points.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["curve"] for row in rows] == ["mse", "mse", "jpeg", "jpeg"]
+    again = RPFile.load(folder / "rp_points.csv")
+    whole = RPFile.load(folder / "rp_points.json")
+    assert again.points("mse")[0].bpp == whole.points("mse")[0].bpp
+
+
+def test_a_second_run_measures_nothing(measured, mini):
+    folder, text = measured
+    before = passes(folder)
+    stamps = {path: path.stat().st_mtime_ns for path in folder.glob("points/*/*")}
+    done = run_tool("rp_curve", CONFIG, "--out", str(folder), *options(mini))
+    assert done.stdout == text
+    assert passes(folder) == before
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("points/*/*")} == stamps
+
+
+@pytest.mark.parametrize("moment", ["streams", "mse"])
+def test_a_killed_run_goes_on_where_it_was(measured, mini, tmp_path, moment):
+    folder, _ = measured
+    command = [sys.executable, "tools/rp_curve.py", CONFIG, "--out", str(tmp_path), *options(mini)]
+    running = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wanted = "streams/*/*/*.bin" if moment == "streams" else "points/*/pictures-0.jsonl"
+    while not any(path.stat().st_size for path in tmp_path.glob(wanted)):
+        assert running.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    for path in tmp_path.glob("points/*/pictures-0.jsonl"):
+        if not (path.parent / "points.json").is_file():
+            path.write_bytes(path.read_bytes() + b'{"index": 3, "num_by')  # a torn line
+    kept = {
+        path: line
+        for path in tmp_path.glob("points/*/pictures-0.jsonl")
+        for line in path.read_bytes().splitlines()[:1]
+        if line.endswith(b"}")
+    }
+    streams = {path: path.stat().st_mtime_ns for path in tmp_path.glob("streams/*/*/*.bin")}
+    done = run_tool("rp_curve", CONFIG, "--out", str(tmp_path), *options(mini))
+    assert done.returncode == 0, done.stderr
+    assert figures(tmp_path) == figures(folder)
+    for path, line in kept.items():
+        assert path.read_bytes().startswith(line)
+    assert {path: path.stat().st_mtime_ns for path in streams} == streams
+    for path in tmp_path.glob("points/*"):
+        indexes = [e["index"] for e in map(json.loads, open(path / "pictures-0.jsonl"))]
+        assert sorted(indexes) == [0, 1, 2, 3], "a picture was measured twice or never"
+
+
+def test_two_processes_measure_the_same(measured, mini, tmp_path):
+    folder, _ = measured
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"),
+            *("--master_port=29631", "tools/rp_curve.py", CONFIG, "--launcher", "pytorch"),
+            *("--out", str(tmp_path), *options(mini)),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert figures(tmp_path) == figures(folder)
+    for place in tmp_path.glob("points/*"):
+        for rank in (0, 1):
+            entries = (place / f"pictures-{rank}.jsonl").read_text().splitlines()
+            assert len(entries) == 2
+
+
+def test_journal_forgets_only_the_torn_line(tmp_path):
+    with Journal(tmp_path) as journal:
+        journal.add({"index": 0, "x": 1})
+        journal.add({"index": 1, "x": 2})
+    path = tmp_path / "pictures-0.jsonl"
+    path.write_bytes(path.read_bytes()[:-3])
+    with Journal(tmp_path) as journal:
+        assert journal.entries() == {0: {"index": 0, "x": 1}}
+        journal.add({"index": 1, "x": 3})
+    assert Journal(tmp_path).entries()[1] == {"index": 1, "x": 3}
+
+
+def test_bd_rate_of_files(measured, tmp_path):
+    folder, _ = measured
+    points = f"{folder}/rp_points.json"
+    out = tmp_path / "bd.json"
+    arguments = ("--metric", "psnr", "--resamples", "50", "--out", str(out))
+    done = run_tool("bd_rate", "--anchor", f"{points}:jpeg", "--test", points, *arguments)
+    assert done.returncode == 0, done.stderr
+    figure = json.loads(out.read_text())["mse"]["psnr"]
+    low, high = figure["bootstrap"]
+    assert low < figure["value"] < high
+    assert figure["without_headers"] != figure["value"]
+    assert "2 points" in done.stderr  # a curve of two points is warned of
+    assert f"{figure['value']:+.2f} %" in done.stdout
+
+
+def test_bd_rate_of_the_papers_tables():
+    done = run_tool("bd_rate", "--anchor", "paper:vvc", "--test", "paper:trained")
+    assert "-61.23 %" in done.stdout and "-58.53 %" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--anchor", "paper", "--test", "paper:trained"), "name one of its curves"),
+        (("--anchor", "paper:x", "--test", "paper:trained"), "no curve 'x'"),
+        (("--anchor", "paper:vvc", "--test", "none.json"), "no R-P points at none.json"),
+        (("--anchor", "paper:vvc", "--test", "setup.cfg"), "setup.cfg is not JSON"),
+        (("--anchor", "paper:vvc", "--test", "paper", "--metric", "psnr"), "has no 'psnr'"),
+    ],
+)
+def test_bd_rate_says_what_is_wrong(arguments, message):
+    done = run_tool("bd_rate", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--anchor", "h261"), "vvc"),
+        (("--anchor", "jpeg@10", "--tasks", "pose"), "no task 'pose'"),
+        (("--curve", "ours=work_dirs/none"), "no stage 1 at work_dirs/none"),
+    ],
+)
+def test_rp_curve_says_what_is_wrong(mini, tmp_path, arguments, message):
+    data = options(mini)
+    rest = data[data.index("--cfg-options") :]
+    done = run_tool("rp_curve", CONFIG, "--out", str(tmp_path), *arguments, *rest)
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_report_is_one_page_with_the_pictures(measured):
+    folder, _ = measured
+    done = run_tool(
+        "report", str(folder), "--resamples", "20", "--target", "det_mAP=-99", "--figures", "pdf"
+    )
+    assert done.returncode == 0, done.stderr
+    page = (folder / "report.html").read_text()
+    assert "mse" in page and "jpeg" in page
+    assert "not measured against an anchor" in page  # the target is no curve's of ours
+    assert page.count("data:image/webp") >= 2 * 5  # two samples: the original and four versions
+    assert (folder / "figures" / "rp_det_mAP.pdf").read_bytes().startswith(b"%PDF")
+    assert list((folder / "report").glob("events.*"))

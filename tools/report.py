@@ -1,0 +1,83 @@
+"""The page of an experiment: curves, BD-rates and pictures in one HTML file without network.
+
+python tools/report.py work_dirs/rp --title "Street scenes" --target det_mAP=-61.16
+python tools/report.py work_dirs/rp --figures pdf png
+
+Reads what tools/rp_curve.py left in the folder. The same curves and pictures go to TensorBoard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from vcm_mt.errors import ConfigError, VCMError, told
+from vcm_mt.evaluation.report import Wording, write_figures, write_report
+from vcm_mt.evaluation.results import POINTS
+from vcm_mt.evaluation.rp_file import RPFile
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="an experiment's folder")
+    parser.add_argument("--title", default="R-P curves")
+    parser.add_argument("--summary", default="", help="a paragraph under the title")
+    parser.add_argument("--target", nargs="+", default=[], metavar="METRIC=PERCENT",
+                        help="BD-rates aimed at; the page says where one is missed")  # fmt: skip
+    parser.add_argument("--notes", type=Path, help="text file, a paragraph per empty line")
+    parser.add_argument("--resamples", type=int, default=1000, help="draws of the intervals")
+    parser.add_argument("--figures", nargs="+", choices=("pdf", "png", "svg"),
+                        help="plots for a paper, into the folder `figures`")  # fmt: skip
+    return parser.parse_args()
+
+
+def targets(entries: list[str]) -> dict[str, float]:
+    """Percent by metric.
+
+    Raises:
+        ConfigError: For an entry that is not METRIC=PERCENT.
+    """
+    found = {}
+    for entry in entries:
+        metric, _, percent = entry.partition("=")
+        try:
+            found[metric] = float(percent)
+        except ValueError:
+            raise ConfigError(f"write METRIC=PERCENT, not {entry!r}") from None
+    return found
+
+
+def paragraphs(path: Path) -> list[str]:
+    """The paragraphs of a text file.
+
+    Raises:
+        ConfigError: When it can't be read.
+    """
+    try:
+        return path.read_text().strip().split("\n\n")
+    except OSError as error:
+        raise ConfigError(f"can't read the notes: {error}") from error
+
+
+def main() -> int:
+    """Write the page, and figures if asked for."""
+    options = parse_args()
+    try:
+        found = RPFile.load(options.folder / POINTS)
+        notes = paragraphs(options.notes) if options.notes else []
+        wording = Wording(options.title, options.summary, targets(options.target), notes)
+        print(write_report(found, options.folder, wording, options.resamples))
+        for path in write_figures(found, options.folder / "figures", options.figures or ()):
+            print(path)
+    except VCMError as error:
+        print(told(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""The curves of an experiment, gathered point by point."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import get_rank
+
+from vcm_mt.evaluation.anchors import Anchor
+from vcm_mt.evaluation.experiment import Experiment, trained, untrained
+from vcm_mt.evaluation.results import ANCHOR, LEARNED, OURS
+from vcm_mt.evaluation.rp import RPPoint
+from vcm_mt.evaluation.rp_file import RPCurve, RPFile
+from vcm_mt.evaluation.samples import ORIGINALS, Samples
+from vcm_mt.evaluation.senders import AnchorSender, Originals, Sender
+from vcm_mt.version import __version__
+
+_PACKAGES = (
+    *("torch", "compressai", "numpy", "pycocotools", "bjontegaard", "pillow"),
+    *("onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "mmengine", "mmcv", "mmdet"),
+)
+
+
+class Curves:
+    """Measures points and puts them on curves.
+
+    Args:
+        experiment: What measures.
+        samples: How many pictures are kept for people to look at.
+
+    Attributes:
+        found: The curves by name, in the order of their coming.
+    """
+
+    def __init__(self, experiment: Experiment, samples: int = 0) -> None:
+        self.found: dict[str, RPCurve] = {}
+        self._experiment = experiment
+        self._samples = Samples(experiment.folder / "samples", experiment.data, samples)
+
+    def add_trained(self, name: str, checkpoint: Path, files: Sequence[Path] = ()) -> None:
+        """A level of stage 1, and of every receiver of stage 2: ``NAME``, ``NAME_RECEIVER``."""
+        sender = trained(checkpoint, files)
+        curves = {r: name if r == "shared" else f"{name}_{r}" for r in sender.receivers}
+        self.add(sender, curves, {"role": OURS, "name": "vcm_mt", "version": __version__})
+
+    def add_untrained(self, name: str, config: Config, quality: int) -> None:
+        """A codec as its config starts training."""
+        sender = untrained(config, name, quality)
+        self.add(sender, {"shared": name}, {"role": LEARNED, "name": config.model.codec.arch})
+
+    def add_anchor(self, name: str, anchor: Anchor, qualities: Iterable[int]) -> None:
+        """A standard codec's sweep."""
+        record = anchor.record
+        codec = {
+            "role": LEARNED if name.startswith("compressai") else ANCHOR,
+            "name": record.name,
+            "version": record.version,
+            "preset": record.preset,
+            "options": list(record.options),
+        }
+        for quality in qualities:
+            sender = AnchorSender(anchor, quality, self._experiment.folder / "streams")
+            self.add(sender, {"shared": name}, codec)
+
+    def add(self, sender: Sender, curves: dict[str, str], codec: dict[str, Any]) -> None:
+        """A point for every receiver.
+
+        Args:
+            sender: What sends.
+            curves: The curve's name by receiver.
+            codec: What is said of the curve.
+        """
+        points = self._experiment.points(sender)
+        for receiver, name in curves.items():
+            self._put(name, points[receiver], codec)
+        if get_rank() == 0:
+            self._samples.keep(sender, curves)
+
+    def _put(self, name: str, point: RPPoint, codec: dict[str, Any]) -> None:
+        curve = self.found.setdefault(name, RPCurve([], name, codec))
+        curve.points.append(point)
+
+    def file(self, made_with: dict[str, Any]) -> RPFile:
+        """All of it, with the scores on the originals."""
+        if get_rank() == 0:
+            self._samples.keep(Originals(), {"shared": ORIGINALS})
+        data = self._experiment.data
+        about = {"description": data.description, **data.provenance}
+        return RPFile(self.found, self._experiment.originals(), about, made_with)
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of this package and of those that figures depend on."""
+    found = {"python": platform.python_version(), "vcm_mt": __version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,129 @@
+"""What an experiment leaves behind: points, BD-rates, tables and plots in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from vcm_mt.evaluation.bootstrap import Bootstrap
+from vcm_mt.evaluation.compare import Rates, bd_rates
+from vcm_mt.evaluation.plot import COLOURS, plot_rp_curves
+from vcm_mt.evaluation.rp import RPPoint, metric_title
+from vcm_mt.evaluation.rp_file import RPFile
+from vcm_mt.evaluation.table import rp_table_markdown
+
+POINTS, TABLE, RATES = "rp_points.json", "rp_table.md", "bd_rate.json"
+ANCHOR, LEARNED, OURS = "anchor", "learned", "ours"
+
+
+def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str, Rates]:
+    """Write ``rp_points.json`` and ``.csv``, ``bd_rate.json``, ``rp_table.md`` and the plots.
+
+    Args:
+        found: The curves; those of standards and of other learned codecs, by their codec's role,
+            are what the others are held to.
+        folder: Where to.
+        resamples: Draws of the bootstrap intervals, 0 for none.
+
+    Returns:
+        The table's text, and the rates.
+    """
+    found.save(folder / POINTS)
+    found.save((folder / POINTS).with_suffix(".csv"))
+    rates, refused = compared(found, resamples)
+    told = {
+        metric.removesuffix("_mAP"): {
+            curve: {anchor: rate.to_dict() for anchor, rate in by_anchor.items()}
+            for curve, by_anchor in by_curve.items()
+        }
+        for metric, by_curve in rates.items()
+    }
+    (folder / RATES).write_text(json.dumps(told, indent=1) + "\n")
+    text = _text(found, rates, refused)
+    (folder / TABLE).write_text(text)
+    _plots(found, rates, folder)
+    return text, rates
+
+
+def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
+    """BD-rates against every anchor, see :func:`vcm_mt.evaluation.compare.bd_rates`."""
+    points = {name: curve.points for name, curve in found.curves.items()}
+    known = [point.pictures for curve in points.values() for point in curve if point.pictures]
+    bootstrap = Bootstrap(len(known[0].num_bytes), resamples) if known and resamples else None
+    return bd_rates(points, anchors_of(found), metrics_of(found), bootstrap)
+
+
+def metrics_of(found: RPFile) -> list[str]:
+    """Every metric that some curve has at all its points, tasks first."""
+    known: dict[str, None] = {}
+    for curve in found.curves.values():
+        for metric in set.intersection(*(set(point.metrics) for point in curve.points)):
+            known[metric] = None
+    return sorted(known, key=lambda metric: (not metric.endswith("_mAP"), metric))
+
+
+def anchors_of(found: RPFile) -> list[str]:
+    """What the curves are held to: standards, then other learned codecs."""
+    return [
+        name
+        for role in (ANCHOR, LEARNED)
+        for name, curve in found.curves.items()
+        if curve.codec.get("role") == role
+    ]
+
+
+def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
+    """The curves that a plot of this metric has room for: the first anchor, ours, the others."""
+    anchors = anchors_of(found)
+    order = [*anchors[:1], *(name for name in found.curves if name not in anchors), *anchors[1:]]
+    known = {
+        name: found.curves[name].points
+        for name in order
+        if all(metric in point.metrics for point in found.curves[name].points)
+    }
+    return dict(list(known.items())[: len(COLOURS)])
+
+
+def _text(found: RPFile, rates: Rates, refused: Sequence[str]) -> str:
+    curves = {name: curve.points for name, curve in found.curves.items()}
+    lines = [
+        f"- {metric_title(metric)}, {curve} against {anchor}: {rate}"
+        + "".join(f"; {remark}" for remark in rate.warnings)
+        for metric, by_curve in rates.items()
+        for curve, by_anchor in by_curve.items()
+        for anchor, rate in by_anchor.items()
+    ]
+    originals = ", ".join(f"{metric_title(m)} {v:.2f}" for m, v in found.originals.items())
+    codecs = [
+        f"- {name}: {curve.codec['version']}"
+        for name, curve in found.curves.items()
+        if "version" in curve.codec
+    ]
+    parts = [
+        rp_table_markdown(curves, metrics_of(found)),
+        f"Originals: {originals}\n" if originals else "",
+        "\n".join(codecs) + "\n" if codecs else "",
+        "BD-rates:\n\n" + "\n".join([*lines, *(f"- {line}" for line in refused)]) + "\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _plots(found: RPFile, rates: Rates, folder: Path) -> None:
+    """A plot per metric, anchors first; as many curves as can be told apart."""
+    anchors = anchors_of(found)
+    for metric in metrics_of(found):
+        shown = shown_curves(found, metric)
+        own = rates.get(metric, {})
+        plot_rp_curves(
+            shown,
+            metric,
+            folder / f"rp_{metric}.png",
+            reference=found.originals.get(metric),
+            title=found.data.get("description"),
+            bd_rates={
+                name: own[name][anchors[0]]
+                for name in shown
+                if anchors and anchors[0] in own.get(name, {})
+            },
+        )

@@ -1,0 +1,186 @@
+"""Curves on disk: ``rp_points.json`` with all that is known of each point, or a CSV table.
+
+``docs/measurement.md`` has the layout.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vcm_mt.errors import MeasurementError
+from vcm_mt.evaluation.rp import RPPoint, sort_points
+
+FORMAT = "vcm_mt R-P points"
+VERSION = 1
+#: The paper's own tables, cited; they can be named in place of a file.
+PAPER = "paper"
+_PAPER_FILE = Path(__file__).with_name("paper_tables.json")
+_FIXED = ("curve", "quality", "bpp", "bpp_estimated")
+
+
+@dataclass(frozen=True)
+class RPCurve:
+    """One curve.
+
+    Attributes:
+        points: By rising rate.
+        title: For readers; by default the curve's name.
+        codec: What made it: name, version, options, fingerprints; plain values.
+    """
+
+    points: list[RPPoint]
+    title: str = ""
+    codec: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RPFile:
+    """What one experiment measured.
+
+    Attributes:
+        curves: By name.
+        originals: Scores on the uncoded pictures, by metric.
+        data: Which pictures and tasks: description, digests.
+        made_with: Versions, and the command that measured.
+    """
+
+    curves: Mapping[str, RPCurve]
+    originals: Mapping[str, float] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    made_with: Mapping[str, Any] = field(default_factory=dict)
+
+    def points(self, name: str | None = None) -> list[RPPoint]:
+        """The points of a curve; of the only one without a name.
+
+        Raises:
+            MeasurementError: When there is no such curve, or none is named of several.
+        """
+        if name is None and len(self.curves) == 1:
+            (curve,) = self.curves.values()
+            return curve.points
+        if name is None or name not in self.curves:
+            wanted = "name one of its curves" if name is None else f"no curve {name!r}"
+            raise MeasurementError(f"{wanted}: FILE:CURVE, with one of {', '.join(self.curves)}")
+        return self.curves[name].points
+
+    def save(self, path: Path) -> None:
+        """Write JSON, or what of it a table holds where the name ends in ``.csv``."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        if path.suffix == ".csv":
+            _write_csv(partial, self.curves)
+        else:
+            partial.write_text(json.dumps(self._to_dict()) + "\n")
+        os.replace(partial, path)
+
+    def _to_dict(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "data": dict(self.data),
+            "made_with": dict(self.made_with),
+            "originals": dict(self.originals),
+            "curves": {
+                name: {
+                    "title": curve.title or name,
+                    "codec": dict(curve.codec),
+                    "points": [point.to_dict() for point in sort_points(curve.points)],
+                }
+                for name, curve in self.curves.items()
+            },
+        }
+
+    @classmethod
+    def load(cls, source: str | Path) -> RPFile:
+        """Read what :meth:`save` wrote, any CSV with ``bpp`` and scores, or ``paper``.
+
+        Raises:
+            MeasurementError: When there is no such file, or it is neither.
+        """
+        path = _PAPER_FILE if str(source) == PAPER else Path(source)
+        if not path.is_file():
+            raise MeasurementError(f"no R-P points at {path}: measure them with tools/rp_curve.py")
+        if path.suffix == ".csv":
+            return cls(_read_csv(path))
+        try:
+            told = json.loads(path.read_text())
+        except ValueError as error:
+            raise MeasurementError(f"{path} is not JSON: {error}") from error
+        if not isinstance(told, dict) or told.get("format") != FORMAT:
+            raise MeasurementError(f"{path} holds no R-P points: tools/rp_curve.py writes them")
+        if told.get("version") != VERSION:
+            raise MeasurementError(
+                f"{path} is of version {told.get('version')}, this program reads {VERSION}"
+            )
+        try:
+            curves = {
+                name: RPCurve(
+                    [RPPoint.from_dict(point) for point in curve["points"]],
+                    curve.get("title", name),
+                    curve.get("codec", {}),
+                )
+                for name, curve in told["curves"].items()
+            }
+        except (KeyError, TypeError, AttributeError) as error:
+            raise MeasurementError(f"{path} is damaged: {error!r}") from error
+        rest = (told.get(name, {}) for name in ("originals", "data", "made_with"))
+        return cls(curves, *rest)
+
+
+def _write_csv(path: Path, curves: Mapping[str, RPCurve]) -> None:
+    points = [(name, point) for name, curve in curves.items() for point in curve.points]
+    metrics = sorted({metric for _, point in points for metric in point.metrics})
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([*_FIXED, *metrics])
+        for name, point in points:
+            scores = [point.metrics.get(metric, "") for metric in metrics]
+            table.writerow([name, point.quality, point.bpp, point.bpp_estimated, *scores])
+
+
+def _read_csv(path: Path) -> dict[str, RPCurve]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "bpp" not in rows[0]:
+        raise MeasurementError(f"{path} needs a header line with `bpp` and the scores' names")
+    found: dict[str, list[RPPoint]] = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            point = _csv_point(row, number)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise MeasurementError(f"{path}, line {number}: {error}") from error
+        found.setdefault(row.get("curve") or path.stem, []).append(point)
+    return {name: RPCurve(points, name) for name, points in found.items()}
+
+
+def _csv_point(row: Mapping[str, str], number: int) -> RPPoint:
+    scores = {
+        name: float(value) for name, value in row.items() if name not in _FIXED and value.strip()
+    }
+    estimated = row.get("bpp_estimated")
+    return RPPoint(
+        float(row.get("quality") or number - 1),
+        float(row["bpp"]),
+        float(estimated) if estimated else None,
+        scores,
+    )
+
+
+def split_name(source: str) -> tuple[str, str | None]:
+    """File and curve of ``FILE:CURVE``; the whole is a file where one is called so."""
+    if Path(source).is_file() or ":" not in source:
+        return source, None
+    file, _, curve = source.rpartition(":")
+    return file, curve
+
+
+def load_points(source: str) -> Sequence[RPPoint]:
+    """The points that ``FILE:CURVE`` names, see :meth:`RPFile.load`."""
+    file, curve = split_name(source)
+    return RPFile.load(file).points(curve)

@@ -1,0 +1,147 @@
+"""A few pictures as every curve's points leave them, kept on disk for people to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from vcm_mt.evaluation.senders import Sender
+from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.visualization import to_uint8
+
+#: In place of a curve's name: the pictures that were not coded.
+ORIGINALS = "originals"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One picture after its journey.
+
+    Attributes:
+        curve: The point's curve.
+        quality: The point's quality.
+        num_bytes: Of the file that would be sent.
+        psnr: In dB.
+        found: What each task found, in COCO's result format.
+        bits: By latent position, [h][w]; None where nobody can tell.
+        of: What decides all this; another record makes the picture anew.
+    """
+
+    curve: str
+    quality: float
+    num_bytes: int
+    psnr: float
+    found: dict[str, list[dict[str, Any]]]
+    bits: list[list[float]] | None
+    of: dict[str, Any]
+
+    def pixels(self, folder: Path) -> NDArray[np.uint8]:
+        """The picture beside its record, uint8 [H, W, 3]."""
+        return read_picture(folder / f"{_name(self.curve, self.quality)}.png")
+
+
+class Samples:
+    """A folder with one folder per kept picture.
+
+    Args:
+        folder: Where they are.
+        data: The pictures.
+        count: How many of them, evenly over the set.
+    """
+
+    def __init__(self, folder: Path, data: TestSet, count: int) -> None:
+        self._folder, self._data = folder, data
+        self.indexes = sorted(
+            set(np.linspace(0, len(data) - 1, count).round().astype(int).tolist())
+        )
+
+    @torch.no_grad()
+    def keep(self, sender: Sender, curves: dict[str, str]) -> None:
+        """Send the pictures that are not there yet.
+
+        Args:
+            sender: What sends them.
+            curves: The curve's name by receiver.
+        """
+        names = {receiver: _name(curve, sender.quality) for receiver, curve in curves.items()}
+        missing = [i for i in self.indexes if not self._there(i, sender, list(names.values()))]
+        for index, original, sample in self._data.batches(missing):
+            folder = self._place(index)
+            folder.mkdir(parents=True, exist_ok=True)
+            sent = sender.send(original)
+            told = self._data.judge(index, original, sent, sample)
+            bits = sender.bit_map(original)
+            _save(folder / "original.png", to_uint8(original))
+            truth = json.dumps({"size": original.shape[-2:], **self._truth(index)})
+            (folder / "truth.json").write_text(truth + "\n")
+            for receiver, curve in curves.items():
+                _save(folder / f"{names[receiver]}.png", to_uint8(sent[receiver].picture))
+                own = told["receivers"][receiver]
+                seen = Seen(
+                    curve,
+                    sender.quality,
+                    told["num_bytes"] or 0,
+                    own["psnr"],
+                    own["found"],
+                    None if bits is None else np.round(bits.astype(float), 3).tolist(),
+                    sender.record,
+                )
+                record = folder / f"{names[receiver]}.json"
+                record.write_text(json.dumps(asdict(seen)) + "\n")
+
+    def _truth(self, index: int) -> dict[str, Any]:
+        image = self._data.ids[index]
+        truths = self._data.truths
+        return {
+            "classes": {
+                name: {c["id"]: c["name"] for c in truth.dataset["categories"]}
+                for name, truth in truths.items()
+            },
+            "objects": {
+                name: truth.loadAnns(truth.getAnnIds(imgIds=[image]))
+                for name, truth in truths.items()
+            },
+        }
+
+    def _place(self, index: int) -> Path:
+        return self._folder / f"{index:06d}"
+
+    def _there(self, index: int, sender: Sender, names: Sequence[str]) -> bool:
+        for name in names:
+            path = self._place(index) / f"{name}.json"
+            if not path.is_file() or json.loads(path.read_text())["of"] != sender.record:
+                return False
+        return True
+
+
+def read_samples(folder: Path) -> list[tuple[Path, dict[str, Any], list[Seen]]]:
+    """Folder, truth and journeys of each kept picture."""
+    found = []
+    for place in sorted(path.parent for path in folder.glob("*/truth.json")):
+        truth = json.loads((place / "truth.json").read_text())
+        records = [p for p in sorted(place.glob("*.json")) if p.name != "truth.json"]
+        found.append((place, truth, [Seen(**json.loads(p.read_text())) for p in records]))
+    return found
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """A kept picture, uint8 [H, W, 3]."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def _name(curve: str, quality: float) -> str:
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in curve)
+    return f"{safe}-{quality:g}"
+
+
+def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
+    Image.fromarray(pixels).save(path)

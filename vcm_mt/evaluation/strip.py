@@ -1,0 +1,42 @@
+"""A picture strip: the original and what every receiver makes of one stream, side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vcm_mt.evaluation.senders import Sender
+from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.models.tasks import named_tasks
+from vcm_mt.visualization import draw_instances, side_by_side, to_uint8
+
+
+@torch.no_grad()
+def receiver_strip(data: TestSet, sender: Sender, count: int = 3) -> NDArray[np.uint8]:
+    """The original and each receiver's picture side by side, and below what the tasks find there.
+
+    Args:
+        data: The pictures and tasks.
+        sender: What sends them.
+        count: How many of the first pictures.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    rows = []
+    for _, original, sample in data.batches(range(min(count, len(data)))):
+        sent = sender.send(original)
+        bits = 8 * (next(iter(sent.values())).num_bytes or 0)
+        pixels = original.shape[-2] * original.shape[-1]
+        pictures = {f"original, then {bits / pixels:.3f} bpp": original}
+        pictures |= {name: one.picture for name, one in sent.items()}
+        rows.append(side_by_side([to_uint8(p) for p in pictures.values()], list(pictures)))
+        for task_name, task in named_tasks(data.tasks):
+            panels = []
+            for picture in pictures.values():
+                found = task.predict(picture, [sample])
+                panel = to_uint8(picture)
+                panels.append(draw_instances(panel, found[0], data.classes) if found else panel)
+            rows.append(side_by_side(panels, [task_name] * len(panels)))
+    return np.concatenate(rows)

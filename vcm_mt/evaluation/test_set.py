@@ -1,0 +1,200 @@
+"""The pictures and judges of a config: what every curve of an experiment is measured on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, DefaultScope
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from vcm_mt.engine.hooks import frozen_digest
+from vcm_mt.errors import ConfigError
+from vcm_mt.evaluation.anchors.base import Picture
+from vcm_mt.evaluation.matches import quiet
+from vcm_mt.models.data_preprocessor import VCMDataPreprocessor
+from vcm_mt.models.report import report
+from vcm_mt.models.tasks import named_tasks
+from vcm_mt.registry import MODELS
+from vcm_mt.structures import Sent
+
+
+class TestSet:
+    """Test pictures with their truth, and frozen tasks that look at them.
+
+    Args:
+        config: Its ``test_dataloader``; and ``tasks`` and ``evaluators``, or the model's tasks
+            and the COCO metrics of ``test_evaluator``.
+        tasks: Which of them; by default all that have an evaluator.
+
+    Raises:
+        ConfigError: For a task that the config lacks, or that has no COCO metric.
+    """
+
+    __test__ = False  # not one of pytest's
+
+    def __init__(self, config: Config, tasks: Sequence[str] | None = None) -> None:
+        known, metrics = _judges(config)
+        names = list(metrics) if tasks is None else list(tasks)
+        for name in names:
+            if name not in known or name not in metrics:
+                raise ConfigError(
+                    f"{config.filename} has no task {name!r} with a COCO metric, but "
+                    f"{', '.join(metrics) or 'none'}"
+                )
+        self._config = config
+        self._loading = config.test_dataloader
+        with DefaultScope.overwrite_default_scope(config.default_scope):
+            self._dataset = DATASETS.build(self._loading.dataset)
+            self.tasks = nn.ModuleDict({n: MODELS.build(dict(known[n])) for n in names})
+        for _, task in named_tasks(self.tasks):
+            task.freeze()
+        self._preprocessor = VCMDataPreprocessor(divisor=1)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.tasks.to(device)
+        self._preprocessor.to(device)
+        #: By task: "bbox" or "segm", whichever its metric judges last.
+        self.kinds = {name: _kind(metrics[name]) for name in names}
+        with quiet():
+            self.truths = {name: COCO(metrics[name].ann_file) for name in names}
+        self.classes: tuple[str, ...] = self._dataset.metainfo["classes"]
+        self.ids = [self._dataset.get_data_info(i)["img_id"] for i in range(len(self._dataset))]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What decides any score here: digests of data and annotations, and of each task."""
+        data = hashlib.sha256()
+        for truth in {json.dumps(t.dataset, sort_keys=True) for t in self.truths.values()}:
+            data.update(truth.encode())
+        for index in range(len(self)):
+            data.update(Path(self._path(index)).read_bytes())
+        return {
+            "data": data.hexdigest(),
+            "tasks": {n: [frozen_digest(t), self.kinds[n]] for n, t in named_tasks(self.tasks)},
+        }
+
+    @property
+    def description(self) -> str:
+        """For readers: which pictures, and how many."""
+        return f"{self._loading.dataset.get('ann_file', '')}, {len(self)} pictures"
+
+    def pictures(self, indexes: Sequence[int]) -> Iterable[Picture]:
+        """The files themselves, uint8 [H, W, 3], RGB, read one by one; their number is known."""
+        return _Files([self._path(index) for index in indexes])
+
+    def batches(self, indexes: Sequence[int]) -> Iterator[tuple[int, Tensor, Any]]:
+        """Number, picture float [1, 3, H, W] in [0, 1], and data sample of each."""
+        with DefaultScope.overwrite_default_scope(self._config.default_scope):
+            loader = DataLoader(
+                Subset(self._dataset, list(indexes)),
+                num_workers=self._loading.num_workers,
+                collate_fn=pseudo_collate,
+            )
+            for index, batch in zip(indexes, loader, strict=True):
+                data = self._preprocessor(batch)
+                sample = data["data_samples"][0]
+                height, width = sample.img_shape[:2]
+                yield index, data["inputs"][:, :, :height, :width], sample
+
+    @torch.no_grad()
+    def judge(
+        self, index: int, original: Tensor, sent: dict[str, Sent], sample: Any
+    ) -> dict[str, Any]:
+        """What became of a picture that was sent, as plain values.
+
+        Returns:
+            ``index``, ``num_bytes``, ``header_bytes``, ``bits_estimated``, ``num_pixels``; and by
+            receiver ``psnr``, ``ms_ssim`` and ``found``, each task's detections in COCO's format.
+        """
+        report(self.tasks, original, sent, sample, everywhere=True)
+        coding = sample.coding
+        first = next(iter(sent.values()))
+        return {
+            "index": index,
+            "num_bytes": first.num_bytes,
+            "header_bytes": first.header_bytes,
+            "bits_estimated": first.bits_estimated,
+            "num_pixels": coding["num_pixels"],
+            "receivers": {
+                receiver: {
+                    "psnr": coding["psnr"][receiver],
+                    "ms_ssim": coding["ms_ssim"][receiver],
+                    "found": {
+                        task: self._found(index, task, sample.get(f"pred_{task}@{receiver}"))
+                        for task in self.tasks
+                    },
+                }
+                for receiver in sent
+            },
+        }
+
+    def _found(self, index: int, task: str, found: Any) -> list[dict[str, Any]]:
+        categories = self.truths[task].getCatIds(catNms=list(self.classes))
+        boxes = found.bboxes.double().cpu().numpy()
+        boxes[:, 2:] -= boxes[:, :2]
+        entries = [
+            {"image_id": self.ids[index], "category_id": categories[label], "score": score}
+            | {"bbox": box}
+            for label, score, box in zip(
+                found.labels.tolist(), found.scores.tolist(), boxes.tolist(), strict=True
+            )
+        ]
+        if self.kinds[task] == "segm":
+            for entry, mask in zip(entries, found.masks, strict=True):
+                entry["segmentation"] = _encoded(mask.cpu().numpy())
+        return entries
+
+    def _path(self, index: int) -> str:
+        path: str = self._dataset.get_data_info(index)["img_path"]
+        return path
+
+
+class _Files:
+    def __init__(self, paths: list[str]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for path in self._paths:
+            with Image.open(path) as picture:
+                yield np.asarray(picture.convert("RGB"))
+
+
+def _judges(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tasks, and the COCO metric of each, by name."""
+    if "evaluators" in config:
+        return config.tasks, dict(config.evaluators)
+    found = config.test_evaluator
+    metrics = found if isinstance(found, list) else [found]
+    return config.model.tasks, {m.task: m for m in metrics if "task" in m}
+
+
+def _kind(metric: Any) -> str:
+    kinds = metric.get("metric", "bbox")
+    kind: str = kinds if isinstance(kinds, str) else kinds[-1]
+    if kind not in ("bbox", "segm"):
+        raise ConfigError(f"a COCO metric judges bbox or segm, not {kind}")
+    return kind
+
+
+def _encoded(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
