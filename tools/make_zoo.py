@@ -19,6 +19,7 @@ MSE_CODEC = "configs/mini/mse_codec.py"
 NETWORKS = {
     "faster_rcnn": [["configs/mini/tasks/faster_rcnn.py"]],
     "mask_rcnn": [["configs/mini/tasks/mask_rcnn.py"]],
+    "retinanet": [["configs/mini/tasks/retinanet.py"]],
 } | {f"mse_{q}": [[MSE_BASE], [MSE_CODEC, "--quality", str(q)]] for q in (1, 2, 3, 4)}
 
 

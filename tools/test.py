@@ -38,6 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", type=Path, help="file, or the work dir of one training")
     parser.add_argument("--quality", type=int, help="level of the config; default its first")
     parser.add_argument("--receivers", type=Path, nargs="+", help="files of stage 2's receivers")
+    parser.add_argument("--tasks", nargs="+", help="which tasks judge receivers; default all")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
@@ -49,8 +50,9 @@ def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> No
     """One table of all receivers on one stream."""
     sender = trained(checkpoint, options.receivers)
     with tempfile.TemporaryDirectory() as folder:
-        points = Experiment(config, Path(folder)).points(sender)
-    metrics = [*(f"{task}_mAP" for task in config.evaluators), "psnr", "ms_ssim"]
+        experiment = Experiment(config, Path(folder), options.tasks)
+        points = experiment.points(sender)
+    metrics = [*(f"{task}_mAP" for task in experiment.data.tasks), "psnr", "ms_ssim"]
     pictures = points["shared"].pictures
     num_bytes = pictures.num_bytes.tolist() if pictures else []
     print(f"\n{sum(num_bytes)} bytes for {len(num_bytes)} pictures, decoded by each:")

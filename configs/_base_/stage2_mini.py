@@ -20,10 +20,17 @@ tasks = dict(
         **_dense,
     ),
     human=dict(type="HumanTask"),
+    # Nobody's codec is trained through this one: it shows what a bitstream is worth to strangers.
+    retina=dict(
+        type="MMDetTask",
+        detector="configs/mini/tasks/retinanet.py",
+        checkpoint="zoo://retinanet",
+    ),
 )
 evaluators = dict(
     det=dict(type="TaskCocoMetric", task="det", ann_file=_annotations, metric="bbox"),
     segm=dict(type="TaskCocoMetric", task="segm", ann_file=_annotations, metric="segm"),
+    retina=dict(type="TaskCocoMetric", task="retina", ann_file=_annotations, metric="bbox"),
 )
 model = dict(type="ReceiverSystem", amp=True)
 # A light receiver's thin matrices have a long side, which is not worth a preconditioner.

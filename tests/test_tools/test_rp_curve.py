@@ -21,7 +21,7 @@ def options(mini):
     annotations = f"{mini}/annotations/val.json"
     return [
         *("--codec", "mse=zoo://mse_1,zoo://mse_3", "--codec-config", "configs/mini/stage1_det.py"),
-        *("--anchor", "jpeg@10,40", "--samples", "2", "--resamples", "20"),
+        *("--anchor", "jpeg@10,40", "--tasks", "det", "segm", "--samples", "2", "--resamples", "20"),
         *("--cfg-options", f"test_dataloader.dataset.data_root={mini}"),
         *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm")),
         *("test_dataloader.num_workers=0", "test_dataloader.persistent_workers=False"),

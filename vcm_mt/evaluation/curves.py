@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 
 from vcm_mt.evaluation.anchors import Anchor
 from vcm_mt.evaluation.experiment import Experiment, trained, untrained
@@ -63,8 +64,10 @@ class Curves:
             "preset": record.preset,
             "options": list(record.options),
         }
+        folder = self._experiment.folder / "streams"
+        jobs = max(1, (os.cpu_count() or 1) // get_world_size())
         for quality in qualities:
-            sender = AnchorSender(anchor, quality, self._experiment.folder / "streams")
+            sender = AnchorSender(anchor, quality, folder, jobs)
             self.add(sender, {"shared": name}, codec)
 
     def add(self, sender: Sender, curves: dict[str, str], codec: dict[str, Any]) -> None:
@@ -90,7 +93,11 @@ class Curves:
         if get_rank() == 0:
             self._samples.keep(Originals(), {"shared": ORIGINALS})
         data = self._experiment.data
-        about = {"description": data.description, **data.provenance}
+        about = {
+            "description": data.description,
+            "digest": data.data_digest,
+            "tasks": data.task_digests,
+        }
         return RPFile(self.found, self._experiment.originals(), about, made_with)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,13 +15,12 @@ from tqdm import tqdm
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import read_record
-from vcm_mt.errors import ConfigError
-from vcm_mt.evaluation.anchors import Anchor
+from vcm_mt.errors import ConfigError, MeasurementError
 from vcm_mt.evaluation.journal import Journal
 from vcm_mt.evaluation.matches import Matches
 from vcm_mt.evaluation.points import Points, PointStore
 from vcm_mt.evaluation.rp import Pictures, RPPoint
-from vcm_mt.evaluation.senders import AnchorSender, Originals, Sender, StreamSender
+from vcm_mt.evaluation.senders import Originals, Sender, StreamSender
 from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.models import receivers as models
 
@@ -54,33 +53,59 @@ class Experiment:
 
     def originals(self) -> dict[str, float]:
         """The scores of the tasks on the uncoded pictures, in percent."""
-        found = self._once(Originals())["points"]["shared"]["metrics"]
+        found = self.points(Originals())["shared"].metrics
         return {name: value for name, value in found.items() if name not in FIDELITY}
 
-    def anchor(self, anchor: Anchor, quality: int) -> RPPoint:
-        """One point of a standard codec."""
-        jobs = max(1, (os.cpu_count() or 1) // get_world_size())
-        sender = AnchorSender(anchor, quality, self.folder / "streams", jobs)
-        return self.points(sender)["shared"]
-
     def points(self, sender: Sender) -> Points:
-        """One point per receiver, all at the same bytes."""
-        found = self._once(sender)["points"]
-        return {name: RPPoint.from_dict(point) for name, point in found.items()}
+        """One point per receiver, all at the same bytes.
 
-    def _once(self, sender: Sender) -> dict[str, Any]:
-        provenance = {**self.data.provenance, **sender.record}
-        found = self.store.get(provenance)
-        if found is None:
-            place = self.store.place(provenance)
-            entries = self._pass(sender, place)
-            told = {name: self._point(entries, name, sender.quality) for name in sender.receivers}
-            found = {"points": {name: point.to_dict() for name, point in told.items()}}
+        One pass is made for all tasks whose scores are not known yet.
+
+        Raises:
+            MeasurementError: When a later pass gave other bytes than an earlier one.
+        """
+        of = {"data": self.data.data_digest, **sender.record}
+        wanted = self.data.task_digests
+        known = [
+            (record["tasks"], {n: RPPoint.from_dict(p) for n, p in record["points"].items()})
+            for record in self.store.records(of)
+        ]
+        there = {name for tasks, _ in known for name in tasks if tasks[name] == wanted.get(name)}
+        if missing := {name: wanted[name] for name in wanted if name not in there}:
+            entries = self._pass(sender, self.store.place(of, missing), list(missing))
+            points = {
+                name: self._point(entries, name, sender.quality, list(missing))
+                for name in sender.receivers
+            }
             if get_rank() == 0:
-                self.store.add(provenance, found)
-        return found
+                self.store.add(of, missing, points)
+            known.append((missing, points))
+        return {name: self._joined(known, name, sender.quality) for name in sender.receivers}
 
-    def _pass(self, sender: Sender, place: Path) -> list[dict[str, Any]]:
+    def _joined(
+        self, known: list[tuple[dict[str, Any], Points]], receiver: str, quality: float
+    ) -> RPPoint:
+        """One point with every task's score."""
+        metrics: dict[str, float] = {}
+        matches: dict[str, Matches] = {}
+        first = known[0][1][receiver]
+        for tasks, points in known:
+            point = points[receiver]
+            if point.bpp != first.bpp:
+                raise MeasurementError(
+                    f"one codec, and {first.bpp} bpp in one pass, {point.bpp} in another: "
+                    f"delete {self.folder} and measure again"
+                )
+            for task, digest in self.data.task_digests.items():
+                if tasks.get(task) == digest and point.pictures is not None:
+                    metrics[f"{task}_mAP"] = point.metrics[f"{task}_mAP"]
+                    matches[f"{task}_mAP"] = point.pictures.matches[f"{task}_mAP"]
+        metrics |= {name: first.metrics[name] for name in FIDELITY if name in first.metrics}
+        assert first.pictures is not None
+        pictures = replace(first.pictures, matches=matches)
+        return replace(first, quality=quality, metrics=metrics, pictures=pictures)
+
+    def _pass(self, sender: Sender, place: Path, tasks: list[str]) -> list[dict[str, Any]]:
         """Send what was not sent yet, and return what became of all pictures, in their order."""
         rank, total = get_rank(), len(self.data)
         with Journal(place, rank) as journal:
@@ -98,14 +123,16 @@ class Experiment:
                 disable=rank != 0 or not mine,
             ) as bar:
                 for index, original, sample in self.data.batches(mine):
-                    entry = self.data.judge(index, original, sender.send(original), sample)
+                    entry = self.data.judge(index, original, sender.send(original), sample, tasks)
                     journal.add(entry)
                     bar.update(get_world_size())
             barrier()
             entries = journal.entries()
         return [entries[index] for index in range(total)]
 
-    def _point(self, entries: list[dict[str, Any]], receiver: str, quality: int) -> RPPoint:
+    def _point(
+        self, entries: list[dict[str, Any]], receiver: str, quality: int, tasks: list[str]
+    ) -> RPPoint:
         own = [entry["receivers"][receiver] for entry in entries]
         fidelity = {
             name: np.array([np.nan if one[name] is None else one[name] for one in own])
@@ -114,12 +141,12 @@ class Experiment:
         fidelity = {name: values for name, values in fidelity.items() if not np.isnan(values).all()}
         matches = {
             f"{task}_mAP": Matches.of(
-                truth,
+                self.data.truths[task],
                 [found for one in own for found in one["found"][task]],
                 self.data.kinds[task],
                 self.data.ids,
             )
-            for task, truth in self.data.truths.items()
+            for task in tasks
         }
         pixels = np.array([entry["num_pixels"] for entry in entries])
         coded = entries[0]["num_bytes"] is not None

@@ -12,51 +12,43 @@ from vcm_mt.evaluation.rp import RPPoint
 
 #: The points of one pass, by receiver.
 Points = dict[str, RPPoint]
+_FILE = "points.json"
 
 
 class PointStore:
-    """A folder with one folder per pass, named by a digest of its provenance.
+    """A folder of records: what was measured of one sender on one set, for some of the tasks.
 
-    The provenance says everything that decides the points: digests of data, tasks and codec.
-    Points of another provenance are simply not there; points that were measured for more tasks
-    serve as well.
+    The provenance says everything that decides the points: digests of data and codec, and of each
+    task. Points of another provenance are simply not there.
 
     Args:
-        folder: Where points are added.
-        shipped: A file of points that came with the package; read only.
+        folder: Where records are added, a folder per sender and tasks.
+        shipped: A file of records that came with the package; read only.
     """
 
     def __init__(self, folder: Path, shipped: Path | None = None) -> None:
         self._folder = folder
-        self._shipped = list(json.loads(shipped.read_text()).values()) if shipped else []
+        self._shipped = json.loads(shipped.read_text()) if shipped else []
 
-    def place(self, provenance: dict[str, Any]) -> Path:
-        """The folder of a pass."""
-        return self._folder / _key(provenance)
+    def place(self, of: dict[str, Any], tasks: dict[str, Any]) -> Path:
+        """The folder of a sender's pass for these tasks."""
+        return self._folder / f"{_key(of)}-{_key(tasks)}"
 
-    def get(self, provenance: dict[str, Any]) -> dict[str, Any] | None:
-        """The record of that provenance, as it was added."""
-        path = self.place(provenance) / "points.json"
-        if path.is_file():
-            found: dict[str, Any] = json.loads(path.read_text())
-            return found
-        return next((one for one in self._shipped if _serves(one["of"], provenance)), None)
+    def records(self, of: dict[str, Any]) -> list[dict[str, Any]]:
+        """All that is known of a sender: ``of``, ``tasks`` with their digests, and ``points``."""
+        paths = sorted(self._folder.glob(f"{_key(of)}-*/{_FILE}"))
+        own = [json.loads(path.read_text()) for path in paths]
+        return own + [record for record in self._shipped if record["of"] == of]
 
-    def add(self, provenance: dict[str, Any], record: dict[str, Any]) -> None:
+    def add(self, of: dict[str, Any], tasks: dict[str, Any], points: Points) -> None:
         """Write a record down; the file appears whole or not at all."""
-        place = self.place(provenance)
+        place = self.place(of, tasks)
         place.mkdir(parents=True, exist_ok=True)
+        told = {name: point.to_dict() for name, point in points.items()}
         partial = place / "points.part"
-        partial.write_text(json.dumps({"of": provenance, **record}) + "\n")
-        os.replace(partial, place / "points.json")
-
-
-def _serves(known: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    tasks = known.get("tasks", {})
-    return {**known, "tasks": {}} == {**wanted, "tasks": {}} and all(
-        tasks.get(name) == task for name, task in wanted.get("tasks", {}).items()
-    )
+        partial.write_text(json.dumps({"of": of, "tasks": tasks, "points": told}) + "\n")
+        os.replace(partial, place / _FILE)
 
 
 def _key(provenance: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:12]

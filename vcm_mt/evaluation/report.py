@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from pycocotools import mask as rle
+from skimage.measure import find_contours
 from torch.utils.tensorboard import SummaryWriter
 
 from vcm_mt.evaluation.bd_rate import BDRate
@@ -258,5 +258,5 @@ def _rings(mask: Any, shape: tuple[int, ...]) -> list[list[float]]:
         return mask or []
     counts = mask["counts"]
     packed = mask if isinstance(counts, str) else rle.frPyObjects(mask, *shape[:2])
-    outlines, _ = cv2.findContours(rle.decode(packed), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    return [[float(v) for v in ring.ravel()] for ring in outlines if len(ring) > 2]
+    outlines = find_contours(np.pad(rle.decode(packed), 1), 0.5)
+    return [[float(v) for v in (ring[:, ::-1] - 0.5).ravel()] for ring in outlines]

@@ -77,16 +77,19 @@ class TestSet:
         return len(self.ids)
 
     @cached_property
-    def provenance(self) -> dict[str, Any]:
-        """What decides any score here: digests of data and annotations, and of each task."""
+    def data_digest(self) -> str:
+        """SHA-256 over the pictures' files."""
         data = hashlib.sha256()
-        for truth in {json.dumps(t.dataset, sort_keys=True) for t in self.truths.values()}:
-            data.update(truth.encode())
         for index in range(len(self)):
             data.update(Path(self._path(index)).read_bytes())
+        return data.hexdigest()
+
+    @cached_property
+    def task_digests(self) -> dict[str, list[str]]:
+        """What decides each task's scores: digests of its network and truth, and what is judged."""
         return {
-            "data": data.hexdigest(),
-            "tasks": {n: [frozen_digest(t), self.kinds[n]] for n, t in named_tasks(self.tasks)},
+            name: [frozen_digest(task), _digest(self.truths[name].dataset), self.kinds[name]]
+            for name, task in named_tasks(self.tasks)
         }
 
     @property
@@ -114,15 +117,29 @@ class TestSet:
 
     @torch.no_grad()
     def judge(
-        self, index: int, original: Tensor, sent: dict[str, Sent], sample: Any
+        self,
+        index: int,
+        original: Tensor,
+        sent: dict[str, Sent],
+        sample: Any,
+        tasks: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """What became of a picture that was sent, as plain values.
+
+        Args:
+            index: The picture's number.
+            original: float [1, 3, H, W] in [0, 1].
+            sent: What each receiver got.
+            sample: Its data sample.
+            tasks: Which tasks look; by default all.
 
         Returns:
             ``index``, ``num_bytes``, ``header_bytes``, ``bits_estimated``, ``num_pixels``; and by
             receiver ``psnr``, ``ms_ssim`` and ``found``, each task's detections in COCO's format.
         """
-        report(self.tasks, original, sent, sample, everywhere=True)
+        looking = list(self.tasks) if tasks is None else list(tasks)
+        networks = nn.ModuleDict({name: self.tasks[name] for name in looking})
+        report(networks, original, sent, sample, everywhere=True)
         coding = sample.coding
         first = next(iter(sent.values()))
         return {
@@ -137,7 +154,7 @@ class TestSet:
                     "ms_ssim": coding["ms_ssim"][receiver],
                     "found": {
                         task: self._found(index, task, sample.get(f"pred_{task}@{receiver}"))
-                        for task in self.tasks
+                        for task in looking
                     },
                 }
                 for receiver in sent
@@ -185,6 +202,10 @@ def _judges(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     found = config.test_evaluator
     metrics = found if isinstance(found, list) else [found]
     return config.model.tasks, {m.task: m for m in metrics if "task" in m}
+
+
+def _digest(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _kind(metric: Any) -> str:
