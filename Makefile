@@ -48,8 +48,9 @@ determinism: setup  ## decode under every setting, and under another PyTorch, wh
 bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `make demo`)
 	$(RUN) tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2
 
-bench-rp: setup  ## the R-P curves and BD-rates on the embedded set, in full (hours)
+bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results/mini (hours)
 	$(RUN) tools/demo.py --long
+	cd work_dirs/bench_rp && cp rp_* bd_rate.json receivers.jpg report.html ../../docs/results/mini/
 
 zoo: setup  ## train the networks of vcm_mt/zoo anew (hours)
 	$(RUN) tools/make_zoo.py

@@ -176,7 +176,7 @@ def strip(config: Config, folder: Path, judged: Config) -> None:
         (folder / "receivers.md").write_text(text)
         print(f"\nThe receivers of one bitstream:\n\n{text}")
     pixels = receiver_strip(experiment.data, sender)
-    Image.fromarray(pixels).save(folder / "receivers.png")
+    Image.fromarray(pixels).save(folder / "receivers.jpg", quality=92)
     with SummaryWriter(str(folder / "receivers")) as writer:
         writer.add_image("receivers", pixels, dataformats="HWC")
 

@@ -1,15 +1,23 @@
 """Train every network of the mini zoo anew and export it: hours on two cores, resumable.
 
 python tools/make_zoo.py
+python tools/make_zoo.py --points work_dirs/bench_rp    # or ship what the demo compares with
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+from vcm_mt.apis.config import at_level, load_config
+from vcm_mt.checkpoint import zoo_path
 from vcm_mt.datasets.mini import prepare
+from vcm_mt.evaluation.anchors import VVC
+from vcm_mt.evaluation.experiment import Experiment, untrained
+from vcm_mt.evaluation.senders import AnchorSender, Originals, Sender
 
 MSE_BASE = "configs/mini/mse_base.py"
 MSE_CODEC = "configs/mini/mse_codec.py"
@@ -29,8 +37,35 @@ def work_dir(arguments: list[str]) -> Path:
     return folder / f"q{arguments[2]}" if len(arguments) > 1 else folder
 
 
+def ship_points(folder: Path) -> None:
+    """Put an experiment's points of VVC, of the MSE codecs and of the originals into the zoo."""
+    config = load_config("configs/mini/stage1_det.py")
+    experiment = Experiment(load_config("configs/mini/stage2_segm.py"), folder, ["det", "segm"])
+    anchor = VVC()
+    senders: list[Sender] = [Originals()]
+    senders += [AnchorSender(anchor, qp, folder / "streams") for qp in anchor.qualities]
+    for number, checkpoint in enumerate(config.mse_codecs, start=1):
+        start = at_level(config, 1)
+        start.merge_from_dict({"model": {"codec": {"checkpoint": checkpoint}}})
+        senders.append(untrained(start, "mse_codec", number))
+    records = []
+    for sender in senders:
+        experiment.points(sender)
+        of = {"data": experiment.data.data_digest, **sender.record}
+        records += [r for r in experiment.store.records(of) if set(r["tasks"]) <= {"det", "segm"}]
+    zoo_path("points").with_suffix(".json").write_text(json.dumps(records) + "\n")
+
+
 def main() -> int:
     """Train what is not finished, export all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--points", type=Path, help="an experiment's folder")
+    options = parser.parse_args()
+    if options.points:
+        ship_points(options.points)
+        return 0
     prepare(Path("data/mini"))
     for name, trainings in NETWORKS.items():
         for arguments in trainings:

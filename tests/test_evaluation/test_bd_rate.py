@@ -8,7 +8,9 @@ import pytest
 
 from vcm_mt.errors import MeasurementError, VCMError
 from vcm_mt.evaluation.bd_rate import bd_rate
-from vcm_mt.evaluation.rp import RPPoint, rp_curve
+from vcm_mt.evaluation.bootstrap import Bootstrap
+from vcm_mt.evaluation.monotone import fitted, rises
+from vcm_mt.evaluation.rp import Curve, Pictures, RPPoint, rp_curve
 
 QUALITIES = (47, 42, 37, 32, 27, 22)
 PAPER_ANCHOR = {
@@ -177,3 +179,97 @@ def test_curve_is_sorted_by_rate():
     rates, scores = rp_curve(points((0.4, 0.1, 0.2), (34, 20, 28)), "mAP")
     np.testing.assert_array_equal(rates, [0.1, 0.2, 0.4])
     np.testing.assert_array_equal(scores, [20, 28, 34])
+
+
+class TestMonotone:
+    """MPEG's handling of curves that do not rise."""
+
+    def test_a_curve_on_a_rising_concave_cubic_is_its_own_fit(self):
+        rates = np.array([0.1, 0.2, 0.4, 0.8, 1.6])
+        x = np.log10(rates)
+        curve = Curve(rates, 30 + 20 * x - 5 * x**2)
+        np.testing.assert_allclose(fitted(curve).scores, curve.scores, atol=1e-3)
+
+    def test_a_dip_is_smoothed_and_the_rates_stay(self):
+        curve = Curve(np.array([0.1, 0.2, 0.4, 0.8, 1.6]), np.array([20.0, 30, 28, 36, 37]))
+        fit = fitted(curve)
+        assert rises(fit) and not rises(curve)
+        np.testing.assert_array_equal(fit.rates, curve.rates)
+        assert np.abs(fit.scores - curve.scores).max() < 4
+        slopes = np.diff(fit.scores) / np.diff(np.log10(fit.rates))
+        assert (np.diff(slopes) < 1e-6).all()  # concave
+
+    def test_fit_is_for_curves_that_do_not_rise_alone(self):
+        test = points([r / 2 for r in RATES], SCORES)
+        assert bd_rate(points(RATES, SCORES), test, "mAP", monotone="fit").value == pytest.approx(
+            bd_rate(points(RATES, SCORES), test, "mAP").value
+        )
+
+    def test_three_points_have_no_fit(self):
+        with pytest.raises(MeasurementError, match="4 points"):
+            fitted(Curve(np.array([1.0, 2, 3]), np.array([1.0, 3, 2])))
+
+
+def test_warns_of_crossing_curves():
+    anchor = points(RATES, (20.0, 28.0, 34.0, 37.0))
+    test = points(RATES, (24.0, 29.0, 33.0, 35.0))
+    with pytest.warns(UserWarning, match="cross near"):
+        result = bd_rate(anchor, test, "mAP")
+    assert any("cross" in remark for remark in result.warnings)
+
+
+def test_bd_metric_is_the_gain_at_equal_rate():
+    test = points(RATES, [score + 2 for score in SCORES])
+    assert bd_rate(points(RATES, SCORES), test, "mAP").bd_metric == pytest.approx(2)
+
+
+def with_pictures(points, seed, header=10):
+    """Points over 40 pictures whose bytes and PSNR scatter; the means are the points' own."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for point in points:
+        pixels = np.full(40, 80_000)
+        spread = rng.normal(1, 0.3, 40).clip(0.3)
+        num_bytes = np.round(point.bpp * pixels / 8 * spread / spread.mean()).astype(int)
+        score = point.metrics["mAP"] + rng.normal(0, 1, 40)
+        pictures = Pictures(pixels, num_bytes, np.full(40, header), {"mAP": score})
+        made.append(
+            RPPoint(
+                point.quality,
+                float(pictures.bpp()[0]),
+                metrics={"mAP": float(score.mean())},
+                pictures=pictures,
+            )
+        )
+    return made
+
+
+def test_bootstrap_interval_holds_the_figure_and_is_repeatable():
+    anchor = with_pictures(points(RATES, SCORES), 1)
+    test = with_pictures(points([r / 2 for r in RATES], SCORES), 2)
+    first = bd_rate(anchor, test, "mAP", bootstrap=Bootstrap(40, 200))
+    low, high = first.bootstrap
+    assert low < first.value < high and high - low > 1
+    assert bd_rate(anchor, test, "mAP", bootstrap=Bootstrap(40, 200)).bootstrap == (low, high)
+    assert bd_rate(anchor, anchor, "mAP", bootstrap=Bootstrap(40, 50)).bootstrap == (0, 0)
+
+
+def test_without_headers_is_the_rate_of_what_is_left():
+    anchor = with_pictures(points(RATES, SCORES), 1, header=400)
+    test = with_pictures(points([r / 2 for r in RATES], SCORES), 2, header=0)
+    bare = [RPPoint(p.quality, p.bpp - 8 * 400 / 80_000, metrics=p.metrics) for p in anchor]
+    found = bd_rate(anchor, test, "mAP")
+    assert found.without_headers == pytest.approx(bd_rate(bare, test, "mAP").value)
+    assert found.without_headers > found.value
+    assert bd_rate(bare, test, "mAP").without_headers is None
+
+
+def test_points_with_pictures_survive_json():
+    (point, *_) = with_pictures(points(RATES, SCORES), 3)
+    again = RPPoint.from_dict(json.loads(json.dumps(point.to_dict())))
+    assert again == point
+    np.testing.assert_array_equal(again.pictures.num_bytes, point.pictures.num_bytes)
+    damaged = point.to_dict()
+    damaged["pictures"]["num_bytes"].pop()
+    with pytest.raises(MeasurementError, match="39, 40"):
+        RPPoint.from_dict(damaged)

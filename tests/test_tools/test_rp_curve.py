@@ -21,7 +21,17 @@ def options(mini):
     annotations = f"{mini}/annotations/val.json"
     return [
         *("--codec", "mse=zoo://mse_1,zoo://mse_3", "--codec-config", "configs/mini/stage1_det.py"),
-        *("--anchor", "jpeg@10,40", "--tasks", "det", "segm", "--samples", "2", "--resamples", "20"),
+        *(
+            "--anchor",
+            "jpeg@10,40",
+            "--tasks",
+            "det",
+            "segm",
+            "--samples",
+            "2",
+            "--resamples",
+            "20",
+        ),
         *("--cfg-options", f"test_dataloader.dataset.data_root={mini}"),
         *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm")),
         *("test_dataloader.num_workers=0", "test_dataloader.persistent_workers=False"),
@@ -41,7 +51,9 @@ def passes(folder):
     """The journals' lines by pass."""
     return {
         path.parent.name: sorted(
-            line for file in path.parent.glob("pictures-*") for line in file.read_text().splitlines()
+            line
+            for file in path.parent.glob("pictures-*")
+            for line in file.read_text().splitlines()
         )
         for path in folder.glob("points/*/points.json")
     }
@@ -61,9 +73,7 @@ def test_points_hold_real_bytes_per_picture(measured):
         for point in curve.points:
             pictures = point.pictures
             assert len(pictures.num_bytes) == 4
-            assert point.bpp == pytest.approx(
-                (8 * pictures.num_bytes / pictures.num_pixels).mean()
-            )
+            assert point.bpp == pytest.approx((8 * pictures.num_bytes / pictures.num_pixels).mean())
             assert (pictures.header_bytes > 0).all()
             assert (pictures.header_bytes < pictures.num_bytes).all()
             for metric, value in point.metrics.items():
@@ -133,7 +143,8 @@ def test_a_killed_run_goes_on_where_it_was(measured, mini, tmp_path, moment):
         assert path.read_bytes().startswith(line)
     assert {path: path.stat().st_mtime_ns for path in streams} == streams
     for path in tmp_path.glob("points/*"):
-        indexes = [e["index"] for e in map(json.loads, open(path / "pictures-0.jsonl"))]
+        entries = (path / "pictures-0.jsonl").read_text().splitlines()
+        indexes = [json.loads(entry)["index"] for entry in entries]
         assert sorted(indexes) == [0, 1, 2, 3], "a picture was measured twice or never"
 
 
