@@ -55,7 +55,7 @@ class Curves:
         self.add(sender, {"shared": name}, {"role": LEARNED, "name": config.model.codec.arch})
 
     def add_anchor(self, name: str, anchor: Anchor, qualities: Iterable[int]) -> None:
-        """A standard codec's sweep."""
+        """A standard codec's sweep; the curve is called by the name, without its colon."""
         record = anchor.record
         codec = {
             "role": LEARNED if name.startswith("compressai") else ANCHOR,
@@ -68,7 +68,7 @@ class Curves:
         jobs = max(1, (os.cpu_count() or 1) // get_world_size())
         for quality in qualities:
             sender = AnchorSender(anchor, quality, folder, jobs)
-            self.add(sender, {"shared": name}, codec)
+            self.add(sender, {"shared": name.replace(":", "-")}, codec)
 
     def add(self, sender: Sender, curves: dict[str, str], codec: dict[str, Any]) -> None:
         """A point for every receiver.

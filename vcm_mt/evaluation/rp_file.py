@@ -176,7 +176,7 @@ def split_name(source: str) -> tuple[str, str | None]:
     """File and curve of ``FILE:CURVE``; the whole is a file where one is called so."""
     if Path(source).is_file() or ":" not in source:
         return source, None
-    file, _, curve = source.rpartition(":")
+    file, _, curve = source.partition(":")
     return file, curve
 
 
