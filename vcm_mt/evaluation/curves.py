@@ -15,7 +15,6 @@ from mmengine.dist import get_rank, get_world_size
 from vcm_mt.evaluation.anchors import Anchor
 from vcm_mt.evaluation.experiment import Experiment, trained, untrained
 from vcm_mt.evaluation.results import ANCHOR, LEARNED, OURS
-from vcm_mt.evaluation.rp import RPPoint
 from vcm_mt.evaluation.rp_file import RPCurve, RPFile
 from vcm_mt.evaluation.samples import ORIGINALS, Samples
 from vcm_mt.evaluation.senders import AnchorSender, Originals, Sender
@@ -47,12 +46,13 @@ class Curves:
         """A level of stage 1, and of every receiver of stage 2: ``NAME``, ``NAME_RECEIVER``."""
         sender = trained(checkpoint, files)
         curves = {r: name if r == "shared" else f"{name}_{r}" for r in sender.receivers}
-        self.add(sender, curves, {"role": OURS, "name": "vcm_mt", "version": __version__})
+        codec = {"role": OURS, "name": "vcm_mt", "version": __version__}
+        self.add(sender, curves, codec, f"{name}: {{}} receiver")
 
     def add_untrained(self, name: str, config: Config, quality: int) -> None:
         """A codec as its config starts training."""
         sender = untrained(config, name, quality)
-        self.add(sender, {"shared": name}, {"role": LEARNED, "name": config.model.codec.arch})
+        self.add(sender, {"shared": name}, {"role": LEARNED, "name": config.model.codec.arch}, name)
 
     def add_anchor(self, name: str, anchor: Anchor, qualities: Iterable[int]) -> None:
         """A standard codec's sweep; the curve is called by the name, without its colon."""
@@ -68,25 +68,25 @@ class Curves:
         jobs = max(1, (os.cpu_count() or 1) // get_world_size())
         for quality in qualities:
             sender = AnchorSender(anchor, quality, folder, jobs)
-            self.add(sender, {"shared": name.replace(":", "-")}, codec)
+            self.add(sender, {"shared": name.replace(":", "-")}, codec, record.name)
 
-    def add(self, sender: Sender, curves: dict[str, str], codec: dict[str, Any]) -> None:
+    def add(
+        self, sender: Sender, curves: dict[str, str], codec: dict[str, Any], title: str
+    ) -> None:
         """A point for every receiver.
 
         Args:
             sender: What sends.
             curves: The curve's name by receiver.
-            codec: What is said of the curve.
+            codec: What is said of the curves.
+            title: Their titles, with the receiver's name in place of ``{}``.
         """
         points = self._experiment.points(sender)
         for receiver, name in curves.items():
-            self._put(name, points[receiver], codec)
+            curve = self.found.setdefault(name, RPCurve([], title.format(receiver), codec))
+            curve.points.append(points[receiver])
         if get_rank() == 0:
             self._samples.keep(sender, curves)
-
-    def _put(self, name: str, point: RPPoint, codec: dict[str, Any]) -> None:
-        curve = self.found.setdefault(name, RPCurve([], name, codec))
-        curve.points.append(point)
 
     def file(self, made_with: dict[str, Any]) -> RPFile:
         """All of it, with the scores on the originals."""
