@@ -1,10 +1,13 @@
 """The mini zoo is what its listing says, and small."""
 
 import json
+import pickle
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 from safetensors import safe_open
 
 from vcm_mt import checkpoint
@@ -53,3 +56,23 @@ def test_what_is_no_weights_file_is_told(tmp_path, content, suffix):
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="weights"):
         read_state_dict(str(path))
+
+
+class _Runs:
+    def __reduce__(self):
+        return (print, ("it ran",))
+
+
+def test_mmengines_logs_are_let_in_and_code_is_not(tmp_path, capsys):
+    buffer = HistoryBuffer([1.0, 2.0], [1, 1])
+    weights = {"backbone.weight": torch.arange(6.0).view(2, 3)}
+    log = {"message_hub": {"log_scalars": {"train/loss": buffer}, "last": np.float64(0.5)}}
+    torch.save({"state_dict": weights, **log}, tmp_path / "own.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "own.pth", weights_only=True)
+    found = read_state_dict(str(tmp_path / "own.pth"))
+    assert torch.equal(found["backbone.weight"], weights["backbone.weight"])
+    torch.save({"state_dict": weights, "extra": _Runs()}, tmp_path / "bad.pth")
+    with pytest.raises(ConfigError, match="may run code"):
+        read_state_dict(str(tmp_path / "bad.pth"))
+    assert "it ran" not in capsys.readouterr().out

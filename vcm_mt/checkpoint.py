@@ -7,6 +7,7 @@ import json
 import pickle
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -116,9 +117,66 @@ def _load(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:
+            return torch.load(path, map_location="cpu", pickle_module=_mmengine, weights_only=False)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
         raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
+
+
+class _Inert:
+    """Stands for an object that is not needed: takes everything, does nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads mmengine's checkpoints, whose logs hold more than PyTorch's safe loading lets in.
+
+    Nothing is called but what rebuilds tensors: the logs' classes are inert, others are refused.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" in _LOGS:
+            return _Inert
+        if (module, name) in _TENSORS or (module == "torch" and name.endswith("Storage")):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which may run code")
+
+
+_LOGS = {
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "builtins.getattr",
+    "__builtin__.getattr",
+    "_codecs.encode",
+    *(
+        f"numpy{core}"
+        for core in (
+            *(".dtype", ".ndarray"),
+            *(
+                f".{m}.multiarray.{f}"
+                for m in ("core", "_core")
+                for f in ("scalar", "_reconstruct")
+            ),
+        )
+    ),
+}
+_TENSORS = {
+    ("collections", "OrderedDict"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+    ("torch._utils", "_rebuild_parameter"),
+    ("torch", "Size"),
+}
+#: What torch.load takes in place of the module ``pickle``.
+_mmengine = SimpleNamespace(Unpickler=_Unpickler, load=pickle.load, __name__="mmengine")
 
 
 def _metadata(path: Path) -> dict[str, str]:
