@@ -133,9 +133,8 @@ def test_one_table_for_every_receiver_on_one_stream(mini, stage1, segm, light, t
     out = tmp_path / "table.json"
     files = [str(segm / "q1" / "segm.safetensors"), str(light / "q1" / "human.safetensors")]
     options = _arguments(mini, stage1, tmp_path)[8:]
-    done = _ran(
-        "test", [SEGM, str(stage1 / "q1"), "--receivers", *files, "--out", str(out), *options]
-    )
+    judged = ["--tasks", "det", "segm", "--out", str(out), *options]
+    done = _ran("test", [SEGM, str(stage1 / "q1"), "--receivers", *files, *judged])
     record = json.loads(out.read_text())
     assert set(record["points"]) == {"shared", "segm", "human-light"}
     for point in record["points"].values():

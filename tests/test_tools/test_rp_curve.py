@@ -78,7 +78,7 @@ def test_points_hold_real_bytes_per_picture(measured):
             assert (pictures.header_bytes < pictures.num_bytes).all()
             for metric, value in point.metrics.items():
                 assert pictures.score(metric)[0] == value
-    assert set(found.originals) == {"det_mAP", "segm_mAP"}
+    assert set(found.originals) == {"det_mAP"}
     assert found.originals["det_mAP"] > 20
     assert {"torch", "vcm_mt", "command"} <= set(found.made_with)
     assert "detection mAP" in text
@@ -242,6 +242,6 @@ def test_report_is_one_page_with_the_pictures(measured):
     page = (folder / "report.html").read_text()
     assert "mse" in page and "jpeg" in page
     assert "not measured against an anchor" in page  # the target is no curve's of ours
-    assert page.count("data:image/webp") >= 2 * 5  # two samples: the original and four versions
+    assert page.count("data:image/webp") >= 5  # the original and four versions
     assert (folder / "figures" / "rp_det_mAP.pdf").read_bytes().startswith(b"%PDF")
     assert list((folder / "report").glob("events.*"))
