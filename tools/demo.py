@@ -24,7 +24,7 @@ from vcm_mt.apis.processes import run_commands
 from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.errors import ConfigError, VCMError, told
-from vcm_mt.evaluation.anchors import make_anchor
+from vcm_mt.evaluation.anchors import make_sweep
 from vcm_mt.evaluation.curves import Curves, versions
 from vcm_mt.evaluation.experiment import Experiment, trained
 from vcm_mt.evaluation.report import Wording, write_report
@@ -153,9 +153,8 @@ def measure(config: Config, folder: Path) -> RPFile:
         curves.add_trained("stage1_det", checkpoint, files)
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         curves.add_untrained("mse_codec", start_from(config, checkpoint), number)
-    for name in config.anchors:
-        anchor = make_anchor(name)
-        curves.add_anchor(name, anchor, anchor.qualities)
+    for entry in config.anchors:
+        curves.add_anchor(*make_sweep(entry))
     strip(config, folder, judged)
     made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
     return curves.file(made_with)

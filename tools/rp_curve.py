@@ -30,7 +30,7 @@ from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
 from vcm_mt.apis.finetune import find_stage1
 from vcm_mt.apis.training import join_processes
 from vcm_mt.errors import ConfigError, VCMError, told
-from vcm_mt.evaluation.anchors import ANCHORS, make_anchor
+from vcm_mt.evaluation.anchors import ANCHORS, make_sweep
 from vcm_mt.evaluation.curves import Curves, versions
 from vcm_mt.evaluation.experiment import Experiment
 from vcm_mt.evaluation.results import write_results
@@ -102,13 +102,7 @@ def measure(curves: Curves, options: argparse.Namespace, start: Config) -> None:
         for number, source in enumerate(sources, start=1):
             curves.add_untrained(name, _started(start, source), number)
     for entry in options.anchor:
-        spec, _, sweep = entry.partition("@")
-        anchor = make_anchor(spec)
-        try:
-            levels = [int(level) for level in sweep.split(",")] if sweep else anchor.qualities
-        except ValueError:
-            raise ConfigError(f"write {spec}@22,27,32, not {entry!r}") from None
-        curves.add_anchor(spec, anchor, levels)
+        curves.add_anchor(*make_sweep(entry))
 
 
 def _started(config: Config, source: str) -> Config:

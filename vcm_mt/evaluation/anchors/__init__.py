@@ -6,7 +6,7 @@ from vcm_mt.evaluation.anchors.av1 import AV1
 from vcm_mt.evaluation.anchors.base import Anchor, AnchorRecord
 from vcm_mt.evaluation.anchors.cache import CachedAnchor, CodedPicture, code_pictures
 from vcm_mt.evaluation.anchors.hevc import HEVC
-from vcm_mt.evaluation.anchors.names import ANCHORS, make_anchor
+from vcm_mt.evaluation.anchors.names import ANCHORS, make_anchor, make_sweep
 from vcm_mt.evaluation.anchors.pillow import AVIF, JPEG, WebP
 from vcm_mt.evaluation.anchors.vtm import VTM
 from vcm_mt.evaluation.anchors.vvc import VVC
@@ -30,6 +30,7 @@ __all__ = [
     "WebP",
     "code_pictures",
     "make_anchor",
+    "make_sweep",
 ]
 
 

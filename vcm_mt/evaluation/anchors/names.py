@@ -46,3 +46,21 @@ def make_anchor(spec: str) -> Anchor:
         if known.partition(":")[:2] == (name, colon):
             return make(argument) if colon else make()
     raise MeasurementError(f"unknown anchor {spec!r}; known are {', '.join(ANCHORS)}")
+
+
+def make_sweep(entry: str) -> tuple[str, Anchor, tuple[int, ...]]:
+    """An anchor and its qualities: 'vvc:slow@22,27,32', or 'vvc:slow' for its own sweep.
+
+    Returns:
+        The name before the @, the anchor, the qualities.
+
+    Raises:
+        MeasurementError: As `make_anchor`, or the qualities are no numbers.
+    """
+    name, _, sweep = entry.partition("@")
+    anchor = make_anchor(name)
+    try:
+        qualities = tuple(int(quality) for quality in sweep.split(",")) if sweep else ()
+    except ValueError:
+        raise MeasurementError(f"write {name}@22,27,32, not {entry!r}") from None
+    return name, anchor, qualities or anchor.qualities
