@@ -35,6 +35,11 @@ from vcm_mt.evaluation.table import rp_table_markdown
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
+#: Settings that stage 1 does not depend on.
+AFTER_TRAINING = (
+    *("measured", "mse_codecs", "anchors", "samples", "resamples", "report", "stage2"),
+    *("test_cfg", "test_dataloader", "test_evaluator"),
+)
 
 
 def train_levels(config: Config, work_dir: Path) -> None:
@@ -92,13 +97,14 @@ def keep_recipe(config: Config, work_dir: Path) -> None:
         ConfigError: When the folder holds the levels of another config.
     """
     path = work_dir / "recipe.py"
-    if path.is_file() and path.read_text() != config.pretty_text:
+    recipe = Config({k: v for k, v in config.items() if k not in AFTER_TRAINING}).pretty_text
+    if path.is_file() and path.read_text() != recipe:
         raise ConfigError(
             f"{work_dir} holds trainings of another config than {config.filename} is now "
             f"(see {path}): move or delete that folder, then start again"
         )
     work_dir.mkdir(parents=True, exist_ok=True)
-    path.write_text(config.pretty_text)
+    path.write_text(recipe)
 
 
 def main() -> int:
