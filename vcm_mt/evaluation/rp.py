@@ -16,7 +16,7 @@ from vcm_mt.evaluation.matches import Matches
 _TITLES = {
     "det_mAP": "detection mAP (%)",
     "segm_mAP": "segmentation mAP (%)",
-    "retina_mAP": "another detector's mAP (%)",
+    "retina_mAP": "RetinaNet mAP (%)",
     "psnr": "PSNR (dB)",
     "ms_ssim": "MS-SSIM",
 }
