@@ -138,11 +138,12 @@ def run(config_path: str, folder: Path) -> None:
     say(4, "measuring on real bytes")
     found = measure(config, folder)
     say(5, "BD-rates, pictures")
-    text, _ = write_results(found, folder, resamples=config.resamples)
+    text, rates = write_results(found, folder, resamples=config.resamples)
     print("\n" + text)
+    page = write_report(found, rates, folder, Wording(**config.report))
     print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
     print(f"    .venv/bin/tensorboard --logdir {folder}")
-    print(f"    {write_report(found, folder, Wording(**config.report), config.resamples)}")
+    print(f"    {page}")
 
 
 def measure(config: Config, folder: Path) -> RPFile:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.evaluation.report import Wording, write_figures, write_report
-from vcm_mt.evaluation.results import POINTS
+from vcm_mt.evaluation.results import POINTS, compared
 from vcm_mt.evaluation.rp_file import RPFile
 
 
@@ -70,8 +70,10 @@ def main() -> int:
         found = RPFile.load(options.folder / POINTS)
         notes = paragraphs(options.notes) if options.notes else []
         wording = Wording(options.title, options.summary, targets(options.target), notes)
-        print(write_report(found, options.folder, wording, options.resamples))
-        for path in write_figures(found, options.folder / "figures", options.figures or ()):
+        rates, _ = compared(found, options.resamples)
+        print(write_report(found, rates, options.folder, wording))
+        folder = options.folder / "figures"
+        for path in write_figures(found, rates, folder, options.figures or ()):
             print(path)
     except VCMError as error:
         print(told(error), file=sys.stderr)

@@ -26,7 +26,7 @@ measured = [1, 2, 3, 4, 5, 6]
 
 # What tools/demo.py measures beside it, and what it trains after it.
 anchors = ["vvc", "hevc@47,42,37,32,27", "av1@59,51,43,35,27", "jpeg@5,10,20,35,55,75"]
-samples = 4
+samples = 2
 resamples = 1000
 report = dict(
     title="A codec trained through a detector, on the embedded set",

@@ -19,8 +19,9 @@ def bd_rates(
     anchors: Iterable[str],
     metrics: Iterable[str],
     bootstrap: Bootstrap | None = None,
+    skip: Sequence[str] = (),
 ) -> tuple[Rates, list[str]]:
-    """BD-rates of every curve against every anchor, where both know the metric.
+    """BD-rates of every curve but those to skip against every anchor that knows the metric.
 
     Returns:
         The rates, and a line for each pair that has none, with the reason.
@@ -31,8 +32,10 @@ def bd_rates(
     for metric in metrics:
         for anchor in anchors:
             for name, points in curves.items():
-                if name == anchor or any(
-                    metric not in p.metrics for p in (*curves[anchor], *points)
+                if (
+                    name == anchor
+                    or name in skip
+                    or any(metric not in p.metrics for p in (*curves[anchor], *points))
                 ):
                     continue
                 with warnings.catch_warnings():

@@ -25,7 +25,7 @@ from vcm_mt.evaluation.report_page import (
     Version,
 )
 from vcm_mt.evaluation.report_page import write_page as write_html
-from vcm_mt.evaluation.results import TABLE, anchors_of, compared, metrics_of, shown_curves
+from vcm_mt.evaluation.results import TABLE, anchors_of, metrics_of, shown_curves
 from vcm_mt.evaluation.rp import metric_title
 from vcm_mt.evaluation.rp_file import RPCurve, RPFile
 from vcm_mt.evaluation.samples import ORIGINALS, Seen, read_picture, read_samples
@@ -52,19 +52,18 @@ class Wording:
     notes: Sequence[str] = ()
 
 
-def write_report(found: RPFile, folder: Path, wording: Wording, resamples: int = 1000) -> Path:
+def write_report(found: RPFile, rates: Rates, folder: Path, wording: Wording) -> Path:
     """The page of an experiment, and the same for TensorBoard.
 
     Args:
         found: Its curves.
+        rates: Their BD-rates, see :func:`vcm_mt.evaluation.results.compared`.
         folder: Its folder, with ``samples``; the page goes there.
         wording: What is said beside the figures.
-        resamples: Draws of the bootstrap intervals.
 
     Returns:
         The page.
     """
-    rates, _ = compared(found, resamples)
     samples = [_sample(*kept, list(found.curves)) for kept in read_samples(folder / "samples")]
     page = write_html(build_report(found, rates, samples, wording), folder / PAGE)
     to_tensorboard(folder, samples)
@@ -100,9 +99,8 @@ def build_report(
     )
 
 
-def write_figures(found: RPFile, folder: Path, suffixes: Iterable[str]) -> list[Path]:
+def write_figures(found: RPFile, rates: Rates, folder: Path, suffixes: Iterable[str]) -> list[Path]:
     """Plots for a paper, one per metric and suffix (pdf, png, svg)."""
-    rates, _ = compared(found)
     first = anchors_of(found)[:1]
     return [
         plot_rp_curves(

@@ -47,11 +47,15 @@ def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str,
 
 
 def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
-    """BD-rates against every anchor, see :func:`vcm_mt.evaluation.compare.bd_rates`."""
+    """BD-rates against every anchor, see :func:`vcm_mt.evaluation.compare.bd_rates`.
+
+    Standards are not held to each other.
+    """
     points = {name: curve.points for name, curve in found.curves.items()}
     known = [point.pictures for curve in points.values() for point in curve if point.pictures]
     bootstrap = Bootstrap(len(known[0].num_bytes), resamples) if known and resamples else None
-    return bd_rates(points, anchors_of(found), metrics_of(found), bootstrap)
+    standards = [name for name, c in found.curves.items() if c.codec.get("role") == ANCHOR]
+    return bd_rates(points, anchors_of(found), metrics_of(found), bootstrap, skip=standards)
 
 
 def metrics_of(found: RPFile) -> list[str]:
