@@ -9,9 +9,7 @@ model = dict(
     _scope_="mmdet",
     data_preprocessor={{_base_.model.data_preprocessor}},
     backbone={{_base_.model.backbone}},
-    neck=dict(
-        type="FPN", in_channels=[32, 64, 128], out_channels=48, start_level=1, num_outs=3
-    ),
+    neck=dict(type="FPN", in_channels=[32, 64, 128], out_channels=48, start_level=1, num_outs=3),
     bbox_head=dict(
         type="RetinaHead",
         num_classes=12,
@@ -27,9 +25,7 @@ model = dict(
             strides=[8, 16, 32],
         ),
         bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[1.0] * 4),
-        loss_cls=dict(
-            type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0
-        ),
+        loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
         loss_bbox=dict(type="L1Loss", loss_weight=1.0),
     ),
     train_cfg=dict(
