@@ -1,7 +1,8 @@
 r"""R-P curves: bits per pixel against what tasks score, on real bytes and native pixels.
 
 python tools/rp_curve.py configs/mini/stage2_segm.py --out work_dirs/rp \
-    --curve ours=work_dirs/mini/stage1_det,work_dirs/mini/stage2_segm,work_dirs/mini/stage2_human \
+    --curve ours=work_dirs/bench_rp/stage1_det,work_dirs/bench_rp/stage2_segm \
+    --quality 1 2 3 4 5 6 --codec-config configs/mini/stage1_det.py \
     --codec mse=zoo://mse_1,zoo://mse_2,zoo://mse_3,zoo://mse_4 \
     --anchor vvc jpeg hevc@22,27,32,37
 
