@@ -124,7 +124,7 @@ def main() -> int:
     join_processes(options.launcher)
     try:
         config = load_config(options.config, options.cfg_options)
-        check_inputs(config)
+        check_inputs(config, ["test"])
         start = load_config(options.codec_config) if options.codec_config else config
         experiment = Experiment(config, options.out, options.tasks)
         curves = Curves(experiment, options.samples)

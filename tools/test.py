@@ -72,7 +72,7 @@ def main() -> int:
         config = load_config(options.config, options.cfg_options)
         quality = options.quality or (qualities(config) or [0])[0]
         config = at_level(config, quality) if quality else config
-        check_inputs(config)
+        check_inputs(config, ["test"])
         checkpoint = options.checkpoint
         checkpoint = find_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
         if options.receivers:

@@ -32,7 +32,7 @@ def options(mini):
         *("--anchor", "jpeg@10,40", "--tasks", "det"),
         *("--samples", "1", "--resamples", "20"),
         *("--cfg-options", f"test_dataloader.dataset.data_root={mini}"),
-        *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm")),
+        *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm", "retina")),
         *("test_dataloader.num_workers=0", "test_dataloader.persistent_workers=False"),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,17 +117,21 @@ def default_work_dir(config: Config) -> Path:
     return Path("work_dirs", *parts[-below:])
 
 
-def check_inputs(config: Config) -> None:
-    """Look for all data and weights that a config names, before anything runs.
+def check_inputs(config: Config, splits: Sequence[str] = ("train", "val", "test")) -> None:
+    """Look for the data and weights that a config names, before anything runs.
+
+    Args:
+        config: A config.
+        splits: Whose data are needed: those that only measure need no training set.
 
     Raises:
         DataError: Names everything that is missing and where to put it.
     """
     missing = [
         f"  {place}: {what}"
-        for loader in ("train_dataloader", "val_dataloader", "test_dataloader")
-        if loader in config
-        for place, what in _missing_data(config[loader].dataset)
+        for split in splits
+        if f"{split}_dataloader" in config
+        for place, what in _missing_data(config[f"{split}_dataloader"].dataset)
     ]
     missing += [f"  {path}: weights" for path in _missing_weights(config.model)]
     if missing:
