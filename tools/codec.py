@@ -1,7 +1,7 @@
 """Encode pictures and videos to .vcm files, decode them, or say what is in one.
 
 python tools/codec.py encode street.jpg -o street.vcm --transmitter work_dirs/demo/stage1_det/q2
-python tools/codec.py encode pictures/ film.mp4 -o coded/ --transmitter CHECKPOINT
+python tools/codec.py encode pictures/ film.mp4 -o coded/ --transmitter CHECKPOINT --quality 3
 python tools/codec.py export CHECKPOINT -o receiver.safetensors
 python tools/codec.py decode street.vcm -o street.png --receiver receiver.safetensors
 python tools/codec.py info street.vcm
@@ -59,6 +59,9 @@ def parse_args() -> argparse.Namespace:
     commands.choices["encode"].add_argument(
         "--transmitter", type=Path, required=True, help="checkpoint, or a training's folder"
     )
+    commands.choices["encode"].add_argument(
+        "--quality", type=int, help="level, of a transmitter that has several"
+    )
     decode = commands.choices["decode"]
     source = decode.add_mutually_exclusive_group(required=True)
     source.add_argument("--receiver", type=Path, help="file of a receiver (.safetensors)")
@@ -84,7 +87,8 @@ def encode(options: argparse.Namespace) -> None:
     num_bytes = num_pixels = 0
     with tqdm(total=len(pictures), unit="picture", disable=not pictures) as bar:
         for group in batches((source, target, read_picture(source)) for source, target in pictures):
-            coded = transmitter.encode_batch(torch.cat([picture for *_, picture in group]))
+            stacked = torch.cat([picture for *_, picture in group])
+            coded = transmitter.encode_batch(stacked, options.quality)
             for (_, target, picture), data in zip(group, coded, strict=True):
                 write_atomically(target, [data])
                 num_bytes += len(data)
@@ -94,10 +98,10 @@ def encode(options: argparse.Namespace) -> None:
         print(f"{num_bytes} bytes, {8 * num_bytes / num_pixels:.4f} bpp")
     for source, target in jobs:
         if source.suffix.lower() in VIDEOS:
-            encode_video(transmitter, source, target)
+            encode_video(transmitter, source, target, options.quality)
 
 
-def encode_video(transmitter: Transmitter, source: Path, target: Path) -> None:
+def encode_video(transmitter: Transmitter, source: Path, target: Path, quality: int | None) -> None:
     """Encode every picture of a video on its own, as a sequence."""
     try:
         frames = imageio_ffmpeg.read_frames(str(source), pix_fmt="rgb24")
@@ -114,7 +118,8 @@ def encode_video(transmitter: Transmitter, source: Path, target: Path) -> None:
         total = round(meta["fps"] * meta["duration"])
         done = tqdm(raw, desc=source.name, total=total or None, unit="picture")
         for group in batches((source, target, to_tensor(frame)) for frame in done):
-            for data in transmitter.encode_batch(torch.cat([picture for *_, picture in group])):
+            stacked = torch.cat([picture for *_, picture in group])
+            for data in transmitter.encode_batch(stacked, quality):
                 writer.write(unpack(data))
             yield taken(buffer)
         if done.n < 0.98 * total - 1:

@@ -172,7 +172,7 @@ def strip(config: Config, folder: Path, judged: Config) -> None:
     plan = config.stage2
     level = plan.levels[len(plan.levels) // 2]
     checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
-    sender = trained(checkpoint, [receiver_file(folder, task, level) for task in plan.tasks])
+    (sender,) = trained(checkpoint, [receiver_file(folder, task, level) for task in plan.tasks])
     experiment = Experiment(judged, folder, ["det", "segm"])
     if plan.levels != config.measured:
         points = experiment.points(sender)

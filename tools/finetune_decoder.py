@@ -20,6 +20,7 @@ from vcm_mt.apis.config import check_inputs, default_work_dir, load_config
 from vcm_mt.apis.finetune import (
     find_stage1,
     for_tasks,
+    level_dir,
     receiver_name,
     use_bitstreams,
     use_pictures,
@@ -117,7 +118,7 @@ def main() -> int:
         root = options.work_dir or default_work_dir(config).with_name(f"stage2_{name}")
         levels = find_stage1(options.stage1 or Path(config.stage1), options.quality)
         for quality, checkpoint in levels.items():
-            work_dir = root / f"q{quality}"
+            work_dir = level_dir(root, quality)
             level = copy.deepcopy(config)
             prepare(level, checkpoint, work_dir, options)
             train(level, work_dir, options.resume, options.amp, options.launcher)

@@ -28,7 +28,7 @@ from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
-from vcm_mt.apis.finetune import find_stage1
+from vcm_mt.apis.finetune import find_stage1, level_dir
 from vcm_mt.apis.training import join_processes
 from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.evaluation.anchors import ANCHORS, make_sweep
@@ -75,17 +75,18 @@ def named(entry: str) -> tuple[str, list[str]]:
 
 
 def receivers_of(folders: list[str], level: int) -> list[Path]:
-    """The files of stage 2 for a level, one of each folder.
+    """The files of stage 2 for a level (0: for all levels at once), one of each folder.
 
     Raises:
         ConfigError: When a folder has none.
     """
     found = []
     for folder in folders:
-        files = sorted(Path(folder, f"q{level}").glob("*.safetensors"))
+        place = level_dir(Path(folder), level)
+        files = sorted(place.glob("*.safetensors"))
         if len(files) != 1:
             raise ConfigError(
-                f"{folder}/q{level} holds {len(files)} receivers, not one: train it with "
+                f"{place} holds {len(files)} receivers, not one: train it with "
                 "tools/finetune_decoder.py, or leave that level out with --quality"
             )
         found += files
@@ -97,7 +98,8 @@ def measure(curves: Curves, options: argparse.Namespace, start: Config) -> None:
     for entry in options.curve:
         name, (stage1, *stage2) = named(entry)
         for level, checkpoint in find_stage1(Path(stage1), options.quality).items():
-            curves.add_trained(name, checkpoint, receivers_of(stage2, level))
+            files = receivers_of(stage2, level)
+            curves.add_trained(name, checkpoint, files, options.quality)
     for entry in options.codec:
         name, sources = named(entry)
         for number, source in enumerate(sources, start=1):

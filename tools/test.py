@@ -36,7 +36,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", type=Path, help="file, or the work dir of one training")
-    parser.add_argument("--quality", type=int, help="level of the config; default its first")
+    parser.add_argument(
+        "--quality", type=int, help="level; default the first, or a variable rate's middle"
+    )
     parser.add_argument("--receivers", type=Path, nargs="+", help="files of stage 2's receivers")
     parser.add_argument("--tasks", nargs="+", help="which tasks judge receivers; default all")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
@@ -48,7 +50,9 @@ def parse_args() -> argparse.Namespace:
 
 def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> None:
     """One table of all receivers on one stream."""
-    sender = trained(checkpoint, options.receivers)
+    senders = trained(checkpoint, options.receivers)
+    wanted = options.quality or senders[len(senders) // 2].quality
+    sender = next(sender for sender in senders if len(senders) == 1 or sender.quality == wanted)
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment(config, Path(folder), options.tasks)
         points = experiment.points(sender)
@@ -70,14 +74,15 @@ def main() -> int:
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
     try:
         config = load_config(options.config, options.cfg_options)
-        quality = options.quality or (qualities(config) or [0])[0]
-        config = at_level(config, quality) if quality else config
-        check_inputs(config, ["test"])
         checkpoint = options.checkpoint
         checkpoint = find_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
         if options.receivers:
+            check_inputs(config, ["test"])
             compare(config, checkpoint, options)
             return 0
+        quality = options.quality or (qualities(config) or [0])[0]
+        config = at_level(config, quality) if quality else config
+        check_inputs(config, ["test"])
         system = build_system(config, checkpoint)
         result = measure(system, config, f"level {quality}")
     except VCMError as error:

@@ -27,6 +27,7 @@ from vcm_mt.checkpoint import find_checkpoint, fingerprint, read_record, read_st
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.models import receivers, transmitter
 from vcm_mt.models.codec import build_codec
+from vcm_mt.models.gains import Gains
 from vcm_mt.structures import Packet
 
 #: Ending of a receiver's file.
@@ -63,22 +64,29 @@ class Transmitter:
         """SHA-256 of everything that decides the bits."""
         return self.network.fingerprint()
 
-    def encode(self, picture: Any) -> bytes:
+    @property
+    def qualities(self) -> list[int]:
+        """The levels that it can send at: one, or several where its rate is variable."""
+        return self.network.qualities
+
+    def encode(self, picture: Any, quality: int | None = None) -> bytes:
         """The bytes of a ``.vcm`` file with one picture.
 
         Args:
             picture: See :func:`vcm_mt.apis.pictures.to_tensor`.
+            quality: One of :attr:`qualities`; by default the only one, or the middle one.
 
         Raises:
             DataError: For what is no picture.
             BitstreamError: For a picture that is too large.
+            ConfigError: For a level that it does not have.
         """
-        return self.encode_batch(to_tensor(picture))[0]
+        return self.encode_batch(to_tensor(picture), quality)[0]
 
-    def encode_batch(self, pictures: Tensor) -> list[bytes]:
+    def encode_batch(self, pictures: Tensor, quality: int | None = None) -> list[bytes]:
         """The same for pictures of one size, float [B, 3, H, W] in [0, 1], at once."""
         device = next(self.network.parameters()).device
-        return self.network.encode(pictures.to(device))
+        return self.network.encode(pictures.to(device), quality)
 
 
 class Receiver:
@@ -88,12 +96,18 @@ class Receiver:
         entropy: The transmitter's, or what a decoder needs of it.
         synthesis: theta_d.
         record: What :func:`vcm_mt.checkpoint.read_record` tells of a receiver's file.
+        gains: The transmitter's, where it has several levels.
     """
 
     def __init__(
-        self, entropy: Hyperprior, synthesis: receivers.Receiver, record: dict[str, Any]
+        self,
+        entropy: Hyperprior,
+        synthesis: receivers.Receiver,
+        record: dict[str, Any],
+        gains: Gains | None = None,
     ) -> None:
         self.entropy = entropy.eval()
+        self.gains = gains
         self.synthesis = synthesis.eval()
         self.record = record
         self._mark = bytes.fromhex(record["transmitter"])[:FINGERPRINT_BYTES]
@@ -137,7 +151,7 @@ class Receiver:
         if name not in found:
             raise ConfigError(f"{path} has no receiver {name!r}, but {', '.join(found)}")
         record |= {"name": name, "transmitter": network.fingerprint()}
-        return cls(network.entropy, found[name], record)
+        return cls(network.entropy, found[name], record, network.gains)
 
     @classmethod
     def _on_base(cls, path: Path, base: str | Path | None) -> Self:
@@ -154,7 +168,7 @@ class Receiver:
         if set(adapter) != set(synthesis.adapter()):
             raise ConfigError(f"{path} does not fit {base}")
         synthesis.load_state_dict(adapter, strict=False)
-        receiver = cls(below.entropy, synthesis, record)
+        receiver = cls(below.entropy, synthesis, record, below.gains)
         receiver.merge()
         return receiver
 
@@ -163,14 +177,18 @@ class Receiver:
         record, state = read_record(path), read_state_dict(str(path))
         codec = build_codec(**record["codec"])
         entropy, synthesis = Hyperprior(codec), receivers.Receiver(codec.g_s)
+        gains = Gains(record["gains"], codec.M) if "gains" in record else None
         own = nn.ModuleDict({"entropy": entropy, "synthesis": synthesis})
         try:
+            if gains is not None:
+                gains.load_state_dict(_below("gains.", state))
+                own["gains"] = gains
             entropy.load_decoder_state_dict(_below("entropy.", state))
             synthesis.load_state_dict(_below("synthesis.", state))
         except (ValueError, RuntimeError) as error:
             raise ConfigError(f"{path} does not fit the codec that it names: {error}") from error
         _place(own)
-        return cls(entropy, synthesis, record)
+        return cls(entropy, synthesis, record, gains)
 
     def save(self, path: str | Path) -> None:
         """Write a file with all that a receiver needs, and nothing that only encodes.
@@ -192,6 +210,8 @@ class Receiver:
             entropy, synthesis = self.entropy.decoder_state_dict(), self.synthesis.state_dict()
             state = {f"entropy.{key}": value for key, value in entropy.items()}
             state |= {f"synthesis.{key}": value for key, value in synthesis.items()}
+            if self.gains is not None:
+                state["gains.gain"] = self.gains.gain
         state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
         write_atomically(path, [save(state, {"record": json.dumps(self.record)})])
 
@@ -228,7 +248,7 @@ class Receiver:
         Raises:
             BitstreamError: When the bytes are damaged or of another transmitter.
         """
-        return transmitter.decode_packets(packets, self.entropy, self._mark)
+        return transmitter.decode_packets(packets, self.entropy, self._mark, self.gains)
 
 
 def _load(
@@ -239,7 +259,8 @@ def _load(
     state = read_state_dict(str(file))
     names = sorted({key.split(".")[1] for key in state if key.startswith("receivers.")})
     codec = build_codec(**record["codec"])
-    network = transmitter.Transmitter(codec, record["quality"])
+    gains = record.get("gains", ())
+    network = transmitter.Transmitter(codec, record["quality"], gains=gains)
     rank = record.get("rank", 0)
     found = {name: receivers.Receiver(build_codec(**record["codec"]).g_s, rank) for name in names}
     parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(found)})

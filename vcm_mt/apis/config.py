@@ -39,10 +39,17 @@ def qualities(config: Config) -> list[int]:
 def at_level(config: Config, quality: int) -> Config:
     """The config of one rate point: what ``levels`` says of it, merged into the model.
 
+    Of a codec of variable rate that is the level which is looked at.
+
     Raises:
         ConfigError: When the config has no such level, or its lambda lies outside [0, 1].
     """
     level = config.copy()
+    if gains := config.model.get("gains"):
+        if quality > len(gains):
+            raise ConfigError(f"{config.filename} has levels 1 to {len(gains)}, not {quality}")
+        level.model.quality = quality
+        return level
     entry = dict(_entry(config, quality))
     entry.pop("after", None)
     level.merge_from_dict({"model": entry})

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from vcm_mt.checkpoint import find_checkpoint
+from vcm_mt.checkpoint import find_checkpoint, read_record
 from vcm_mt.errors import ConfigError
 
 _WITHOUT_PICTURES = {"LoadAnnotations", "PackDetInputs"}
@@ -18,19 +18,22 @@ _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
 
 
 def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int, Path]:
-    """Checkpoints of stage 1 by quality level.
+    """Checkpoints of stage 1 by quality level; by 0 the one of all levels.
 
     Args:
-        path: A training's folder with ``q1``, ``q2``, ...; that of one level; or a checkpoint.
+        path: A training's folder with ``q1``, ``q2``, ...; that of one level, or of a codec of
+            variable rate; or a checkpoint.
         qualities: The levels wanted; by default all that are there.
 
     Raises:
         ConfigError: When there is no such training or level.
     """
     if path.is_file() or (path / "last_checkpoint").is_file():
+        checkpoint = path if path.is_file() else find_checkpoint(path)
+        if "gains" in read_record(checkpoint):
+            return {0: checkpoint}
         if qualities and len(qualities) > 1:
             raise ConfigError(f"{path} is one level of stage 1, not {len(qualities)}")
-        checkpoint = path if path.is_file() else find_checkpoint(path)
         return {(qualities or [_level(path)])[0]: checkpoint}
     found = {_level(folder): folder for folder in path.glob("q*") if _level(folder)}
     trained = {q: f for q, f in sorted(found.items()) if (f / "last_checkpoint").is_file()}
@@ -43,6 +46,11 @@ def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int,
     if missing:
         raise ConfigError(f"{path} has levels {list(trained)}, not {missing}")
     return {quality: find_checkpoint(trained[quality]) for quality in qualities or trained}
+
+
+def level_dir(folder: Path, quality: int) -> Path:
+    """Where a level's files go; all levels' (0) go into the folder itself."""
+    return folder / f"q{quality}" if quality else folder
 
 
 def _level(path: Path) -> int:

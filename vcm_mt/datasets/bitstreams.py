@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -23,9 +24,15 @@ _BATCH = 8
 _MIRRORED = ".flip"
 
 
-def bitstream_path(folder: Path, root: Path, picture: Path, mirrored: bool = False) -> Path:
-    """Where a picture's bitstream lies: ``folder`` mirrors the tree below ``root``."""
-    name = picture.stem + (_MIRRORED if mirrored else "") + ".vcm"
+def bitstream_path(
+    folder: Path, root: Path, picture: Path, mirrored: bool = False, level: int | None = None
+) -> Path:
+    """Where a picture's bitstream lies: ``folder`` mirrors the tree below ``root``.
+
+    The level is told where a transmitter has several.
+    """
+    name = picture.stem + (_MIRRORED if mirrored else "")
+    name += ".vcm" if level is None else f".q{level}.vcm"
     return folder / picture.relative_to(root).parent / name
 
 
@@ -39,7 +46,7 @@ def picture_paths(config: Config) -> list[Path]:
 def write_bitstreams(
     transmitter: Transmitter, pictures: list[Path], root: Path, folder: Path, mirrored: bool
 ) -> int:
-    """Code pictures that are not coded yet; can be stopped and started again.
+    """Code pictures that are not coded yet, at every level; can be stopped and started again.
 
     A file that is damaged, or another transmitter's, is made anew.
 
@@ -56,23 +63,38 @@ def write_bitstreams(
     Raises:
         DataError: For a file that is no picture, or two of one name.
     """
+    flips = (False, True) if mirrored else (False,)
     jobs = [
-        (picture, bitstream_path(folder, root, picture, flip), flip)
+        _Job(picture, bitstream_path(folder, root, picture, flip, level), flip, level)
+        for level in _levels(transmitter)
         for picture in pictures
-        for flip in ((False, True) if mirrored else (False,))
+        for flip in flips
     ]
-    if len({target for _, target, _ in jobs}) < len(jobs):
+    if len({job.target for job in jobs}) < len(jobs):
         raise DataError(f"two pictures below {root} have the same name but for its ending")
     mark = transmitter.network.mark
-    waiting = [job for job in jobs if not _is_whole(job[1], mark)]
+    waiting = [job for job in jobs if not _is_whole(job.target, mark)]
     with tqdm(total=len(waiting), desc="coding", unit="picture", disable=not waiting) as bar:
-        for group in _of_one_size(waiting):
-            coded = transmitter.encode_batch(torch.cat([picture for _, picture in group]))
-            for (target, _), data in zip(group, coded, strict=True):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(target, [data])
+        for group in _of_one_kind(waiting):
+            pictures_ = torch.cat([picture for _, picture in group])
+            coded = transmitter.encode_batch(pictures_, group[0][0].level)
+            for (job, _), data in zip(group, coded, strict=True):
+                job.target.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(job.target, [data])
             bar.update(len(group))
-    return sum(target.stat().st_size for _, target, _ in jobs)
+    return sum(job.target.stat().st_size for job in jobs)
+
+
+class _Job(NamedTuple):
+    source: Path
+    target: Path
+    mirrored: bool
+    level: int | None
+
+
+def _levels(transmitter: Transmitter) -> list[int] | list[None]:
+    """Those that bitstreams are told apart by."""
+    return transmitter.qualities if len(transmitter.qualities) > 1 else [None]
 
 
 def _is_whole(path: Path, mark: bytes) -> bool:
@@ -82,19 +104,21 @@ def _is_whole(path: Path, mark: bytes) -> bool:
         return False
 
 
-def _of_one_size(jobs: list[tuple[Path, Path, bool]]) -> Iterator[list[tuple[Path, Tensor]]]:
-    group: list[tuple[Path, Tensor]] = []
+def _of_one_kind(jobs: list[_Job]) -> Iterator[list[tuple[_Job, Tensor]]]:
+    """Groups of pictures of one size for one level."""
+    group: list[tuple[_Job, Tensor]] = []
     load = LoadPicture()
-    for source, target, mirrored in jobs:
-        loaded = load.transform({"img_path": str(source)})  # as training loads it
+    for job in jobs:
+        loaded = load.transform({"img_path": str(job.source)})  # as training loads it
         assert loaded is not None
         pixels = loaded["img"]
         picture = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
-        picture = picture.flip(-1) if mirrored else picture
-        if group and (len(group) == _BATCH or picture.shape != group[0][1].shape):
+        picture = picture.flip(-1) if job.mirrored else picture
+        kind = job.level, picture.shape
+        if group and (len(group) == _BATCH or kind != (group[0][0].level, group[0][1].shape)):
             yield group
             group = []
-        group.append((target, picture))
+        group.append((job, picture))
     if group:
         yield group
 
@@ -103,8 +127,9 @@ def _of_one_size(jobs: list[tuple[Path, Path, bool]]) -> Iterator[list[tuple[Pat
 class LoadBitstream:
     """Puts the latent that a picture's bitstream decodes to into ``y_hat``, float [1, M, h, w].
 
-    Stands behind ``RandomFlip``, whose choice says which of two bitstreams is read. Without a
-    picture in front of it, it also tells the picture's size.
+    Stands behind ``RandomFlip``, whose choice says which of two bitstreams is read; of a
+    transmitter with several levels it draws one. Without a picture in front of it, it also tells
+    the picture's size.
 
     Args:
         folder: Where :func:`write_bitstreams` put them.
@@ -127,19 +152,28 @@ class LoadBitstream:
             DataError: When there is none.
         """
         mirrored = bool(results.get("flip"))
-        path = bitstream_path(self.folder, self.root, Path(results["img_path"]), mirrored)
+        picture = Path(results["img_path"])
+        path = bitstream_path(self.folder, self.root, picture, mirrored, self._draw())
         y_hat, size = self.kept.get(path) or self._decode(path)
         if "img" not in results:
             results["img_shape"] = results["ori_shape"] = size
         results["y_hat"] = y_hat
         return results
 
-    def _decode(self, path: Path) -> tuple[Tensor, tuple[int, int]]:
+    def _draw(self) -> int | None:
+        gains = self._decoder().gains
+        # As mmcv's transforms draw, so that what seeds them seeds this.
+        return None if gains is None else 1 + int(np.random.randint(len(gains)))  # noqa: NPY002
+
+    def _decoder(self) -> Receiver:
         if self._receiver is None:  # in the worker that uses it
             self._receiver = Receiver.load(self.transmitter)
+        return self._receiver
+
+    def _decode(self, path: Path) -> tuple[Tensor, tuple[int, int]]:
         try:
             packet = unpack(path.read_bytes())
-            y_hat = self._receiver.latents([packet]).cpu()
+            y_hat = self._decoder().latents([packet]).cpu()
         except FileNotFoundError as error:
             raise DataError(f"no bitstream at {path}: code the set first") from error
         except BitstreamError as error:

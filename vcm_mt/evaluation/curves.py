@@ -42,12 +42,27 @@ class Curves:
         self._experiment = experiment
         self._samples = Samples(experiment.folder / "samples", experiment.data, samples)
 
-    def add_trained(self, name: str, checkpoint: Path, files: Sequence[Path] = ()) -> None:
-        """A level of stage 1, and of every receiver of stage 2: ``NAME``, ``NAME_RECEIVER``."""
-        sender = trained(checkpoint, files)
-        curves = {r: name if r == "shared" else f"{name}_{r}" for r in sender.receivers}
+    def add_trained(
+        self,
+        name: str,
+        checkpoint: Path,
+        files: Sequence[Path] = (),
+        qualities: Sequence[int] | None = None,
+    ) -> None:
+        """A stage 1 and its receivers of stage 2: ``NAME``, ``NAME_RECEIVER``.
+
+        Args:
+            name: Of the curve.
+            checkpoint: Of one level, or of a transmitter with several.
+            files: The receivers' files.
+            qualities: Which levels of several; by default all.
+        """
         codec = {"role": OURS, "name": "vcm_mt", "version": __version__}
-        self.add(sender, curves, codec, f"{name}: {{}} receiver")
+        senders = trained(checkpoint, files)
+        for sender in senders:
+            if len(senders) == 1 or qualities is None or sender.quality in qualities:
+                curves = {r: name if r == "shared" else f"{name}_{r}" for r in sender.receivers}
+                self.add(sender, curves, codec, f"{name}: {{}} receiver")
 
     def add_untrained(self, name: str, config: Config, quality: int) -> None:
         """A codec as its config starts training."""

@@ -167,10 +167,17 @@ class Experiment:
         )
 
 
-def trained(checkpoint: Path, files: Sequence[Path] = ()) -> StreamSender:
-    """What stage 1 trained, with its shared receiver and those of stage 2's files."""
-    receivers = load_receivers(files, checkpoint)
-    return StreamSender(Transmitter.load(checkpoint), receivers, "stage 1, level")
+def trained(checkpoint: Path, files: Sequence[Path] = ()) -> list[StreamSender]:
+    """What stage 1 trained, with its shared receiver and those of stage 2's files.
+
+    Returns:
+        One for each level that the transmitter can send at.
+    """
+    transmitter, receivers = Transmitter.load(checkpoint), load_receivers(files, checkpoint)
+    return [
+        StreamSender(transmitter, receivers, "stage 1, level", level=level)
+        for level in transmitter.network.qualities
+    ]
 
 
 def untrained(config: Config, name: str, quality: int) -> StreamSender:

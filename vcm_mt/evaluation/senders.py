@@ -99,7 +99,8 @@ class StreamSender(Sender):
         transmitter: What encodes.
         receivers: What decodes, by name.
         name: For readers.
-        quality: By default the transmitter's level.
+        quality: Number of the point; by default the level.
+        level: Where the transmitter has several, the one to send at.
 
     Raises:
         ConfigError: When a receiver is for another transmitter.
@@ -111,13 +112,18 @@ class StreamSender(Sender):
         receivers: dict[str, Receiver],
         name: str = "stream",
         quality: int | None = None,
+        level: int | None = None,
     ) -> None:
-        self.quality = transmitter.network.quality if quality is None else quality
+        network = transmitter.network
+        self._level = network.quality if level is None else level
+        self.quality = self._level if quality is None else quality
         self.name = f"{name} {self.quality}"
         self.record = {
             "codec": transmitter.fingerprint,
             "receivers": {name: fingerprint(one.synthesis) for name, one in receivers.items()},
         }
+        if len(network.qualities) > 1:
+            self.record["level"] = self._level
         self.receivers = tuple(receivers)
         self._transmitter, self._receivers = transmitter, receivers
         for name, receiver in receivers.items():
@@ -132,8 +138,9 @@ class StreamSender(Sender):
         """Encode once, decode the bytes with every receiver."""
         network = self._transmitter.network
         y = network.analyse(picture)
-        (data,) = network.code(y, *picture.shape[-2:])
-        bits = network.entropy(y).bits.item()
+        height, width = picture.shape[-2:]
+        (data,) = network.code(y, height, width, self._level)
+        bits = network.estimate(y, self._level).bits.item()
         packet = unpack(data)
         header = len(data) - len(packet.string)
         return {
@@ -146,6 +153,6 @@ class StreamSender(Sender):
         """Bits by latent position, float32 [H/16, W/16]; they add up to ``bits_estimated``."""
         network = self._transmitter.network
         bits: NDArray[np.float32] = (
-            network.entropy.bit_map(network.analyse(picture))[0].cpu().numpy()
+            network.bit_map(network.analyse(picture), self._level)[0].cpu().numpy()
         )
         return bits

@@ -9,6 +9,7 @@ import compressai.models
 import torch
 from compressai.layers import GDN
 from compressai.models.base import CompressionModel
+from compressai.models.vbr import ScaleHyperpriorVbr
 from compressai.zoo import image_models
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -53,6 +54,11 @@ def build_codec(
                 f"{arch!r} is not in CompressAI's zoo; it has {', '.join(sorted(image_models))}"
             )
         codec = cls(**kwargs)
+    if isinstance(codec, ScaleHyperpriorVbr):
+        raise ConfigError(
+            f"{arch} has a variable rate of a kind that our bitstreams do not hold: take the same "
+            "codec without -vbr, and give the system `gains`"
+        )
     if checkpoint:
         load_strictly(codec, read_state_dict(checkpoint), checkpoint)
     behind = _behind_convolutions(codec)

@@ -50,7 +50,8 @@ class ReceiverSystem(VCMSystem):
     ) -> None:
         record = read_record(Path(stage1))
         super().__init__(
-            record["codec"], tasks, 1.0, record["quality"], amp=amp,
+            record["codec"], tasks, [1.0] * max(1, len(record.get("gains", []))),
+            record["quality"], record.get("gains", ()), amp=amp,
             data_preprocessor=data_preprocessor, init_cfg=init_cfg,
         )  # fmt: skip
         self._take(read_state_dict(stage1), stage1, start)
@@ -99,9 +100,12 @@ class ReceiverSystem(VCMSystem):
             data_samples: mmdet data samples with ground truth. Their metainfo ``y_hat``, float
                 [1, M, h, w], is taken for what was received.
         """
-        return self.task_losses(self._receive(x, data_samples), x, data_samples)
+        quality, _ = self.draw()
+        return self.task_losses(self._receive(x, data_samples, quality), x, data_samples)
 
-    def _receive(self, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
+    def _receive(
+        self, x: Tensor | None, data_samples: list[Any], quality: int
+    ) -> dict[str, Tensor]:
         """Each receiver's pictures, zero outside their true sizes."""
         by_size: dict[tuple[int, int], list[int]] = {}
         for index, sample in enumerate(data_samples):
@@ -114,7 +118,7 @@ class ReceiverSystem(VCMSystem):
             name: [None] * len(data_samples) for name in self.receivers
         }
         for (height, width), members in by_size.items():
-            y_hat = self._received(x, data_samples, members, height, width)
+            y_hat = self._received(x, data_samples, members, quality)
             room = (0, widest - width, 0, tallest - height)
             for name, receiver in self.receivers.items():
                 decoded = F.pad(receiver(y_hat)[..., :height, :width], room)
@@ -123,11 +127,12 @@ class ReceiverSystem(VCMSystem):
         return {name: torch.stack(found) for name, found in pictures.items()}
 
     def _received(
-        self, x: Tensor | None, data_samples: list[Any], members: list[int], height: int, width: int
+        self, x: Tensor | None, data_samples: list[Any], members: list[int], quality: int
     ) -> Tensor:
+        height, width = map(int, data_samples[members[0]].img_shape[:2])
         given = [data_samples[index].get("y_hat") for index in members]
         if all(latent is not None for latent in given):
             return torch.cat(given).to(self.data_preprocessor.device)
         if x is None:
             raise ConfigError("there are neither pictures nor received latents to train on")
-        return self.transmitter.quantise(x[members, :, :height, :width])
+        return self.transmitter.quantise(x[members, :, :height, :width], quality)

@@ -14,7 +14,8 @@ from typing_extensions import Self
 from vcm_mt.bitstream import container
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.checkpoint import fingerprint
-from vcm_mt.errors import BitstreamError
+from vcm_mt.errors import BitstreamError, ConfigError
+from vcm_mt.models.gains import Gains
 from vcm_mt.models.precision import transformed
 from vcm_mt.structures import Latent, Packet
 
@@ -26,21 +27,45 @@ class Transmitter(nn.Module):
 
     Args:
         codec: CompressAI's model; its ``g_s`` is left to the receivers.
-        quality: Quality level, written into every packet.
+        quality: Quality level, written into every packet; with ``gains`` the one that is taken
+            where none is asked for.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
+        gains: One transmitter for as many levels, see :class:`vcm_mt.models.gains.Gains`.
     """
 
-    def __init__(self, codec: CompressionModel, quality: int = 0, quantizer: str = "noise") -> None:
+    def __init__(
+        self,
+        codec: CompressionModel,
+        quality: int = 0,
+        quantizer: str = "noise",
+        gains: Sequence[float] = (),
+    ) -> None:
         super().__init__()
         self.quality = quality
         self.amp = False  # see vcm_mt.models.precision
         self.g_a = codec.g_a
         self.entropy = Hyperprior(codec, quantizer)
+        self.gains = Gains(gains, codec.M) if gains else None
         self._mark: bytes | None = None
 
-    def forward(self, x: Tensor) -> Latent:
+    @property
+    def qualities(self) -> list[int]:
+        """The levels that it can send at."""
+        return [self.quality] if self.gains is None else list(range(1, len(self.gains) + 1))
+
+    def forward(self, x: Tensor, quality: int | None = None) -> Latent:
         """Analyse and quantise pictures, float [B, 3, H, W] in [0, 1], padded."""
-        return self.entropy(transformed(self.g_a, x, self.amp))
+        return self.estimate(transformed(self.g_a, x, self.amp), quality)
+
+    def estimate(self, y: Tensor, quality: int | None = None) -> Latent:
+        """Quantise latents y [B, M, h, w], and tell the bits that they are expected to take."""
+        gain = self._gain(y, quality)
+        y_hat, bits = self.entropy(y * gain)
+        return Latent(y_hat / gain, bits)
+
+    def bit_map(self, y: Tensor, quality: int | None = None) -> Tensor:
+        """Where those bits go; see :meth:`Hyperprior.bit_map`."""
+        return self.entropy.bit_map(y * self._gain(y, quality))
 
     def analyse(self, pictures: Tensor) -> Tensor:
         """The latents y, float [B, M, h, w], of pictures [B, 3, H, W] of any size."""
@@ -48,28 +73,42 @@ class Transmitter(nn.Module):
         return transformed(self.g_a, pad(pictures, self.entropy.divisor), self.amp)
 
     @torch.no_grad()
-    def quantise(self, pictures: Tensor) -> Tensor:
+    def quantise(self, pictures: Tensor, quality: int | None = None) -> Tensor:
         """What a receiver decodes of :meth:`encode`'s bytes, y_hat [B, M, h, w], without them."""
-        return self.entropy.quantise(self.analyse(pictures))
+        y = self.analyse(pictures)
+        gain = self._gain(y, quality)
+        return self.entropy.quantise(y * gain) / gain
 
     @torch.no_grad()
-    def encode(self, pictures: Tensor) -> list[bytes]:
+    def encode(self, pictures: Tensor, quality: int | None = None) -> list[bytes]:
         """Encode pictures of one size, each to the bytes that are sent.
 
         Args:
             pictures: float [B, 3, H, W], RGB in [0, 1], any size.
+            quality: One of :attr:`qualities`; by default :attr:`quality`.
 
         Raises:
             BitstreamError: For pictures that are too large, or without entropy tables.
+            ConfigError: For a level that the transmitter does not have.
         """
-        return self.code(self.analyse(pictures), *pictures.shape[-2:])
+        height, width = pictures.shape[-2:]
+        return self.code(self.analyse(pictures), height, width, quality)
 
-    def code(self, y: Tensor, height: int, width: int) -> list[bytes]:
+    def code(self, y: Tensor, height: int, width: int, quality: int | None = None) -> list[bytes]:
         """Encode the latents of pictures of ``height`` and ``width``."""
+        strings = self.entropy.compress(y * self._gain(y, quality))
+        level = self.quality if quality is None else quality
         return [
-            container.pack(Packet(height, width, self.quality, self.mark, string))
-            for string in self.entropy.compress(y)
+            container.pack(Packet(height, width, level, self.mark, string)) for string in strings
         ]
+
+    def _gain(self, y: Tensor, quality: int | None) -> Tensor | float:
+        """What latents are multiplied with before they are quantised at a level."""
+        level = self.quality if quality is None else quality
+        if level not in self.qualities:
+            known = ", ".join(map(str, self.qualities))
+            raise ConfigError(f"the transmitter has no level {level}, but {known}")
+        return 1.0 if self.gains is None else self.gains([level] * len(y))
 
     def decode(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
         """Decode the bytes of one picture to the latent that every receiver starts from.
@@ -85,7 +124,7 @@ class Transmitter(nn.Module):
 
     def decode_packets(self, packets: Sequence[Packet]) -> Tensor:
         """Decode packets of one size to latents; see :func:`decode_packets`."""
-        return decode_packets(packets, self.entropy, self.mark)
+        return decode_packets(packets, self.entropy, self.mark, self.gains)
 
     def fingerprint(self) -> str:
         """SHA-256 over every parameter and table that decides the bits, hexadecimal."""
@@ -113,13 +152,16 @@ class Transmitter(nn.Module):
         self._mark = None
 
 
-def decode_packets(packets: Sequence[Packet], entropy: Hyperprior, mark: bytes) -> Tensor:
+def decode_packets(
+    packets: Sequence[Packet], entropy: Hyperprior, mark: bytes, gains: Gains | None = None
+) -> Tensor:
     """Decode packets of one size to latents, float [B, M, h, w].
 
     Args:
         packets: Of pictures of one size.
         entropy: The transmitter's, or one that loaded its ``decoder_state_dict``.
         mark: The transmitter's.
+        gains: The transmitter's.
 
     Raises:
         BitstreamError: When a packet is damaged or another transmitter's.
@@ -132,7 +174,13 @@ def decode_packets(packets: Sequence[Packet], entropy: Hyperprior, mark: bytes) 
             )
     height, width = packets[0].height, packets[0].width
     z_shape = (-(-height // entropy.divisor), -(-width // entropy.divisor))
-    return entropy.decompress([packet.string for packet in packets], z_shape)
+    y_hat = entropy.decompress([packet.string for packet in packets], z_shape)
+    if gains is None:
+        return y_hat
+    try:
+        return y_hat / gains([packet.quality for packet in packets])
+    except ConfigError as error:
+        raise BitstreamError(f"the bitstream is damaged: {error}") from error
 
 
 def pad(picture: Tensor, divisor: int) -> Tensor:

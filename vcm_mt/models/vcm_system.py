@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -46,8 +46,11 @@ class VCMSystem(BaseModel):
         codec: Arguments of :func:`vcm_mt.models.codec.build_codec`.
         tasks: Config of a :class:`vcm_mt.models.tasks.Task` by name. There is one receiver for
             each name that they have as their ``receiver``.
-        lmbda: lambda of equation (1), in [0, 1].
-        quality: Quality level, written into every packet.
+        lmbda: lambda of equation (1), in [0, 1]; with ``gains`` one for each level.
+        quality: Quality level, written into every packet; with ``gains`` the level that
+            validation looks at, by default the middle one.
+        gains: Train one codec for several rates, with these gains at the start
+            (:class:`vcm_mt.models.gains.Gains`): each step draws a level.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
         amp: Train the transforms in bfloat16, see :mod:`vcm_mt.models.precision`; what is
             measured is always coded in float32.
@@ -61,27 +64,33 @@ class VCMSystem(BaseModel):
         self,
         codec: dict[str, Any],
         tasks: dict[str, dict[str, Any]],
-        lmbda: float,
+        lmbda: float | Sequence[float],
         quality: int = 0,
+        gains: Sequence[float] = (),
         quantizer: str = "noise",
         amp: bool = False,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor or {"type": "VCMDataPreprocessor"}, init_cfg)
-        if not 0 <= lmbda <= 1:
+        self.lmbdas = [float(one) for one in ([lmbda] if isinstance(lmbda, int | float) else lmbda)]
+        if not all(0 <= one <= 1 for one in self.lmbdas):
             raise ConfigError(f"lambda must lie in [0, 1], not {lmbda}")
+        if len(self.lmbdas) != max(1, len(gains)):
+            raise ConfigError(f"{len(gains)} gains need as many lambdas, not {len(self.lmbdas)}")
         if not tasks:
             raise ConfigError("a system needs at least one task")
-        self.lmbda = float(lmbda)
+        quality = quality or (len(gains) + 1) // 2
         self.amp = amp
         # What a program needs to build the codec again around the weights of a checkpoint.
         self.record = {
             "codec": {k: v for k, v in codec.items() if k not in ("checkpoint", "pretrained")},
             "quality": quality,
         }
+        if gains:
+            self.record["gains"] = list(gains)
         net = build_codec(**codec)
-        self.transmitter = Transmitter(net, quality, quantizer)
+        self.transmitter = Transmitter(net, quality, quantizer, gains)
         self.tasks = nn.ModuleDict({name: MODELS.build(task) for name, task in tasks.items()})
         wanted = dict.fromkeys(task.receiver for _, task in named_tasks(self.tasks))
         self.receivers = nn.ModuleDict({name: Receiver(copy.deepcopy(net.g_s)) for name in wanted})
@@ -114,15 +123,29 @@ class VCMSystem(BaseModel):
         Returns:
             ``loss_*`` entries, whose sum is the loss, and unweighted values to log.
         """
-        latent = self.transmitter(x)
+        quality, lmbda = self.draw()
+        latent = self.transmitter(x, quality)
         pixels = latent.bits.new_tensor([pixels_of(sample) for sample in data_samples])
         bpp = (latent.bits / pixels).mean()
-        losses = {"loss_rate": (1 - self.lmbda) * bpp, "bpp_train": bpp.detach()}
+        losses = {"loss_rate": (1 - lmbda) * bpp, "bpp_train": bpp.detach()}
+        if len(self.lmbdas) > 1:
+            losses[f"bpp_train/{quality}"] = bpp.detach()
         pictures = {name: receiver(latent.y_hat) for name, receiver in self.receivers.items()}
-        return losses | self.task_losses(pictures, x, data_samples)
+        return losses | self.task_losses(pictures, x, data_samples, lmbda)
+
+    def draw(self) -> tuple[int, float]:
+        """The level of a step, drawn where there are several, and its lambda."""
+        if len(self.lmbdas) == 1:
+            return self.transmitter.quality, self.lmbdas[0]
+        quality = int(torch.randint(1, len(self.lmbdas) + 1, ()))
+        return quality, self.lmbdas[quality - 1]
 
     def task_losses(
-        self, pictures: dict[str, Tensor], x: Tensor | None, data_samples: list[Any]
+        self,
+        pictures: dict[str, Tensor],
+        x: Tensor | None,
+        data_samples: list[Any],
+        lmbda: float = 1.0,
     ) -> dict[str, Tensor]:
         """The right half of equation (1), and its parts to log.
 
@@ -130,12 +153,13 @@ class VCMSystem(BaseModel):
             pictures: What each receiver decoded, float [B, 3, H, W].
             x: The originals, alike; ``None`` where there are none.
             data_samples: As :meth:`loss` takes them.
+            lmbda: Of equation (1).
         """
         losses: dict[str, Tensor] = {}
         for name, task in named_tasks(self.tasks):
             parts = task.loss(pictures[task.receiver], x, data_samples)
             total = torch.stack(list(parts.values())).sum()
-            losses[f"loss_{name}"] = self.lmbda * task.weight * total
+            losses[f"loss_{name}"] = lmbda * task.weight * total
             # mmengine sums every key that contains "loss"; these are only to be looked at.
             losses |= {
                 f"{name}/{part.replace('loss_', '')}": value.detach()
@@ -206,7 +230,7 @@ class VCMSystem(BaseModel):
         """Encode a picture [1, 3, H, W], decode the bytes with every receiver."""
         y = self.transmitter.analyse(picture)
         (data,) = self.transmitter.code(y, *picture.shape[-2:])
-        bits = self.transmitter.entropy(y).bits.item()
+        bits = self.transmitter.estimate(y).bits.item()
         y_hat, (height, width) = self.transmitter.decode(data)
         return {
             name: Sent(receiver(y_hat)[..., :height, :width], len(data), bits)

@@ -1,0 +1,139 @@
+"""One codec, several rates."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from tests.test_models.test_vcm_system import _optimizers
+from vcm_mt.apis.system import build_system
+from vcm_mt.bitstream.container import pack, unpack
+from vcm_mt.errors import BitstreamError, ConfigError
+from vcm_mt.models.codec import build_codec
+from vcm_mt.models.gains import Gains
+from vcm_mt.models.transmitter import Transmitter
+
+
+def _transmitter(gains=(0.5, 1.0, 2.0), quality=2):
+    torch.manual_seed(0)
+    network = Transmitter(build_codec("MeanScaleHyperprior", N=8, M=12), quality, gains=gains)
+    with torch.no_grad():
+        network.g_a[-1].weight.mul_(20)  # so that the latent is not all zeros
+    network.eval().update_tables()
+    return network
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return torch.rand(1, 3, 83, 131, generator=torch.manual_seed(1))
+
+
+def test_each_level_decodes_to_what_it_quantised(picture):
+    network = _transmitter()
+    sizes, latents = [], []
+    for quality in network.qualities:
+        (data,) = network.encode(picture, quality)
+        assert unpack(data).quality == quality
+        y_hat, size = network.decode(data)
+        assert size == (83, 131)
+        assert torch.equal(y_hat, network.quantise(picture, quality))
+        sizes.append(len(data))
+        latents.append(y_hat)
+    assert sizes[0] < sizes[1] < sizes[2]
+    y = network.analyse(picture).detach()
+    errors = [float((y_hat - y).abs().max()) for y_hat in latents]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_a_level_is_the_codec_of_the_gained_latent(picture):
+    """Of gain 2: what a codec without gains makes of the doubled latent, halved."""
+    network, plain = _transmitter(), _transmitter(gains=(), quality=3)
+    y = network.analyse(picture)
+    assert network.code(y, 83, 131, 3)[0][9:] != plain.code(y, 83, 131)[0][9:]
+    assert (
+        unpack(network.code(y, 83, 131, 3)[0]).string
+        == unpack(plain.code(2 * y, 83, 131)[0]).string
+    )
+    assert network.estimate(y, 3).bits.item() == plain.estimate(2 * y).bits.item()
+    assert torch.equal(network.estimate(y, 3).y_hat, plain.estimate(2 * y).y_hat / 2)
+    assert network.bit_map(y, 3).sum().item() == pytest.approx(network.estimate(y, 3).bits.item())
+
+
+def test_pictures_of_several_levels_are_decoded_at_once(picture):
+    network = _transmitter()
+    packets = [unpack(network.encode(picture, quality)[0]) for quality in (3, 1)]
+    together = network.decode_packets(packets)
+    for packet, y_hat in zip(packets, together, strict=True):
+        assert torch.equal(network.decode_packets([packet])[0], y_hat)
+
+
+def test_the_level_by_default_and_others(picture):
+    network = _transmitter()
+    assert unpack(network.encode(picture)[0]).quality == 2
+    with pytest.raises(ConfigError, match="no level 4, but 1, 2, 3"):
+        network.encode(picture, 4)
+    with pytest.raises(ConfigError, match="no level 2, but 5"):
+        _transmitter(gains=(), quality=5).encode(picture, 2)
+    packet = unpack(network.encode(picture)[0])
+    wrong = pack(type(packet)(83, 131, 9, packet.transmitter, packet.string))
+    with pytest.raises(BitstreamError, match="levels 1 to 3"):
+        network.decode(wrong)
+
+
+def test_gains_are_part_of_what_decides_the_bits():
+    network = _transmitter()
+    before = network.fingerprint()
+    with torch.no_grad():
+        network.gains.gain[0, 0] += 1e-6
+    assert network.fingerprint() != before
+
+
+@pytest.mark.parametrize("start", [(0.0, 1.0), (-1.0,), (float("nan"),)])
+def test_gains_must_be_above_zero(start):
+    with pytest.raises(ConfigError, match="above"):
+        Gains(start, 4)
+
+
+def test_compressai_has_another_variable_rate():
+    with pytest.raises(ConfigError, match="without -vbr"):
+        build_codec("mbt2018-mean-vbr", quality=1)
+
+
+@pytest.fixture
+def config(stage1_config):
+    found = copy.deepcopy(stage1_config)
+    found.model.update(lmbda=[0.0, 1.0], gains=[0.5, 1.0], quality=0)
+    return found
+
+
+def test_each_step_draws_a_level_with_its_lambda(config):
+    """Lambda 0 leaves the rate alone in the loss, lambda 1 the task."""
+    torch.manual_seed(0)
+    system = build_system(config)
+    assert system.transmitter.quality == 1
+    with DefaultScope.overwrite_default_scope("vcm_mt"):
+        batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
+    data = system.data_preprocessor(batch, True)
+    system.train()
+    drawn = set()
+    for seed in range(8):
+        torch.manual_seed(seed)
+        losses = system.loss(data["inputs"], data["data_samples"])
+        (quality,) = (q for q in (1, 2) if f"bpp_train/{q}" in losses)
+        drawn.add(quality)
+        assert (losses["loss_rate"].item() == 0) == (quality == 2)
+        assert (losses["loss_det"].item() == 0) == (quality == 1)
+    assert drawn == {1, 2}
+    before = system.transmitter.gains.gain.detach().clone()
+    optimizers = _optimizers(system)
+    for _ in range(4):
+        system.train_step(batch, optimizers)
+    assert (system.transmitter.gains.gain != before).any()
+
+
+def test_as_many_lambdas_as_gains(config):
+    config.model.gains = [1.0]
+    with pytest.raises(ConfigError, match="1 gains need as many lambdas, not 2"):
+        build_system(config)
