@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from mmengine.config import DictAction
+from mmengine.dist import is_main_process
 
 from vcm_mt.apis.config import (
     at_level,
@@ -21,7 +22,7 @@ from vcm_mt.apis.config import (
     qualities,
     training_order,
 )
-from vcm_mt.apis.training import train
+from vcm_mt.apis.training import train, write_rates
 from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.errors import VCMError, told
 
@@ -63,6 +64,9 @@ def main() -> int:
             if before is not None:
                 level.load_from = str(find_checkpoint(work_dir / f"q{before}"))
             run(level, work_dir / f"q{quality}")
+        targets = any("target_bpp" in config.levels[quality - 1] for quality in levels)
+        if targets and is_main_process():
+            print("\n" + write_rates(work_dir, levels))
         if not levels:
             run(config, work_dir)
     except VCMError as error:

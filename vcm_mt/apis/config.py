@@ -39,7 +39,8 @@ def qualities(config: Config) -> list[int]:
 def at_level(config: Config, quality: int) -> Config:
     """The config of one rate point: what ``levels`` says of it, merged into the model.
 
-    Of a codec of variable rate that is the level which is looked at.
+    An entry's ``target_bpp`` becomes a :class:`vcm_mt.engine.RateTargetHook`, with what the config
+    says under ``rate_target``. Of a codec of variable rate the level is the one that is looked at.
 
     Raises:
         ConfigError: When the config has no such level, or its lambda lies outside [0, 1].
@@ -52,6 +53,9 @@ def at_level(config: Config, quality: int) -> Config:
         return level
     entry = dict(_entry(config, quality))
     entry.pop("after", None)
+    if target := entry.pop("target_bpp", None):
+        hook = {"type": "RateTargetHook", "bpp": target, **config.get("rate_target", {})}
+        level.custom_hooks = [*config.get("custom_hooks", []), hook]
     level.merge_from_dict({"model": entry})
     level.model.quality = quality
     if not 0 <= level.model.lmbda <= 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import init_dist
 from mmengine.runner import Runner
 
+from vcm_mt.checkpoint import find_checkpoint, read_record
 from vcm_mt.errors import ConfigError
 
 _CODECS = ("VCMSystem", "ReceiverSystem")
@@ -40,6 +42,24 @@ def train(
             raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
         config.model.amp = True
     Runner.from_cfg(config).train()
+
+
+def write_rates(work_dir: Path, levels: Sequence[int]) -> str:
+    """What became of levels with a target rate, as ``rates.md``: lambda and real bpp.
+
+    Returns:
+        The table.
+    """
+    lines = ["| level | target bpp | real bpp | deviation | lambda |", "|---|---|---|---|---|"]
+    for level in levels:
+        found = read_record(find_checkpoint(work_dir / f"q{level}")).get("rate_target")
+        if found is not None:
+            target, bpp, lmbda = found["target"], found["bpp"], found["lmbda"]
+            off = f"{bpp / target - 1:+.1%}"
+            lines.append(f"| {level} | {target:.4f} | {bpp:.4f} | {off} | {lmbda:.5f} |")
+    table = "\n".join(lines) + "\n"
+    (work_dir / "rates.md").write_text(table)
+    return table
 
 
 def join_processes(launcher: str) -> None:

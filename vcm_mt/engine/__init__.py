@@ -4,6 +4,7 @@ from vcm_mt.engine.distributed import VCMDistributedDataParallel
 from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
+from vcm_mt.engine.rate_target import RateTargetHook
 
 __all__ = [
     "CodecOptimWrapperConstructor",
@@ -11,5 +12,6 @@ __all__ = [
     "FrozenHook",
     "IterationSeedHook",
     "PictureStripHook",
+    "RateTargetHook",
     "VCMDistributedDataParallel",
 ]

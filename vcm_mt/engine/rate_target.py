@@ -1,0 +1,167 @@
+"""A level given by its rate: lambda is found while the codec is trained."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+
+from vcm_mt.engine.hooks import unwrapped
+from vcm_mt.errors import ConfigError
+from vcm_mt.registry import HOOKS
+
+#: lambda stays this far from 0 and 1, where it could not be steered any more.
+_MARGIN = 1e-6
+
+
+@HOOKS.register_module()
+class RateTargetHook(Hook):
+    """Steers lambda of equation (1) until validation pictures take a target rate, then holds it.
+
+    Every ``interval`` iterations pictures of the validation set are coded, and their real bytes
+    counted. While these are off by more than the tolerance,
+
+        log(lambda / (1 - lambda))  +=  gain * (e + lead * change of e),    e = log(target / bpp)
+
+    The codec follows lambda with a lag; looking at where the rate is going keeps lambda from
+    running ahead of it. It is held from half the tolerance on, and steered again if the rate
+    leaves the tolerance. Where not all validation pictures are coded, each validation tells by how
+    much the coded ones differ from all.
+
+    Args:
+        bpp: The target, in bits per pixel as :class:`CodingMetric` counts them.
+        interval: Iterations between two looks.
+        pictures: How many pictures are coded then, spread evenly over the validation set.
+        tolerance: Largest relative deviation.
+        gain: Step of lambda's log-odds for a deviation by a factor of e.
+        lead: How many intervals it looks ahead.
+
+    Raises:
+        ConfigError: For a target that is not above 0.
+    """
+
+    priority = "ABOVE_NORMAL"  # in front of EntropyTablesHook, which writes the record
+
+    def __init__(
+        self,
+        bpp: float,
+        interval: int = 100,
+        pictures: int = 300,
+        tolerance: float = 0.03,
+        gain: float = 1.0,
+        lead: float = 1.5,
+    ) -> None:
+        if not bpp > 0:
+            raise ConfigError(f"a target rate must be above 0 bpp, not {bpp}")
+        self.bpp, self.interval, self.pictures = bpp, interval, pictures
+        self.tolerance, self.gain, self.lead = tolerance, gain, lead
+        self._error: float | None = None  # at the last look
+        self._holding = False
+        self._correction = 1.0  # of the coded pictures' rate to that of all
+        self._seen = 0.0  # what was measured last
+
+    def before_train(self, runner: Any) -> None:
+        """Look for the first time, or go on where a checkpoint was.
+
+        Raises:
+            ConfigError: When the codec has several levels.
+        """
+        lmbdas = unwrapped(runner).lmbdas
+        if len(lmbdas) != 1:
+            raise ConfigError("a rate target is for a codec of one level")
+        lmbdas[0] = min(max(lmbdas[0], _MARGIN), 1 - _MARGIN)
+        if self._error is None:
+            self._error = self._look(runner)
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Log lambda and the rate, look and steer from time to time."""
+        if self.every_n_train_iters(runner, self.interval) or runner.iter + 1 == runner.max_iters:
+            self._steer(runner)
+        runner.message_hub.update_scalar("train/lambda", unwrapped(runner).lmbdas[0])
+        runner.message_hub.update_scalar("train/bpp_val", self._seen)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Compare the pictures that are coded while training with all of them."""
+        if metrics and "bpp" in metrics:
+            self._correction *= metrics["bpp"] / self._measure(runner)
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Keep lambda and the state of the search with the weights."""
+        unwrapped(runner).record["rate_target"] = {
+            "target": self.bpp,
+            "lmbda": unwrapped(runner).lmbdas[0],
+            "bpp": self._seen,
+            "error": self._error,
+            "holding": self._holding,
+            "correction": self._correction,
+        }
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Go on where a resumed training was.
+
+        Raises:
+            ConfigError: When that was on its way to another target.
+        """
+        if not runner.cfg.get("resume"):
+            return  # weights to start from
+        state = json.loads(checkpoint["meta"]["record"]).get("rate_target", {"target": "no"})
+        if state["target"] != self.bpp:
+            raise ConfigError(
+                f"the checkpoint was trained for {state['target']} bpp, not {self.bpp}: "
+                "start anew in another --work-dir"
+            )
+        unwrapped(runner).lmbdas[0], self._seen = state["lmbda"], state["bpp"]
+        self._error, self._holding = state["error"], state["holding"]
+        self._correction = state["correction"]
+
+    def _steer(self, runner: Any) -> None:
+        error, before = self._look(runner), self._error or 0.0
+        self._error = error
+        limit = math.log1p(self.tolerance) * (1.0 if self._holding else 0.5)
+        self._holding = abs(error) <= limit
+        if self._holding:
+            return
+        lmbdas = unwrapped(runner).lmbdas
+        step = self.gain * (error + self.lead * (error - before))
+        odds = math.log(lmbdas[0] / (1 - lmbdas[0])) + step
+        lmbdas[0] = min(max(1 / (1 + math.exp(-odds)), _MARGIN), 1 - _MARGIN)
+
+    def _look(self, runner: Any) -> float:
+        """log(target / bpp), and tell."""
+        self._seen = self._measure(runner)
+        print_log(
+            f"rate target {self.bpp:.4f}: {self._seen:.4f} bpp at lambda "
+            f"{unwrapped(runner).lmbdas[0]:.5f} ({self._seen / self.bpp - 1:+.1%})",
+            logger="current",
+        )
+        return math.log(self.bpp / self._seen)
+
+    @torch.no_grad()
+    def _measure(self, runner: Any) -> float:
+        """Mean real rate of the validation pictures, each process coding its share."""
+        system = unwrapped(runner)
+        dataset = runner.val_loop.dataloader.dataset
+        count = min(self.pictures, len(dataset))
+        chosen = [index * len(dataset) // count for index in range(count)]
+        mode = system.training
+        system.eval()
+        system.update_tables()
+        total = torch.zeros(())
+        for index in chosen[get_rank() :: get_world_size()]:
+            item = dataset[index]
+            batch = {name: [value] for name, value in item.items()}
+            data = system.data_preprocessor(batch, False)
+            height, width = data["data_samples"][0].img_shape[:2]
+            (coded,) = system.transmitter.encode(data["inputs"][..., :height, :width])
+            total += 8 * len(coded) / (height * width)
+        system.train(mode)
+        total = total.to(data["inputs"].device)
+        all_reduce(total)
+        return self._correction * float(total) / count
