@@ -152,6 +152,7 @@ class Transmitter(nn.Module):
         self._mark = None
 
 
+@torch.no_grad()
 def decode_packets(
     packets: Sequence[Packet], entropy: Hyperprior, mark: bytes, gains: Gains | None = None
 ) -> Tensor:
