@@ -19,7 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session", autouse=True)
 def _at_root():
     os.chdir(ROOT)  # configs name each other and the data from there
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # Tests run side by side, a process per core.
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
 #: Settings that stage 1 does not depend on.
 AFTER_TRAINING = (
-    *("measured", "mse_codecs", "anchors", "samples", "resamples", "report", "stage2"),
+    *("measured", "mse_codecs", "anchors", "samples", "resamples", "report", "stage2", "variable"),
     *("test_cfg", "test_dataloader", "test_evaluator"),
 )
 
@@ -78,6 +78,34 @@ def train_receivers(config: Config, folder: Path) -> None:
         if not receiver_file(folder, task, level).is_file()
     }  # fmt: skip
     run_commands(commands, jobs(), show="Iter(")
+
+
+def train_variable(config: Config, folder: Path) -> None:
+    """Train the codec for all rates from a level of stage 1, and its receivers."""
+    plan, place = config.variable, folder / "stage1_det_vbr"
+    start = find_checkpoint(folder / "stage1_det" / f"q{plan.after}")
+    stage1 = [
+        sys.executable, "tools/train.py", plan.config, "--resume", "--work-dir", str(place),
+        "--cfg-options", f"load_from={start}",
+    ]  # fmt: skip
+    run_commands({} if (place / "done").is_file() else {"all rates": stage1}, 1, show="Iter(")
+    (place / "done").touch()
+    commands = {
+        f"{task}, all rates": [
+            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            "--config", config.stage2.config.format(task=task), "--stage1", str(place),
+            "--work-dir", str(folder / f"stage2_{task}_vbr"),
+            "--cfg-options", "train_cfg.val_begin=1000000000",
+        ]
+        for task in plan.tasks
+        if not variable_file(folder, task).is_file()
+    }  # fmt: skip
+    run_commands(commands, jobs(), show="Iter(")
+
+
+def variable_file(folder: Path, task: str) -> Path:
+    """A receiver of the codec for all rates."""
+    return folder / f"stage2_{task}_vbr" / f"{task}.safetensors"
 
 
 def receiver_file(folder: Path, task: str, level: int) -> Path:
@@ -135,6 +163,8 @@ def run(config_path: str, folder: Path) -> None:
     train_levels(config, folder / "stage1_det")
     say(3, f"stage 2, receivers for {', '.join(plan.tasks)}, levels {plan.levels}")
     train_receivers(config, folder)
+    if config.variable:
+        train_variable(config, folder)
     say(4, "measuring on real bytes")
     found = measure(config, folder)
     say(5, "BD-rates, pictures")
@@ -158,6 +188,10 @@ def measure(config: Config, folder: Path) -> RPFile:
         checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
         files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
         curves.add_trained("stage1_det", checkpoint, files)
+    if config.variable:
+        files = [variable_file(folder, task) for task in config.variable.tasks]
+        checkpoint = find_checkpoint(folder / "stage1_det_vbr")
+        curves.add_trained("stage1_det_vbr", checkpoint, files)
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         curves.add_untrained("mse_codec", start_from(config, checkpoint), number)
     for entry in config.anchors:

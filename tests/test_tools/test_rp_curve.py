@@ -17,14 +17,6 @@ from vcm_mt.evaluation.rp_file import RPFile
 CONFIG = "configs/mini/stage2_segm.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """What torchrun gives its processes: g_a's last digits hang on the number of threads."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
-
-
 def options(mini):
     annotations = f"{mini}/annotations/val.json"
     return [
