@@ -11,9 +11,9 @@ levels = [
     dict(target_bpp=0.2, lmbda=0.20, codec=dict(checkpoint="zoo://mse_3")),
     dict(target_bpp=0.3, lmbda=0.45, codec=dict(checkpoint="zoo://mse_3")),
 ]
-rate_target = dict(interval=25, pictures=150)
+rate_target = dict(interval=50)
 
-max_iters = 600
+max_iters = 400
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),

@@ -26,12 +26,12 @@ class RateTargetHook(Hook):
     Every ``interval`` iterations pictures of the validation set are coded, and their real bytes
     counted. While these are off by more than the tolerance,
 
-        log(lambda / (1 - lambda))  +=  gain * (e + lead * change of e),    e = log(target / bpp)
+        log(lambda / (1 - lambda))  +=  gain * log(target / bpp)
 
-    The codec follows lambda with a lag; looking at where the rate is going keeps lambda from
-    running ahead of it. It is held from half the tolerance on, and steered again if the rate
-    leaves the tolerance. Where not all validation pictures are coded, each validation tells by how
-    much the coded ones differ from all.
+    log(bpp) follows these log-odds with a slope of a quarter to a half, and with a lag, so that a
+    gain of 1 neither crawls nor swings. Lambda is held from half the tolerance on, and steered
+    again if the rate leaves the tolerance. Where not all validation pictures are coded, each
+    validation tells by how much the coded ones differ from all.
 
     Args:
         bpp: The target, in bits per pixel as :class:`CodingMetric` counts them.
@@ -39,7 +39,6 @@ class RateTargetHook(Hook):
         pictures: How many pictures are coded then, spread evenly over the validation set.
         tolerance: Largest relative deviation.
         gain: Step of lambda's log-odds for a deviation by a factor of e.
-        lead: How many intervals it looks ahead.
 
     Raises:
         ConfigError: For a target that is not above 0.
@@ -54,19 +53,17 @@ class RateTargetHook(Hook):
         pictures: int = 300,
         tolerance: float = 0.03,
         gain: float = 1.0,
-        lead: float = 1.5,
     ) -> None:
         if not bpp > 0:
             raise ConfigError(f"a target rate must be above 0 bpp, not {bpp}")
         self.bpp, self.interval, self.pictures = bpp, interval, pictures
-        self.tolerance, self.gain, self.lead = tolerance, gain, lead
-        self._error: float | None = None  # at the last look
+        self.tolerance, self.gain = tolerance, gain
         self._holding = False
         self._correction = 1.0  # of the coded pictures' rate to that of all
-        self._seen = 0.0  # what was measured last
+        self._seen: float | None = None  # what was measured last
 
     def before_train(self, runner: Any) -> None:
-        """Look for the first time, or go on where a checkpoint was.
+        """Look for the first time, if no checkpoint did.
 
         Raises:
             ConfigError: When the codec has several levels.
@@ -75,8 +72,8 @@ class RateTargetHook(Hook):
         if len(lmbdas) != 1:
             raise ConfigError("a rate target is for a codec of one level")
         lmbdas[0] = min(max(lmbdas[0], _MARGIN), 1 - _MARGIN)
-        if self._error is None:
-            self._error = self._look(runner)
+        if self._seen is None:
+            self._look(runner)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -98,7 +95,6 @@ class RateTargetHook(Hook):
             "target": self.bpp,
             "lmbda": unwrapped(runner).lmbdas[0],
             "bpp": self._seen,
-            "error": self._error,
             "holding": self._holding,
             "correction": self._correction,
         }
@@ -118,19 +114,16 @@ class RateTargetHook(Hook):
                 "start anew in another --work-dir"
             )
         unwrapped(runner).lmbdas[0], self._seen = state["lmbda"], state["bpp"]
-        self._error, self._holding = state["error"], state["holding"]
-        self._correction = state["correction"]
+        self._holding, self._correction = state["holding"], state["correction"]
 
     def _steer(self, runner: Any) -> None:
-        error, before = self._look(runner), self._error or 0.0
-        self._error = error
+        error = self._look(runner)
         limit = math.log1p(self.tolerance) * (1.0 if self._holding else 0.5)
         self._holding = abs(error) <= limit
         if self._holding:
             return
         lmbdas = unwrapped(runner).lmbdas
-        step = self.gain * (error + self.lead * (error - before))
-        odds = math.log(lmbdas[0] / (1 - lmbdas[0])) + step
+        odds = math.log(lmbdas[0] / (1 - lmbdas[0])) + self.gain * error
         lmbdas[0] = min(max(1 / (1 + math.exp(-odds)), _MARGIN), 1 - _MARGIN)
 
     def _look(self, runner: Any) -> float:
