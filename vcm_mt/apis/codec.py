@@ -22,6 +22,7 @@ from typing_extensions import Self
 
 from vcm_mt.apis.pictures import to_array, to_tensor
 from vcm_mt.bitstream.container import FINGERPRINT_BYTES, unpack, write_atomically
+from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.checkpoint import find_checkpoint, fingerprint, read_record, read_state_dict
 from vcm_mt.errors import BitstreamError, ConfigError
@@ -176,7 +177,7 @@ class Receiver:
     def _load_file(cls, path: Path) -> Self:
         record, state = read_record(path), read_state_dict(str(path))
         codec = build_codec(**record["codec"])
-        entropy, synthesis = Hyperprior(codec), receivers.Receiver(codec.g_s)
+        entropy, synthesis = entropy_model(codec), receivers.Receiver(codec.g_s)
         gains = Gains(record["gains"], codec.M) if "gains" in record else None
         own = nn.ModuleDict({"entropy": entropy, "synthesis": synthesis})
         try:

@@ -59,17 +59,17 @@ class Hyperprior(nn.Module):
         divisor: Pixels of a picture's side that one value of z stands for.
 
     Raises:
-        ConfigError: For a model without a hyperprior, or an autoregressive one.
+        ConfigError: For a model without a hyperprior, or with a context model beside it; see
+            :func:`vcm_mt.bitstream.context.entropy_model`.
     """
 
     def __init__(self, codec: CompressionModel, quantizer: str = "noise") -> None:
         super().__init__()
-        if not isinstance(codec, ScaleHyperprior) or isinstance(
-            codec, JointAutoregressiveHierarchicalPriors
-        ):
+        if not self._takes(codec):
             raise ConfigError(
-                f"{type(codec).__name__} is not a scale or mean-scale hyperprior codec: "
-                "use bmshj2018-hyperprior, mbt2018-mean or a class derived from theirs"
+                f"{type(codec).__name__} is no hyperprior codec that {type(self).__name__} knows: "
+                "use bmshj2018-hyperprior, mbt2018-mean, mbt2018, cheng2020-anchor, "
+                "cheng2020-attn or a class derived from theirs"
             )
         if quantizer not in QUANTIZERS:
             raise ConfigError(f"quantizer must be one of {QUANTIZERS}, not {quantizer!r}")
@@ -82,6 +82,11 @@ class Hyperprior(nn.Module):
         self.gaussian_conditional = codec.gaussian_conditional
         self.integer_h_s = IntegerSynthesis(codec.h_s)
         self._joined: Tables | None = None
+
+    @staticmethod
+    def _takes(codec: CompressionModel) -> bool:
+        autoregressive = isinstance(codec, JointAutoregressiveHierarchicalPriors)
+        return isinstance(codec, ScaleHyperprior) and not autoregressive
 
     def forward(self, y: Tensor) -> Latent:
         """Quantise ``y`` [B, M, h, w] and tell the bits that it is expected to take.
@@ -127,14 +132,18 @@ class Hyperprior(nn.Module):
         columns = z_hat.transpose(0, 1)
         likelihoods, *_ = factorized._likelihood(columns.flatten(1)[:, None])
         z_likelihoods = likelihoods.view(columns.shape).transpose(0, 1)
-        scales, means = self._synthesise(z_hat)
-        y_hat = _round_straight_through(y, means)
+        y_hat, scales, means = self._rounded_y(y, z_hat)
         y_likelihoods = gaussian._likelihood(y_hat, scales, means)
         return Latent(
             y_hat,
             _bits(gaussian.likelihood_lower_bound(y_likelihoods))
             + _bits(factorized.likelihood_lower_bound(z_likelihoods)),
         )
+
+    def _rounded_y(self, y: Tensor, z_hat: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """y_hat as it will be sent, with a gradient; its scales and means."""
+        scales, means = self._synthesise(z_hat)
+        return _round_straight_through(y, means), scales, means
 
     def aux_loss(self) -> Tensor:
         """How far the entropy bottleneck's quantiles are from their targets."""
@@ -184,10 +193,13 @@ class Hyperprior(nn.Module):
 
     def _symbols(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Symbols of z and of y; numbers of y's tables, and its means."""
-        z = (self._analyse(y).float() - self._medians()).round()
+        z = self._z_symbols(y)
         tables, means = self._parameters_of(z)
         y = y.float()
         return z, y.round() if means is None else (y - means).round_(), tables, means
+
+    def _z_symbols(self, y: Tensor) -> Tensor:
+        return (self._analyse(y).float() - self._medians()).round()
 
     @torch.no_grad()
     def decompress(self, strings: Sequence[bytes], z_shape: tuple[int, int]) -> Tensor:
@@ -206,19 +218,23 @@ class Hyperprior(nn.Module):
         decoders = [rans.Decoder(string, self._tables()) for string in strings]
         z_tables = self._z_tables(z_shape)
         z = np.stack([decoder.take(z_tables) for decoder in decoders])
-        y_tables, means = self._parameters_of(self._like_z(z, (len(strings), -1, *z_shape)))
-        y = np.stack(_in_threads(rans.Decoder.take, decoders, _rows(y_tables)))
+        y_hat = self._decompress_y(decoders, self._like_z(z, (len(strings), -1, *z_shape)))
         for decoder in decoders:
             decoder.close()
-        y_symbols = self._like_z(y, y_tables.shape)
-        return y_symbols if means is None else y_symbols + means
+        return y_hat
+
+    def _decompress_y(self, decoders: Sequence[rans.Decoder], z_symbols: Tensor) -> Tensor:
+        tables, means = self._parameters_of(z_symbols)
+        y = np.stack(_in_threads(rans.Decoder.take, decoders, _rows(tables)))
+        symbols = self._like_z(y, tables.shape)
+        return symbols if means is None else symbols + means
 
     def decoder_state_dict(self) -> dict[str, Tensor]:
         """What a decoder needs: tables and integers, neither ``h_a`` nor the trained ``h_s``."""
         return {
             name: value
             for name, value in self.state_dict().items()
-            if name.startswith("integer_h_s.") or name.rsplit(".", 1)[-1] in _DECODER
+            if name.startswith("integer_") or name.rsplit(".", 1)[-1] in _DECODER
         }
 
     def load_decoder_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -243,8 +259,11 @@ class Hyperprior(nn.Module):
         """Numbers of y's tables, and means: the same bits on every machine."""
         z_hat = z_symbols.double() + self._medians().double()
         scales, means = self._split(self.integer_h_s(z_hat))
-        tables = self.integer_h_s.indexes(scales) + len(self.entropy_bottleneck.quantiles)
-        return tables, None if means is None else means.float()
+        return self._y_tables(scales), None if means is None else means.float()
+
+    def _y_tables(self, scales: Tensor) -> Tensor:
+        """Numbers of y's tables: they stand behind z's."""
+        return self.integer_h_s.indexes(scales) + len(self.entropy_bottleneck.quantiles)
 
     def _medians(self) -> Tensor:
         """[1, C, 1, 1], where the entropy bottleneck's rounding is centred."""

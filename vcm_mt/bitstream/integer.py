@@ -1,4 +1,4 @@
-"""The hyper-synthesis on integers, so that both ends of a channel find the same parameters.
+"""The entropy model's networks on integers: both ends of a channel find the same parameters.
 
 A decoder that picks another table than the encoder for a single symbol reads noise from there
 on, and in floating point another summation order is enough for that. Here weights, activations
@@ -32,24 +32,26 @@ _ACCUMULATOR_BITS = WEIGHT_BITS + ACTIVATION_BITS
 
 
 class IntegerSynthesis(nn.Module):
-    """A hyper-synthesis ``h_s`` on integers.
+    """A hyper-synthesis ``h_s``, or what stands behind it, on integers.
 
     Args:
-        h_s: CompressAI's hyper-synthesis: convolutions, transposed or not, with ReLU or
-            LeakyReLU between them.
+        h_s: CompressAI's hyper-synthesis: convolutions, transposed or not or with sub-pixel
+            shuffling, with ReLU or LeakyReLU between them.
+        name: What errors call it.
 
     Raises:
         ConfigError: For a layer of another kind.
     """
 
-    def __init__(self, h_s: nn.Module) -> None:
+    def __init__(self, h_s: nn.Module, name: str = "h_s") -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_integer_layers(_parts(h_s)))
+        self.name = name
+        self.layers = nn.ModuleList(_integer_layers(_parts(h_s), name))
         self.register_buffer("thresholds", torch.zeros(0, dtype=torch.int64))
 
     @torch.no_grad()
-    def build(self, h_s: nn.Module, scale_table: Tensor) -> None:
-        """Take over the present weights and scales.
+    def build(self, h_s: nn.Module, scale_table: Tensor | None = None) -> None:
+        """Take over the present weights, and the scales that :meth:`indexes` looks up.
 
         Raises:
             ConfigError: When a sum could reach 2^53, where float64 stops to be exact.
@@ -59,11 +61,12 @@ class IntegerSynthesis(nn.Module):
             own.build(layer)  # type: ignore[operator]
             if own.largest_sum() >= _EXACT:  # type: ignore[operator]
                 raise ConfigError(
-                    f"layer {number} of h_s has weights so large that its sums could pass 2^53: "
-                    "its output cannot be computed exactly"
+                    f"layer {number} of {self.name} has weights so large that its sums could "
+                    "pass 2^53: its output cannot be computed exactly"
                 )
-        thresholds = (scale_table[:-1].double() * 2**_ACCUMULATOR_BITS).floor()
-        self.thresholds = thresholds.to(torch.int64)
+        if scale_table is not None:
+            thresholds = (scale_table[:-1].double() * 2**_ACCUMULATOR_BITS).floor()
+            self.thresholds = thresholds.to(torch.int64)
 
     @torch.no_grad()
     def forward(self, z_hat: Tensor) -> Tensor:
@@ -92,17 +95,16 @@ class IntegerSynthesis(nn.Module):
 
 
 class _IntegerConv(nn.Module):
-    """A convolution on integers, transposed or not."""
+    """A convolution on integers, transposed or not, with what follows up to the next one."""
 
-    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, slope: float | None) -> None:
+    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
         super().__init__()
         self.transposed = isinstance(layer, nn.ConvTranspose2d)
-        if layer.groups != 1 or set(layer.dilation) != {1} or isinstance(layer.padding, str):
-            raise ConfigError("h_s holds a convolution with groups, dilation or padding by name")
         self.kernel = cast("Pair", layer.kernel_size)
         self.stride, self.padding = cast("Pair", layer.stride), cast("Pair", layer.padding)
         self.output_padding = cast("Pair", layer.output_padding)
-        self.slope = None if slope is None else round(slope * 2**WEIGHT_BITS)
+        self.upscale = 1
+        self.slope: int | None = None
         self._doubles: tuple[Tensor, dict[Pair, Tensor], Tensor] | None = None
         self._winograd: tuple[Tensor, Tensor, float] | None = None
         self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
@@ -120,8 +122,22 @@ class _IntegerConv(nn.Module):
         total = self.weight.double().abs().sum(dim=(1, 2, 3)) * LARGEST
         return float((total + self.bias.double().abs()).max())
 
+    def follow(self, layer: nn.Module) -> bool:
+        """Take in a layer that stands behind; whether it is one that can be."""
+        if isinstance(layer, nn.PixelShuffle) and self.upscale == 1:
+            self.upscale = layer.upscale_factor
+        elif isinstance(layer, nn.ReLU | nn.LeakyReLU) and self.slope is None:
+            slope = layer.negative_slope if isinstance(layer, nn.LeakyReLU) else 0.0
+            self.slope = round(slope * 2**WEIGHT_BITS)
+        else:
+            return False
+        return True
+
     def sums(self, x: Tensor) -> Tensor:
         """Sums with WEIGHT_BITS + ACTIVATION_BITS fractional bits, [B, H, W, channels]."""
+        return _shuffled(self._convolved(x), self.upscale)
+
+    def _convolved(self, x: Tensor) -> Tensor:
         taps, bias = self._in_doubles()
         size = self._out_size(x.shape[1:3])
         (step_y, step_x), (pad_y, pad_x) = self.stride, self.padding
@@ -253,6 +269,14 @@ def _winograd_outputs(products: Tensor) -> tuple[Tensor, Tensor]:
     return a + b + c, b - c - d
 
 
+def _shuffled(x: Tensor, factor: int) -> Tensor:
+    """PixelShuffle, channels last: [B, H, W, C * f * f] -> [B, H * f, W * f, C]."""
+    if factor == 1:
+        return x
+    places = x.unflatten(3, (-1, factor, factor)).permute(0, 1, 4, 2, 5, 3)
+    return places.flatten(3, 4).flatten(1, 2)
+
+
 def _shifted(x: Tensor) -> Tensor:
     """Divide by 2^WEIGHT_BITS, round half up."""
     return (x / 2.0**WEIGHT_BITS).add_(0.5).floor_()
@@ -273,20 +297,18 @@ def _parts(layer: nn.Module) -> list[nn.Module]:
     return [layer]
 
 
-def _integer_layers(parts: list[nn.Module]) -> list[_IntegerConv]:
+def _integer_layers(parts: list[nn.Module], name: str) -> list[_IntegerConv]:
     found: list[_IntegerConv] = []
-    for part, after in zip(parts, [*parts[1:], None], strict=True):
+    for part in parts:
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            found.append(_IntegerConv(part, _slope(after)))
-        elif not isinstance(part, nn.ReLU | nn.LeakyReLU):
+            if part.groups != 1 or set(part.dilation) != {1} or isinstance(part.padding, str):
+                raise ConfigError(
+                    f"{name} holds a convolution with groups, dilation or padding by name"
+                )
+            found.append(_IntegerConv(part))
+        elif not found or not found[-1].follow(part):
             raise ConfigError(
-                f"h_s holds a {type(part).__name__}, for which there is no integer form: "
-                "it may hold convolutions, ReLU and LeakyReLU"
+                f"{name} holds a {type(part).__name__} for which there is no integer form: it may "
+                "hold convolutions, each with a PixelShuffle, a ReLU or a LeakyReLU behind it"
             )
     return found
-
-
-def _slope(activation: nn.Module | None) -> float | None:
-    if isinstance(activation, nn.LeakyReLU):
-        return activation.negative_slope
-    return 0.0 if isinstance(activation, nn.ReLU) else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import Self
 
+from vcm_mt.bitstream.context import ContextHyperprior
 from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.errors import ConfigError
 from vcm_mt.models.precision import transformed
 
 
@@ -16,7 +18,16 @@ class FloatHyperprior(Hyperprior):
 
     @classmethod
     def of(cls, prior: Hyperprior, amp: bool = False) -> Self:
-        """The same parts and tables; with ``amp``, ``h_s`` runs in bfloat16."""
+        """The same parts and tables; with ``amp``, ``h_s`` runs in bfloat16.
+
+        Raises:
+            ConfigError: For a codec with a context model.
+        """
+        if isinstance(prior, ContextHyperprior):
+            raise ConfigError(
+                "a codec with a context model cannot be compared with its floating-point form: "
+                "take one with a scale or mean-scale hyperprior"
+            )
         other = cls.__new__(cls)
         other.__dict__.update(prior.__dict__)
         other.amp = amp

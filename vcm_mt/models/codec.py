@@ -9,8 +9,9 @@ import compressai.models
 import torch
 from compressai.layers import GDN
 from compressai.models.base import CompressionModel
+from compressai.models.utils import remap_old_keys
 from compressai.models.vbr import ScaleHyperpriorVbr
-from compressai.zoo import image_models
+from compressai.zoo import image_models, load_state_dict
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -60,7 +61,7 @@ def build_codec(
             "codec without -vbr, and give the system `gains`"
         )
     if checkpoint:
-        load_strictly(codec, read_state_dict(checkpoint), checkpoint)
+        load_strictly(codec, _in_present_names(read_state_dict(checkpoint)), checkpoint)
     behind = _behind_convolutions(codec)
     for module in codec.modules():
         if type(module) is GDN:
@@ -91,6 +92,12 @@ class _LeanGDN(GDN):
             norm = F.conv2d(strip * strip, gamma.to(x.dtype), beta.to(x.dtype))
             strip.mul_(norm.sqrt_() if self.inverse else norm.rsqrt_())
         return x
+
+
+def _in_present_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the names of this CompressAI; its published files have those of older ones."""
+    renamed: dict[str, Tensor] = remap_old_keys("entropy_bottleneck", load_state_dict(state))
+    return renamed
 
 
 def _behind_convolutions(codec: nn.Module) -> set[nn.Module]:

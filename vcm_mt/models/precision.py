@@ -11,7 +11,7 @@ def transformed(transform: nn.Module, x: Tensor, amp: bool) -> Tensor:
 
     With ``amp`` its convolutions multiply in bfloat16 (in training GDN stays in float32),
     which is faster where the processor knows the type (``make bench-codec``). Either end of a
-    channel may choose for itself: the entropy parameters come from the transmitted z alone.
+    channel may choose for itself: the entropy parameters come from what was sent alone.
     """
     with torch.autocast(x.device.type, torch.bfloat16, enabled=amp):
         return transform(x).float()

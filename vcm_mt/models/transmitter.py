@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from typing_extensions import Self
 
 from vcm_mt.bitstream import container
+from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import BitstreamError, ConfigError
@@ -23,7 +24,8 @@ from vcm_mt.structures import Latent, Packet
 class Transmitter(nn.Module):
     """Picture in, one common bitstream out (the paper's figure 2, left).
 
-    Holds the analysis transform ``g_a`` and the :class:`Hyperprior` ``entropy``.
+    Holds the analysis transform ``g_a`` and the entropy model ``entropy``, a
+    :class:`Hyperprior`.
 
     Args:
         codec: CompressAI's model; its ``g_s`` is left to the receivers.
@@ -44,7 +46,7 @@ class Transmitter(nn.Module):
         self.quality = quality
         self.amp = False  # see vcm_mt.models.precision
         self.g_a = codec.g_a
-        self.entropy = Hyperprior(codec, quantizer)
+        self.entropy = entropy_model(codec, quantizer)
         self.gains = Gains(gains, codec.M) if gains else None
         self._mark: bytes | None = None
 
