@@ -69,6 +69,23 @@ def stage1_config(mini: Path) -> Config:
     return config
 
 
+@pytest.fixture
+def people_config(stage1_config: Config) -> Config:
+    """Six quick steps of a codec for people, on crops; a checkpoint after each second one."""
+    config = stage1_config
+    config.model.tasks = {"people": {"type": "HumanTask"}}
+    crop = {"type": "mmdet.RandomCrop", "crop_size": (64, 64), "allow_negative_crop": True}
+    load, *_, pack = config.train_dataloader.dataset.pipeline
+    config.train_dataloader.dataset.pipeline = [load, crop, pack]
+    for split in ("val", "test"):
+        config[f"{split}_dataloader"] = config[f"{split}_evaluator"] = None
+        config[f"{split}_cfg"] = None
+    config.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": 6}
+    config.default_hooks.checkpoint.interval = 2
+    config.default_hooks.logger.interval = 1
+    return config
+
+
 def run_tool(name: str, *arguments: str, **kwargs) -> subprocess.CompletedProcess[str]:
     """Run a script of tools/ as a user would."""
     return subprocess.run(

@@ -24,6 +24,7 @@ TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading", "datasets.
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")
 MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS, "engine")
 HOOKS = _child("hook", root.HOOKS, "engine")
+OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine"
 )

@@ -1,13 +1,19 @@
 """What the mmengine Runner needs beside the model: optimisers and hooks."""
 
+from vcm_mt.engine.checkpoints import AtomicCheckpointHook
 from vcm_mt.engine.distributed import VCMDistributedDataParallel
+from vcm_mt.engine.finite import FiniteAmpOptimWrapper, FiniteOptimWrapper, FiniteStepsHook
 from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
 
 __all__ = [
+    "AtomicCheckpointHook",
     "CodecOptimWrapperConstructor",
     "EntropyTablesHook",
+    "FiniteAmpOptimWrapper",
+    "FiniteOptimWrapper",
+    "FiniteStepsHook",
     "FrozenHook",
     "IterationSeedHook",
     "PictureStripHook",
