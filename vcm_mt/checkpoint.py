@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import pickle
+import warnings
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,6 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import torch
-from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -77,9 +76,10 @@ def list_checkpoints(work_dir: Path) -> list[Path]:
     found.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
     pointer = work_dir / "last_checkpoint"
     named = Path(pointer.read_text(errors="replace").strip()) if pointer.is_file() else Path()
-    own = work_dir / named.name  # the folder may have moved
-    last = own if own.is_file() else named
-    return [last, *(path for path in found if path != last)] if last.is_file() else found
+    last = work_dir / named.name  # the folder may have moved
+    if last.is_file():
+        return [last, *(path for path in found if path != last)]
+    return found or [path for path in [named] if path.is_file()]
 
 
 def find_checkpoint(work_dir: Path) -> Path:
@@ -95,7 +95,7 @@ def find_checkpoint(work_dir: Path) -> Path:
         if _is_whole(path):
             if number:
                 torn = ", ".join(map(str, known[:number]))
-                print_log(f"{torn}: damaged, {path} is taken", "current", logging.WARNING)
+                warnings.warn(f"{torn} is damaged: {path} is taken", stacklevel=2)
             return path
     raise ConfigError(
         f"no checkpoint in {work_dir} is whole ({', '.join(path.name for path in known)}): "

@@ -157,6 +157,7 @@ def test_a_skipped_step_leaves_the_whole_system_untouched(people_config, monkeyp
 
 def _system(config, counts):
     config = copy.deepcopy(config)
+    config.model.amp = False
     config.model.quantizer = "round"  # no noise, which a batch of two would draw otherwise
     torch.manual_seed(0)
     system = build_system(config).train()
@@ -177,10 +178,10 @@ def test_two_batches_of_one_accumulate_to_one_of_two(people_config):
     for batch in batches:
         one.train_step(batch, optimizers)
     other, _, optimizers = _system(people_config, counts=1)
-    other.train_step(
-        {key: batches[0][key] + batches[1][key] for key in batches[0]}, optimizers
-    )
-    for name, value in other.state_dict().items():
+    other.train_step({key: batches[0][key] + batches[1][key] for key in batches[0]}, optimizers)
+    for name, value in other.named_parameters():
+        if name.endswith("quantiles"):
+            continue  # their loss is no mean over pictures
         step, accumulated = value - start[name], one.state_dict()[name] - start[name]
         tolerance = 1e-5 * float(step.abs().max())
         assert torch.allclose(step, accumulated, rtol=1e-4, atol=tolerance), name

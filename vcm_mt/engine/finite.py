@@ -90,7 +90,10 @@ class FiniteStepsHook(Hook):
         Raises:
             TrainingError: After ``max_skipped`` steps; names the pictures of the last one.
         """
-        batch = float(outputs["loss"].detach()), [_name(sample) for sample in data_batch["data_samples"]]
+        batch = (
+            float(outputs["loss"].detach()),
+            [_name(sample) for sample in data_batch["data_samples"]],
+        )
         if not math.isfinite(batch[0]):
             self._suspect = batch  # of a step that further batches may follow in
         before, self._skipped = self._skipped, max(_skipped(runner.optim_wrapper), default=0)
