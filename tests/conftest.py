@@ -78,7 +78,7 @@ def people_config(stage1_config: Config) -> Iterator[Config]:
     """
     config = stage1_config
     config.model.tasks = {"people": {"type": "HumanTask"}}
-    crop = {"type": "CenterCrop", "crop_size": 64}
+    crop = {"type": "mmdet.RandomCrop", "crop_size": (64, 64), "allow_negative_crop": True}
     load, *_, pack = config.train_dataloader.dataset.pipeline
     config.train_dataloader.dataset.pipeline = [load, crop, pack]
     for split in ("val", "test"):

@@ -32,7 +32,8 @@ from vcm_mt.errors import TrainingError, VCMError, told
 from vcm_mt.files import PARTIAL, write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
-_PIECES, _PAUSE = 20, 0.02
+_PIECES, _PAUSE = 20, 0.02  # of a slow write; seconds
+_LIFE = 25.0  # seconds that a process lives at most, some ten of them for its imports
 _CONFIG = """
 _base_ = {base!r}
 custom_imports = dict(imports=["kill_test"])
@@ -165,7 +166,7 @@ def differences(one: Any, other: Any, name: str = "") -> Iterator[str]:
         yield name
 
 
-def test(options: argparse.Namespace, folder: Path) -> None:
+def kill_and_compare(options: argparse.Namespace, folder: Path) -> None:
     """Do all of it.
 
     Raises:
@@ -183,12 +184,13 @@ def test(options: argparse.Namespace, folder: Path) -> None:
     moments = random.Random(options.seed)
     newest = hits = 0
     for number in range(1, options.kills + 1):
-        found = kill(config, folder / "killed", moments, number % 2 == 0, min(life, 20))
+        found = kill(config, folder / "killed", moments, number % 2 == 0, min(life, _LIFE))
         if found.iteration < newest:
             raise TrainingError(f"kill {number} lost a checkpoint: {found.iteration} < {newest}")
         newest, hits = found.iteration, hits + found.in_write
         where = "in a write" if found.in_write else "between writes"
-        print(f"kill {number}, {where}: iteration {newest} is whole", flush=True)
+        left = f"the checkpoint of iteration {newest} is whole" if newest else "no checkpoint yet"
+        print(f"kill {number}, {where}: {left}", flush=True)
     finish(config, folder / "killed")
     alone, killed = (load(folder / name / "q1") for name in ("alone", "killed"))
     parts = ("state_dict", "optimizer", "param_schedulers")
@@ -206,10 +208,10 @@ def main() -> int:
     try:
         if options.work_dir:
             options.work_dir.mkdir(parents=True, exist_ok=True)
-            test(options, options.work_dir.resolve())
+            kill_and_compare(options, options.work_dir.resolve())
         else:
             with tempfile.TemporaryDirectory() as folder:
-                test(options, Path(folder))
+                kill_and_compare(options, Path(folder))
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1

@@ -20,6 +20,7 @@ MODELS = _child(
     "models.receiver_system",
 )
 DATASETS = _child("dataset", root.DATASETS, "datasets.coco", "datasets.folder")
+DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.sampler")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading", "datasets.bitstreams")
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")
 MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS, "engine")

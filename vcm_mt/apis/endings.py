@@ -40,7 +40,7 @@ def clear_ends() -> Iterator[None]:
         reason = _reason(error)
         if reason is None:
             raise
-        raise TrainingError(f"{reason}, then {_GO_ON}") from error
+        raise TrainingError(f"{reason} {_GO_ON}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -51,15 +51,18 @@ def _terminate(*_: Any) -> NoReturn:
 
 def _reason(error: OSError | RuntimeError) -> str | None:
     """What happened and what to do about it; ``None`` if nothing that is known."""
-    text = (str(error).splitlines() or [""])[0]
+    text = (str(error).splitlines() or [""])[0].rstrip(" .")
     if isinstance(error, OSError) and error.errno in _FULL:
-        return f"the disk is full ({text}): make room"
+        return f"the disk is full ({text}): make room, then"
     if text.startswith("DataLoader worker"):
+        if text.endswith("Terminated"):  # sent to all processes, and noticed there first
+            return "stopped by SIGTERM:"
         return (
-            f"{text}: probably memory ran out. Lower train_dataloader.num_workers or its batch_size"
+            f"{text}; probably memory ran out: lower train_dataloader.num_workers or its "
+            "batch_size, then"
         )
     if distributed.is_initialized() and _tells_of_a_lost_process(error, text):
-        return f"another process of this training is gone ({text}): see what it said, mend that"
+        return f"another process of this training is gone ({text}): see what it said, then"
     return None
 
 
