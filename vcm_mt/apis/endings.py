@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -28,8 +29,10 @@ def clear_ends() -> Iterator[None]:
         TrainingError: Says what happened and how to go on.
     """
     before = signal.signal(signal.SIGTERM, _terminate)
-    # A log on a full disk would print a traceback for each line that it cannot write.
+    # On a full disk, logging would print a traceback for each line that it cannot write, and
+    # TensorBoard's thread its own; the training itself ends at its next log all the same.
     logging.raiseExceptions = False
+    threading.excepthook = _unless_full
     try:
         yield
     except VCMError:
@@ -49,10 +52,19 @@ def _terminate(*_: Any) -> NoReturn:
     raise KeyboardInterrupt("SIGTERM")
 
 
+def _unless_full(args: threading.ExceptHookArgs) -> None:
+    if not _is_full(args.exc_value):
+        threading.__excepthook__(args)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
 def _reason(error: OSError | RuntimeError) -> str | None:
     """What happened and what to do about it; ``None`` if nothing that is known."""
     text = (str(error).splitlines() or [""])[0].rstrip(" .")
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if _is_full(error):
         return f"the disk is full ({text}): make room, then"
     if text.startswith("DataLoader worker"):
         if text.endswith("Terminated"):  # sent to all processes, and noticed there first
