@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,29 @@ def stage1_config(mini: Path) -> Config:
     config.model.lmbda = 0.3
     config.train_dataloader.batch_size = 2
     return config
+
+
+@pytest.fixture
+def people_config(stage1_config: Config) -> Iterator[Config]:
+    """Six quick steps of a codec for people, on crops; a checkpoint after each second one.
+
+    At one thread, where two runs do the same sums in the same order.
+    """
+    config = stage1_config
+    config.model.tasks = {"people": {"type": "HumanTask"}}
+    crop = {"type": "mmdet.RandomCrop", "crop_size": (64, 64), "allow_negative_crop": True}
+    load, *_, pack = config.train_dataloader.dataset.pipeline
+    config.train_dataloader.dataset.pipeline = [load, crop, pack]
+    for split in ("val", "test"):
+        config[f"{split}_dataloader"] = config[f"{split}_evaluator"] = None
+        config[f"{split}_cfg"] = None
+    config.train_cfg = {"type": "IterBasedTrainLoop", "max_iters": 6}
+    config.default_hooks.checkpoint.interval = 2
+    config.default_hooks.logger.interval = 1
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield config
+    torch.set_num_threads(threads)
 
 
 def run_tool(name: str, *arguments: str, **kwargs) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "vcm_mt"
 
-FOUNDATION = {"errors", "structures", "registry", "version", "compat", "checkpoint"}
+FOUNDATION = {"errors", "structures", "registry", "version", "compat", "checkpoint", "files"}
 
 # What each room may import of the package beside itself and the foundation.
 ALLOWED = {

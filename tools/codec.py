@@ -31,9 +31,9 @@ from vcm_mt.bitstream.container import (
     SequenceWriter,
     is_sequence,
     unpack,
-    write_atomically,
 )
 from vcm_mt.errors import BitstreamError, DataError, VCMError, told
+from vcm_mt.files import write_atomically
 
 VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".y4m", ".m4v"})
 BATCH = 8

@@ -17,6 +17,7 @@ from mmengine.dist import is_main_process
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.config import check_inputs, default_work_dir, load_config
+from vcm_mt.apis.endings import clear_ends
 from vcm_mt.apis.finetune import (
     find_stage1,
     for_tasks,
@@ -108,22 +109,28 @@ def export(
     print(f"{target}: {target.stat().st_size} bytes")
 
 
-def main() -> int:
+def finetune(options: argparse.Namespace) -> None:
     """Train a receiver for every level that was asked for."""
+    path = options.config or f"configs/stage2_{options.task[0]}.py"
+    config = for_tasks(load_config(path, options.cfg_options), options.task)
+    name = receiver_name(options.task)
+    root = options.work_dir or default_work_dir(config).with_name(f"stage2_{name}")
+    levels = find_stage1(options.stage1 or Path(config.stage1), options.quality)
+    for quality, checkpoint in levels.items():
+        work_dir = level_dir(root, quality)
+        level = copy.deepcopy(config)
+        prepare(level, checkpoint, work_dir, options)
+        train(level, work_dir, options.resume, options.amp, options.launcher)
+        if is_main_process():
+            export(level, work_dir, name, checkpoint, options)
+
+
+def main() -> int:
+    """Train, and tell in one line what went wrong."""
     options = parse_args()
     try:
-        path = options.config or f"configs/stage2_{options.task[0]}.py"
-        config = for_tasks(load_config(path, options.cfg_options), options.task)
-        name = receiver_name(options.task)
-        root = options.work_dir or default_work_dir(config).with_name(f"stage2_{name}")
-        levels = find_stage1(options.stage1 or Path(config.stage1), options.quality)
-        for quality, checkpoint in levels.items():
-            work_dir = level_dir(root, quality)
-            level = copy.deepcopy(config)
-            prepare(level, checkpoint, work_dir, options)
-            train(level, work_dir, options.resume, options.amp, options.launcher)
-            if is_main_process():
-                export(level, work_dir, name, checkpoint, options)
+        with clear_ends():
+            finetune(options)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1

@@ -22,6 +22,7 @@ from vcm_mt.apis.config import (
     qualities,
     training_order,
 )
+from vcm_mt.apis.endings import clear_ends
 from vcm_mt.apis.training import train, write_rates
 from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.errors import VCMError, told
@@ -47,28 +48,34 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
+def train_all(options: argparse.Namespace) -> None:
     """Train every level that was asked for."""
+    config = load_config(options.config, options.cfg_options)
+    check_inputs(config)
+    work_dir = options.work_dir or default_work_dir(config)
+    run = partial(train, resume=options.resume, amp=options.amp, launcher=options.launcher)
+    levels = training_order(config, options.quality or qualities(config))
+    configs = {quality: at_level(config, quality) for quality in levels}
+    for level in configs.values():
+        check_inputs(level)
+    for quality, level in configs.items():
+        before = level_before(config, quality)
+        if before is not None:
+            level.load_from = str(find_checkpoint(work_dir / f"q{before}"))
+        run(level, work_dir / f"q{quality}")
+    targets = any("target_bpp" in config.levels[quality - 1] for quality in levels)
+    if targets and is_main_process():
+        print("\n" + write_rates(work_dir, levels))
+    if not levels:
+        run(config, work_dir)
+
+
+def main() -> int:
+    """Train, and tell in one line what went wrong."""
     options = parse_args()
     try:
-        config = load_config(options.config, options.cfg_options)
-        check_inputs(config)
-        work_dir = options.work_dir or default_work_dir(config)
-        run = partial(train, resume=options.resume, amp=options.amp, launcher=options.launcher)
-        levels = training_order(config, options.quality or qualities(config))
-        configs = {quality: at_level(config, quality) for quality in levels}
-        for level in configs.values():
-            check_inputs(level)
-        for quality, level in configs.items():
-            before = level_before(config, quality)
-            if before is not None:
-                level.load_from = str(find_checkpoint(work_dir / f"q{before}"))
-            run(level, work_dir / f"q{quality}")
-        targets = any("target_bpp" in config.levels[quality - 1] for quality in levels)
-        if targets and is_main_process():
-            print("\n" + write_rates(work_dir, levels))
-        if not levels:
-            run(config, work_dir)
+        with clear_ends():
+            train_all(options)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1

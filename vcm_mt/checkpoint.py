@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import warnings
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +21,7 @@ from torch.hub import load_state_dict_from_url
 from vcm_mt.errors import ConfigError
 
 ZOO_PREFIX = "zoo://"
+_CHECKPOINTS = ("iter_*.pth", "epoch_*.pth")
 
 
 def zoo_path(name: str) -> Path:
@@ -67,17 +70,46 @@ def read_record(path: Path) -> dict[str, Any]:
     return found
 
 
+def list_checkpoints(work_dir: Path) -> list[Path]:
+    """The checkpoints of a training, whole or not: the one that it points to, then by age."""
+    found = [path for pattern in _CHECKPOINTS for path in work_dir.glob(pattern)]
+    found.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    pointer = work_dir / "last_checkpoint"
+    named = Path(pointer.read_text(errors="replace").strip()) if pointer.is_file() else Path()
+    last = work_dir / named.name  # the folder may have moved
+    if last.is_file():
+        return [last, *(path for path in found if path != last)]
+    return found or [path for path in [named] if path.is_file()]
+
+
 def find_checkpoint(work_dir: Path) -> Path:
-    """The last checkpoint of a training.
+    """The last checkpoint of a training that is whole.
 
     Raises:
         ConfigError: When there is none.
     """
-    pointer = work_dir / "last_checkpoint"
-    if not pointer.is_file():
+    known = list_checkpoints(work_dir)
+    if not known:
         raise ConfigError(f"no checkpoint in {work_dir}: train first")
-    named = Path(pointer.read_text().strip())
-    return named if named.is_file() else work_dir / named.name  # the folder may have moved
+    for number, path in enumerate(known):
+        if _is_whole(path):
+            if number:
+                torn = ", ".join(map(str, known[:number]))
+                warnings.warn(f"{torn} is damaged: {path} is taken", stacklevel=2)
+            return path
+    raise ConfigError(
+        f"no checkpoint in {work_dir} is whole ({', '.join(path.name for path in known)}): "
+        "restore one, or remove them and start anew"
+    )
+
+
+def _is_whole(path: Path) -> bool:
+    """What torch.save writes is a zip archive: its index stands last, its parts have checksums."""
+    try:
+        with ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (BadZipFile, OSError):
+        return False
 
 
 def fingerprint(part: nn.Module) -> str:

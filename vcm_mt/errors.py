@@ -37,5 +37,9 @@ class FrozenError(VCMError, RuntimeError):
     """Something that must stay frozen changed."""
 
 
+class TrainingError(VCMError, RuntimeError):
+    """A training cannot go on; what it had saved is there."""
+
+
 class CommandError(VCMError, RuntimeError):
     """A command that was started here failed."""

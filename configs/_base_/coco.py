@@ -10,7 +10,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    sampler=dict(type="vcm_mt.SeededSampler", shuffle=True),
     batch_sampler=dict(type="mmdet.AspectRatioBatchSampler"),
     dataset=dict(
         type="vcm_mt.CheckedCocoDataset",

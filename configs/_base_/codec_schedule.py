@@ -2,11 +2,11 @@
 optim_wrapper = dict(
     constructor="CodecOptimWrapperConstructor",
     main=dict(
-        type="OptimWrapper",
+        type="FiniteOptimWrapper",
         optimizer=dict(type="Adam", lr=1e-4),
         clip_grad=dict(max_norm=1.0, norm_type=2),
     ),
-    aux=dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-3)),
+    aux=dict(type="FiniteOptimWrapper", optimizer=dict(type="Adam", lr=1e-3)),
 )
 
 val_cfg = dict(type="ValLoop")
@@ -19,10 +19,11 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=500, max_keep_ckpts=2),
+    checkpoint=dict(type="AtomicCheckpointHook", by_epoch=False, interval=500, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 custom_hooks = [
+    dict(type="FiniteStepsHook"),
     dict(type="EntropyTablesHook"),
     dict(type="FrozenHook"),
     dict(type="IterationSeedHook"),

@@ -31,7 +31,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    sampler=dict(type="vcm_mt.SeededSampler", shuffle=True),
     dataset=train_dataset,
 )
 val_dataloader = dict(

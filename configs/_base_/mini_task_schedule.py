@@ -4,7 +4,7 @@ val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 
 optim_wrapper = dict(
-    type="OptimWrapper",
+    type="vcm_mt.FiniteOptimWrapper",
     optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.02),
     clip_grad=dict(max_norm=10, norm_type=2),
 )
@@ -18,9 +18,12 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=1500, max_keep_ckpts=2),
+    checkpoint=dict(
+        type="vcm_mt.AtomicCheckpointHook", by_epoch=False, interval=1500, max_keep_ckpts=2
+    ),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
+custom_hooks = [dict(type="vcm_mt.FiniteStepsHook")]
 vis_backends = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 visualizer = dict(type="mmdet.DetLocalVisualizer", vis_backends=vis_backends)
 log_processor = dict(by_epoch=False)

@@ -13,7 +13,6 @@ from vcm_mt.bitstream.container import (
     is_sequence,
     pack,
     unpack,
-    write_atomically,
 )
 from vcm_mt.errors import BitstreamError
 from vcm_mt.structures import Packet
@@ -172,18 +171,3 @@ def test_a_hostile_index_allocates_nothing():
     reader = SequenceReader(body + index + len(index).to_bytes(4, "big") + b"VCMI")
     assert not reader.whole
     assert len(reader) == 1
-
-
-def test_files_are_there_as_a_whole_or_not_at_all(tmp_path):
-    def parts():
-        yield b"half"
-        raise BitstreamError("stopped")
-
-    path = tmp_path / "a.vcm"
-    path.write_bytes(b"before")
-    with pytest.raises(BitstreamError, match="stopped"):
-        write_atomically(path, parts())
-    assert path.read_bytes() == b"before"
-    write_atomically(path, [b"a", b"b"])
-    assert path.read_bytes() == b"ab"
-    assert list(tmp_path.iterdir()) == [path]

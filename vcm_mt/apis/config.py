@@ -141,7 +141,7 @@ def check_inputs(config: Config, splits: Sequence[str] = ("train", "val", "test"
     missing = [
         f"  {place}: {what}"
         for split in splits
-        if f"{split}_dataloader" in config
+        if config.get(f"{split}_dataloader")
         for place, what in _missing_data(config[f"{split}_dataloader"].dataset)
     ]
     missing += [f"  {path}: weights" for path in _missing_weights(config.model)]

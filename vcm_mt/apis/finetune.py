@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from vcm_mt.checkpoint import find_checkpoint, read_record
+from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.errors import ConfigError
 
 _WITHOUT_PICTURES = {"LoadAnnotations", "PackDetInputs"}
@@ -28,7 +28,7 @@ def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int,
     Raises:
         ConfigError: When there is no such training or level.
     """
-    if path.is_file() or (path / "last_checkpoint").is_file():
+    if path.is_file() or list_checkpoints(path):
         checkpoint = path if path.is_file() else find_checkpoint(path)
         if "gains" in read_record(checkpoint):
             return {0: checkpoint}
@@ -36,7 +36,7 @@ def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int,
             raise ConfigError(f"{path} is one level of stage 1, not {len(qualities)}")
         return {(qualities or [_level(path)])[0]: checkpoint}
     found = {_level(folder): folder for folder in path.glob("q*") if _level(folder)}
-    trained = {q: f for q, f in sorted(found.items()) if (f / "last_checkpoint").is_file()}
+    trained = {q: f for q, f in sorted(found.items()) if list_checkpoints(f)}
     if not trained:
         raise ConfigError(
             f"no stage 1 at {path}: train it first, `python tools/train.py CONFIG`, "

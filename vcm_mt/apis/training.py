@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import init_dist
 from mmengine.runner import Runner
 
-from vcm_mt.checkpoint import find_checkpoint, read_record
+from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.errors import ConfigError
 
 _CODECS = ("VCMSystem", "ReceiverSystem")
@@ -24,18 +24,19 @@ def train(
     Args:
         config: Of one training, see :mod:`vcm_mt.apis.config`.
         work_dir: Where logs and checkpoints go.
-        resume: Go on from the last checkpoint there, if there is one.
+        resume: Go on from the last whole checkpoint there; start where there is none.
         amp: bfloat16 in the codec's transforms, see :mod:`vcm_mt.models.precision`.
         launcher: ``none``, ``pytorch`` or ``slurm``.
 
     Raises:
-        ConfigError: When ``amp`` is asked for something else than a codec.
+        ConfigError: When ``amp`` is asked for something else than a codec, or of the checkpoints
+            to go on from none is whole.
+        TrainingError: When it can't go on, see :mod:`vcm_mt.engine.finite` and ``checkpoints``.
     """
     config.work_dir = str(work_dir)
     config.launcher = launcher
-    if resume and (work_dir / "last_checkpoint").is_file():
-        # With both, mmengine would go on from the start weights as if they were this training's.
-        config.load_from, config.resume = None, True
+    if resume and list_checkpoints(work_dir):
+        config.load_from, config.resume = str(find_checkpoint(work_dir)), True
     join_on_cpus(launcher)
     if amp:
         if config.model.type not in _CODECS:

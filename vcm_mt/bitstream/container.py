@@ -7,10 +7,8 @@ word of a header alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import BinaryIO
 
 import google_crc32c
@@ -198,17 +196,6 @@ class SequenceReader(Sequence[Packet]):
                 return
             yield start, end
             start, number = end, number + 1
-
-
-def write_atomically(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file that is there as a whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            file.writelines(parts)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _signature(packet: Packet) -> Packet:

@@ -14,9 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
-from vcm_mt.bitstream.container import unpack, write_atomically
+from vcm_mt.bitstream.container import unpack
 from vcm_mt.datasets.loading import LoadPicture
 from vcm_mt.errors import BitstreamError, DataError
+from vcm_mt.files import write_atomically
 from vcm_mt.registry import DATASETS, TRANSFORMS
 
 _BATCH = 8

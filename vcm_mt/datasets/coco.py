@@ -6,12 +6,13 @@ from typing import Any
 
 from mmdet.datasets import CocoDataset
 
+from vcm_mt.datasets.sampler import SeededTransforms
 from vcm_mt.errors import DataError
 from vcm_mt.registry import DATASETS
 
 
 @DATASETS.register_module()
-class CheckedCocoDataset(CocoDataset):
+class CheckedCocoDataset(SeededTransforms, CocoDataset):
     """The COCO dataset of mmdet; its annotation file must be COCO's and hold the classes."""
 
     def load_data_list(self) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 from mmcv.transforms import LoadImageFromFile
 
 from vcm_mt.errors import DataError
@@ -22,5 +23,6 @@ class LoadPicture(LoadImageFromFile):
         """
         try:
             return super().transform(results)
-        except (AssertionError, OSError, ValueError) as error:
-            raise DataError(f"{results['img_path']} is not a readable picture: {error}") from error
+        except (AssertionError, OSError, ValueError, cv2.error) as error:
+            reason = " ".join(str(error).split())  # one line, as a worker's error is told
+            raise DataError(f"{results['img_path']} is not a readable picture: {reason}") from error

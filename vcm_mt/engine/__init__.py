@@ -1,14 +1,20 @@
 """What the mmengine Runner needs beside the model: optimisers and hooks."""
 
+from vcm_mt.engine.checkpoints import AtomicCheckpointHook
 from vcm_mt.engine.distributed import VCMDistributedDataParallel
+from vcm_mt.engine.finite import FiniteAmpOptimWrapper, FiniteOptimWrapper, FiniteStepsHook
 from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
 from vcm_mt.engine.rate_target import RateTargetHook
 
 __all__ = [
+    "AtomicCheckpointHook",
     "CodecOptimWrapperConstructor",
     "EntropyTablesHook",
+    "FiniteAmpOptimWrapper",
+    "FiniteOptimWrapper",
+    "FiniteStepsHook",
     "FrozenHook",
     "IterationSeedHook",
     "PictureStripHook",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
+from mmengine.registry import OPTIMIZERS
 from pytorch_optimizer import SOAP
 from torch import nn
 
-from vcm_mt.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from vcm_mt.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 _QUANTILES = ".quantiles"
 
@@ -52,6 +52,6 @@ class CodecOptimWrapperConstructor:
 
 def _build(config: dict[str, Any], parameters: list[nn.Parameter]) -> OptimWrapper:
     config = dict(config)
-    config.setdefault("type", "OptimWrapper")
+    config.setdefault("type", "FiniteOptimWrapper")
     optimizer = OPTIMIZERS.build({**config.pop("optimizer"), "params": parameters})
     return OPTIM_WRAPPERS.build({**config, "optimizer": optimizer})

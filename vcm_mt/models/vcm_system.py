@@ -182,18 +182,21 @@ class VCMSystem(BaseModel):
     ) -> dict[str, Tensor]:
         """One step of the main optimiser, then one of the quantiles' (``aux``).
 
+        Where a wrapper skips a step that is not finite, both are skipped.
+
         Args:
             data: A batch as the data loader collates it.
             optim_wrapper: ``main`` and ``aux``.
             forward: What computes the losses, where a wrapper stands around the system.
         """
         main = optim_wrapper["main"]
-        with main.optim_context(self):
+        with main.optim_context(forward or self):
             data = self.data_preprocessor(data, True)
             losses = (forward or self)(**data, mode="loss")
         loss, log = self.parse_losses(losses)
         main.update_params(loss)
-        if "aux" in optim_wrapper:  # not where the quantiles are frozen
+        skipped = getattr(main, "skipped", 0)
+        if "aux" in optim_wrapper and not skipped:  # none where the quantiles are frozen
             quantile_loss = self.transmitter.entropy.aux_loss()
             optim_wrapper["aux"].update_params(quantile_loss)
             log["aux"] = quantile_loss.detach()

@@ -1,0 +1,130 @@
+"""A training that something outside ends says so in one line, and goes on from its checkpoint."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+from vcm_mt.apis.endings import clear_ends
+from vcm_mt.apis.training import train
+from vcm_mt.checkpoint import find_checkpoint, list_checkpoints
+from vcm_mt.errors import TrainingError, VCMError
+
+_HANG = 300  # seconds, far above what any of this takes
+
+
+@pytest.fixture
+def training(people_config, tmp_path):
+    """Starts a training of many steps in a process, a checkpoint after each; waits for one."""
+    people_config.levels = []
+    people_config.train_cfg.max_iters = 5000
+    people_config.train_dataloader.num_workers = 1
+    people_config.default_hooks.checkpoint.interval = 1
+    people_config.dump(tmp_path / "config.py")
+    started = []
+
+    def _start(*options, launcher=(sys.executable,), wait=True, **environment):
+        command = [*launcher, "tools/train.py", str(tmp_path / "config.py")]
+        process = subprocess.Popen(
+            [*command, "--work-dir", str(tmp_path / "w"), *options],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(process)
+        while wait and not list_checkpoints(tmp_path / "w"):
+            assert process.poll() is None, process.stderr.read()[-3000:]
+            time.sleep(0.05)
+        return process
+
+    yield _start
+    for process in started:
+        process.kill()
+
+
+def _children(pid):
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _told(process, *words):
+    _, said = process.communicate(timeout=_HANG)
+    assert process.returncode == 1, said[-3000:]
+    assert "Traceback" not in said, said[-3000:]
+    (line,) = [line for line in said.splitlines() if line.startswith("TrainingError: ")]
+    for word in (*words, "--resume"):
+        assert word in line, line
+
+
+def _goes_on(training, work_dir, **kwargs):
+    at = torch.load(find_checkpoint(work_dir), weights_only=True)["meta"]["iter"]
+    options = ["--resume", *kwargs.pop("options", ())]
+    process = training(
+        *options, "--cfg-options", f"train_cfg.max_iters={at + 2}", wait=False, **kwargs
+    )
+    _, said = process.communicate(timeout=_HANG)
+    assert process.returncode == 0, said[-3000:]
+    assert find_checkpoint(work_dir).name == f"iter_{at + 2}.pth"
+    assert not list(work_dir.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(signal.SIGTERM, "SIGTERM"), pytest.param(signal.SIGINT, "Ctrl-C", marks=pytest.mark.slow)],
+)
+def test_stopped(training, number, name):
+    process = training()
+    process.send_signal(number)
+    _told(process, f"stopped by {name}")
+
+
+def test_a_full_disk_under_the_logs(people_config, tmp_path):
+    (tmp_path / "full.json").symlink_to("/dev/full")  # every write to it fails for want of room
+    local = people_config.visualizer.vis_backends[0]
+    local.scalar_save_file = str(tmp_path / "full.json")
+    words = "the disk is full .*No space left.*: make room, then .* --resume"
+    with pytest.raises(TrainingError, match=words), clear_ends():
+        train(people_config, tmp_path / "w")
+
+
+def test_a_bug_stays_one():
+    with pytest.raises(RuntimeError, match="shapes differ") as caught, clear_ends():
+        raise RuntimeError("shapes differ")
+    assert not isinstance(caught.value, VCMError)
+
+
+def test_a_killed_worker(training, tmp_path):
+    process = training()
+    (worker,) = _children(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    _told(process, f"DataLoader worker (pid {worker}", "memory", "num_workers")
+    _goes_on(training, tmp_path / "w")
+
+
+def test_a_lost_process_is_noticed_by_the_other(training):
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29619", "WORLD_SIZE": "2"}
+    lost, left = (
+        training("--launcher", "pytorch", wait=rank == 0, RANK=str(rank), LOCAL_RANK="0", **address)
+        for rank in (1, 0)
+    )
+    lost.kill()
+    _told(left, "another process of this training is gone")
+
+
+@pytest.mark.slow
+def test_torchrun_ends_and_goes_on(training, tmp_path):
+    both = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+            "--master_port", "29618"]  # fmt: skip
+    agent = training("--launcher", "pytorch", launcher=both)
+    os.kill(_children(agent.pid)[1], signal.SIGKILL)
+    _, said = agent.communicate(timeout=_HANG)
+    assert agent.returncode == 1
+    (told,) = [line for line in said.splitlines() if line.startswith("TrainingError: ")]
+    assert "stopped by SIGTERM" in told or "another process of this training is gone" in told
+    assert "--resume" in told
+    _goes_on(training, tmp_path / "w", launcher=both, options=["--launcher", "pytorch"])

@@ -1,0 +1,60 @@
+"""Files are there as a whole or not at all, whatever ends the writing."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from vcm_mt.files import remove_partials, write_atomically
+
+
+def test_a_writer_that_fails_changes_nothing(tmp_path):
+    def parts():
+        yield b"half"
+        raise ValueError("stopped")
+
+    path = tmp_path / "a.vcm"
+    path.write_bytes(b"before")
+    with pytest.raises(ValueError, match="stopped"):
+        write_atomically(path, parts())
+    assert path.read_bytes() == b"before"
+    write_atomically(path, [b"a", b"b"], durable=True)
+    assert path.read_bytes() == b"ab"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_full_disk_changes_nothing(tmp_path, durable):
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"before")
+    (tmp_path / "a.pth.part").symlink_to("/dev/full")  # every write to it fails for want of room
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(path, [bytes(1 << 20)], durable)
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vcm_mt.files import write_atomically
+def parts():
+    yield b"x" * (1 << 20)
+    os.kill(os.getpid(), signal.SIGKILL)
+write_atomically(Path(sys.argv[1]), parts(), durable=True)
+"""
+
+
+def test_a_killed_writer_changes_nothing_and_leaves_what_can_be_cleaned(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"before")
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(path)], env=os.environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"before"
+    assert len(list(tmp_path.iterdir())) == 2
+    remove_partials(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]

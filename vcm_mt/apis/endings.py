@@ -1,0 +1,82 @@
+"""How a training ends that something outside of it ends: by one clear error."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from torch import distributed
+
+from vcm_mt.errors import TrainingError, VCMError
+
+_GO_ON = "go on from the last checkpoint with the same command and --resume"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def clear_ends() -> Iterator[None]:
+    """For a tool's whole work: what ends it from outside becomes a :class:`TrainingError`.
+
+    That is Ctrl-C, SIGTERM, a full disk, and the death of a data loader's worker or of another
+    process of a distributed training. Other errors are bugs and keep their traceback.
+
+    Raises:
+        TrainingError: Says what happened and how to go on.
+    """
+    before = signal.signal(signal.SIGTERM, _terminate)
+    # On a full disk, logging would print a traceback for each line that it cannot write, and
+    # TensorBoard's thread its own; the training itself ends at its next log all the same.
+    logging.raiseExceptions = False
+    threading.excepthook = _unless_full
+    try:
+        yield
+    except VCMError:
+        raise
+    except KeyboardInterrupt as error:
+        raise TrainingError(f"stopped by {str(error) or 'Ctrl-C'}: {_GO_ON}") from error
+    except (OSError, RuntimeError) as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise TrainingError(f"{reason} {_GO_ON}") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt("SIGTERM")
+
+
+def _unless_full(args: threading.ExceptHookArgs) -> None:
+    if not _is_full(args.exc_value):
+        threading.__excepthook__(args)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _reason(error: OSError | RuntimeError) -> str | None:
+    """What happened and what to do about it; ``None`` if nothing that is known."""
+    text = (str(error).splitlines() or [""])[0].rstrip(" .")
+    if _is_full(error):
+        return f"the disk is full ({text}): make room, then"
+    if text.startswith("DataLoader worker"):
+        if text.endswith("Terminated"):  # sent to all processes, and noticed there first
+            return "stopped by SIGTERM:"
+        return (
+            f"{text}; probably memory ran out: lower train_dataloader.num_workers or its "
+            "batch_size, then"
+        )
+    if distributed.is_initialized() and _tells_of_a_lost_process(error, text):
+        return f"another process of this training is gone ({text}): see what it said, then"
+    return None
+
+
+def _tells_of_a_lost_process(error: OSError | RuntimeError, text: str) -> bool:
+    return isinstance(error, distributed.DistError) or "gloo" in text
