@@ -1,4 +1,4 @@
-# What looks at pictures of COCO: the paper's detector and segmenter as mmdet publishes them, people.
+# What looks at pictures of COCO: the detector and segmenter that mmdet publishes, and people.
 #   python tools/download.py configs/stage1_det_segm.py     fetches the weights
 inputs_hint = """
 Put COCO 2017 (train2017, val2017, annotations; https://cocodataset.org) into
