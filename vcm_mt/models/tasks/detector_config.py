@@ -45,7 +45,9 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
         if "model" not in config:
             raise ConfigError(f"{detector} is no detector's config: it has no `model`")
         pipeline = config.get("test_pipeline") or config.test_dataloader.dataset.pipeline
-        return DetectorPlan(_finished(config.model), pipeline, _loads_masks(config.get("train_dataloader")))
+        return DetectorPlan(
+            _finished(config.model), pipeline, _loads_masks(config.get("train_dataloader"))
+        )
     if "type" not in detector:
         raise ConfigError("a detector given as a dict needs the `type` of an mmdet model")
     return DetectorPlan(_finished(ConfigDict(detector)), [], True)
