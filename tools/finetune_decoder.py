@@ -17,6 +17,8 @@ from mmengine.dist import is_main_process
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.config import check_inputs, default_work_dir, load_config
+from vcm_mt.apis.dry_run import dry_run
+from vcm_mt.apis.dry_run_report import dry_run_report
 from vcm_mt.apis.endings import clear_ends
 from vcm_mt.apis.finetune import (
     find_stage1,
@@ -61,6 +63,11 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--amp", action="store_true", help="bfloat16 in the decoder")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check data, weights, memory, disk and one step of the last level, and write nothing",
+    )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
@@ -69,15 +76,22 @@ def parse_args() -> argparse.Namespace:
     options = parser.parse_args()
     if options.pictures and len(options.pictures) > 2:
         parser.error("--pictures takes one folder or two")
+    if options.dry_run and options.from_bitstreams:
+        parser.error("--dry-run codes no training set: leave --from-bitstreams out")
     return options
 
 
-def prepare(config: Config, checkpoint: Path, work_dir: Path, options: argparse.Namespace) -> None:
-    """Fill in what a config leaves open, and code the training set if that was asked for."""
+def use_options(config: Config, checkpoint: Path, options: argparse.Namespace) -> None:
+    """Fill in what a config leaves open."""
     config.model.stage1 = str(checkpoint)
     config.model.rank = options.light
     if options.pictures:
         use_pictures(config, *options.pictures)
+
+
+def prepare(config: Config, checkpoint: Path, work_dir: Path, options: argparse.Namespace) -> None:
+    """The same, and code the training set if that was asked for."""
+    use_options(config, checkpoint, options)
     if not options.from_bitstreams:
         check_inputs(config)
         return
@@ -109,13 +123,19 @@ def export(
     print(f"{target}: {target.stat().st_size} bytes")
 
 
-def finetune(options: argparse.Namespace) -> None:
-    """Train a receiver for every level that was asked for."""
+def finetune(options: argparse.Namespace) -> int:
+    """Train a receiver for every level that was asked for, or rehearse it for the last one."""
     path = options.config or f"configs/stage2_{options.task[0]}.py"
     config = for_tasks(load_config(path, options.cfg_options), options.task)
     name = receiver_name(options.task)
     root = options.work_dir or default_work_dir(config).with_name(f"stage2_{name}")
     levels = find_stage1(options.stage1 or Path(config.stage1), options.quality)
+    if options.dry_run:
+        quality, checkpoint = list(levels.items())[-1]
+        use_options(config, checkpoint, options)
+        found = dry_run(config, level_dir(root, quality), options.amp)
+        print(dry_run_report(found))
+        return 1 if found.problems else 0
     for quality, checkpoint in levels.items():
         work_dir = level_dir(root, quality)
         level = copy.deepcopy(config)
@@ -123,6 +143,7 @@ def finetune(options: argparse.Namespace) -> None:
         train(level, work_dir, options.resume, options.amp, options.launcher)
         if is_main_process():
             export(level, work_dir, name, checkpoint, options)
+    return 0
 
 
 def main() -> int:
@@ -130,11 +151,10 @@ def main() -> int:
     options = parse_args()
     try:
         with clear_ends():
-            finetune(options)
+            return finetune(options)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Train: stage 1 of a codec at one or more quality levels, or a task network of the zoo.
 
 python tools/train.py configs/mini/stage1_det.py --quality 1 2 3
+python tools/train.py configs/stage1_det.py --dry-run
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
 from vcm_mt.apis.config import (
@@ -22,6 +23,8 @@ from vcm_mt.apis.config import (
     qualities,
     training_order,
 )
+from vcm_mt.apis.dry_run import dry_run
+from vcm_mt.apis.dry_run_report import dry_run_report
 from vcm_mt.apis.endings import clear_ends
 from vcm_mt.apis.training import train, write_rates
 from vcm_mt.checkpoint import find_checkpoint
@@ -40,6 +43,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, help="where logs and checkpoints go")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--amp", action="store_true", help="bfloat16 in the codec's transforms")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check data, weights, memory, disk and one step of the last level, and write nothing",
+    )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
@@ -48,11 +56,22 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train_all(options: argparse.Namespace) -> None:
-    """Train every level that was asked for."""
+def rehearse(config: Config, work_dir: Path, options: argparse.Namespace) -> int:
+    """Print what a dry run finds, of one level."""
+    levels = options.quality or qualities(config)[-1:]
+    level = at_level(config, levels[-1]) if levels else config
+    found = dry_run(level, work_dir / f"q{levels[-1]}" if levels else work_dir, options.amp)
+    print(dry_run_report(found))
+    return 1 if found.problems else 0
+
+
+def train_all(options: argparse.Namespace) -> int:
+    """Train every level that was asked for, or rehearse the last one."""
     config = load_config(options.config, options.cfg_options)
-    check_inputs(config)
     work_dir = options.work_dir or default_work_dir(config)
+    if options.dry_run:
+        return rehearse(config, work_dir, options)
+    check_inputs(config)
     run = partial(train, resume=options.resume, amp=options.amp, launcher=options.launcher)
     levels = training_order(config, options.quality or qualities(config))
     configs = {quality: at_level(config, quality) for quality in levels}
@@ -68,6 +87,7 @@ def train_all(options: argparse.Namespace) -> None:
         print("\n" + write_rates(work_dir, levels))
     if not levels:
         run(config, work_dir)
+    return 0
 
 
 def main() -> int:
@@ -75,11 +95,10 @@ def main() -> int:
     options = parse_args()
     try:
         with clear_ends():
-            train_all(options)
+            return train_all(options)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks import MMDetTask
-from vcm_mt.models.tasks.mmdet_task import _target_size
+from vcm_mt.models.tasks.geometry import target_size
 
 MINI = "configs/mini/tasks/faster_rcnn.py"
 RETINANET = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
@@ -69,7 +69,7 @@ def test_target_size_is_mmdets():
     for size in [(480, 640), (427, 640), (640, 361), (33, 1000)]:
         (width, height), _ = rescale_size((size[1], size[0]), (1333, 800), return_scale=True)
         resize = {"scale": (1333, 800), "keep_ratio": True}
-        assert _target_size(torch.Size(size), resize) == (height, width)
+        assert target_size(torch.Size(size), resize) == (height, width)
 
 
 def test_a_detector_that_no_config_names_trains_by_config_alone(stage1_config):

@@ -128,12 +128,17 @@ def default_work_dir(config: Config) -> Path:
     return Path("work_dirs", *parts[-below:])
 
 
-def check_inputs(config: Config, splits: Sequence[str] = ("train", "val", "test")) -> None:
+def check_inputs(
+    config: Config,
+    splits: Sequence[str] = ("train", "val", "test"),
+    weights: Sequence[Path] = (),
+) -> None:
     """Look for the data and weights that a config names, before anything runs.
 
     Args:
         config: A config.
         splits: Whose data are needed: those that only measure need no training set.
+        weights: More files that are known to be missing.
 
     Raises:
         DataError: Names everything that is missing and where to put it.
@@ -144,7 +149,7 @@ def check_inputs(config: Config, splits: Sequence[str] = ("train", "val", "test"
         if config.get(f"{split}_dataloader")
         for place, what in _missing_data(config[f"{split}_dataloader"].dataset)
     ]
-    missing += [f"  {path}: weights" for path in _missing_weights(config.model)]
+    missing += [f"  {path}: weights" for path in (*_missing_weights(config.model), *weights)]
     if missing:
         told = "\n".join(dict.fromkeys(missing))
         hint = config.get("inputs_hint", "").strip()

@@ -91,9 +91,18 @@ def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
     Raises:
         ConfigError: When a task needs annotations.
     """
-    learned = [name for name, task in config.model.tasks.items() if _kind(task) != "HumanTask"]
+    tasks = config.model.tasks
+    learned = [name for name, task in tasks.items() if _needs_annotations(task)]
     if learned:
-        raise ConfigError(f"task {', '.join(learned)} needs annotations: --pictures is for people")
+        raise ConfigError(
+            f"task {', '.join(learned)} needs annotations: --pictures is for people, and for "
+            "detectors with loss_weight=0, feature_background=1"
+        )
+    judged = [name for name, task in tasks.items() if _kind(task) != "HumanTask"]
+    if val and judged:
+        raise ConfigError(
+            f"task {', '.join(judged)} is validated on annotations: give --pictures one folder"
+        )
     for loader, folder in (("train", train), ("val", val), ("test", val)):
         if folder is None:
             continue
@@ -136,6 +145,12 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
     pack = {**steps[-1], "meta_keys": (*steps[-1]["meta_keys"], "y_hat")}
     dataset.pipeline = [*steps[:at], load, *steps[at:-1], pack]
     return root, compared and "RandomFlip" in kinds
+
+
+def _needs_annotations(task: Any) -> bool:
+    """A detector does, unless only its feature maps are compared with the original's."""
+    maps_alone = task.get("loss_weight") == 0 and task.get("feature_background", 1) == 1
+    return _kind(task) != "HumanTask" and not maps_alone
 
 
 def _kind(entry: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,7 +73,33 @@ def join_processes(launcher: str) -> None:
 
 
 def join_on_cpus(launcher: str) -> None:
-    """The same where there is no GPU, which mmengine's own start of the processes asks for."""
-    on_cpus = launcher == "pytorch" and not torch.cuda.is_available()
-    if on_cpus and not torch.distributed.is_initialized():
+    """The same where there is no GPU, which mmengine's own start of the processes asks for.
+
+    Raises:
+        ConfigError: When the processes were not started by that launcher.
+    """
+    if launcher == "none" or torch.distributed.is_initialized():
+        return
+    variables = {"pytorch": "RANK", "slurm": "SLURM_PROCID"}
+    if variables[launcher] not in os.environ:
+        raise ConfigError(
+            f"--launcher {launcher} is for processes that it started ({variables[launcher]} is "
+            "not set): use tools/dist_train.sh or tools/slurm_train.sh, or leave the option out"
+        )
+    if not torch.cuda.is_available():
+        if launcher == "slurm":
+            _meet_by_slurm()
         torch.distributed.init_process_group("gloo")
+
+
+def _meet_by_slurm() -> None:
+    """What torch asks for, from what srun says; as mmengine does it where there are GPUs."""
+    says = os.environ
+    nodes = subprocess.run(
+        ["scontrol", "show", "hostnames", says["SLURM_NODELIST"]],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    says.setdefault("MASTER_ADDR", nodes.stdout.split()[0])
+    says.setdefault("MASTER_PORT", "29500")
+    says["RANK"], says["WORLD_SIZE"] = says["SLURM_PROCID"], says["SLURM_NTASKS"]
+    says["LOCAL_RANK"] = says.get("SLURM_LOCALID", "0")

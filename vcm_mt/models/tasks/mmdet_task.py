@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmdet.models import DetDataPreprocessor
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import get_box_tensor
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks.base import Task
+from vcm_mt.models.tasks.detector_config import read_detector
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
+from vcm_mt.models.tasks.geometry import geometry_of, padded, resized
 from vcm_mt.registry import MODELS
 
 
@@ -34,7 +36,7 @@ class MMDetTask(Task):
 
     .. code-block:: none
 
-        x_hat --> true size --> resize --> normalise --> pad --> detector --> loss, boxes
+        x_hat --> true size --> resize, pad --> normalise --> batch --> detector --> loss, boxes
 
     Args:
         detector: ``mmdet::...`` name or path of a config, or a dict with the model's
@@ -43,17 +45,20 @@ class MMDetTask(Task):
             for random ones.
         resize: ``scale`` (long and short side in pixels) and ``keep_ratio`` of the resize in
             front of the detector. By default that of the config's test pipeline; for a
-            model dict, native resolution.
-        feature_weight: Factor of :func:`feature_distance` of the neck's maps, which is added
-            to the detector's own loss: a dense signal, where the detector's loss samples a few
-            boxes. 0 leaves it out.
+            model dict, native resolution. A pipeline that pads to a fixed size pads to this
+            scale then.
+        loss_weight: Factor of the detector's own training loss. 0 leaves out its heads, and with
+            ``feature_background=1`` annotations are not needed either.
+        feature_weight: Factor of :func:`feature_distance` of the neck's maps: a dense signal,
+            where the detector's loss samples a few boxes. 0 leaves it out.
         feature_background: Weight of what lies outside the true boxes in that distance, in
             [0, 1].
         weight: See :class:`Task`.
         receiver: See :class:`Task`.
 
     Raises:
-        ConfigError: When the config has no detector, or the weights are another one's.
+        ConfigError: When the config has no detector, the weights are another one's, or both
+            factors are 0.
     """
 
     def __init__(
@@ -61,17 +66,25 @@ class MMDetTask(Task):
         detector: str | dict[str, Any],
         checkpoint: str | None = None,
         resize: dict[str, Any] | None = None,
+        loss_weight: float = 1.0,
         feature_weight: float = 0.0,
         feature_background: float = 1.0,
         weight: float = 1.0,
         receiver: str = "shared",
     ) -> None:
         super().__init__(weight, receiver)
+        if min(loss_weight, feature_weight) < 0 or not loss_weight + feature_weight > 0:
+            raise ConfigError("loss_weight and feature_weight: none below 0, not both 0")
+        self.loss_weight = loss_weight
         self.feature_weight = feature_weight
         self.feature_background = feature_background
-        model, own_resize = _read_config(detector)
+        plan = read_detector(detector)
+        self.masks = plan.masks
+        own_resize, self.pad = geometry_of(plan.test_pipeline)
         self.resize = resize or own_resize
-        self.detector = _build(model)
+        if resize and self.pad and "size" in self.pad:
+            self.pad["size"] = resize["scale"]
+        self.detector = _build(plan.model)
         if checkpoint:
             load_strictly(self.detector, read_state_dict(checkpoint), checkpoint)
         else:
@@ -80,30 +93,46 @@ class MMDetTask(Task):
 
     def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
-        inputs, samples = self._prepare(x_hat, data_samples, with_truth=True)
+        with_truth = bool(self.loss_weight) or self.feature_background != 1
+        inputs, samples = self._prepare(x_hat, data_samples, with_truth)
         with _running(inputs), _maps_of(self.detector) as maps:
+            parts = self._own_loss(inputs, samples)
+        if self.feature_weight:
+            wanted = self._original_maps(x, data_samples)
+            foreground = inputs.new_ones(len(inputs), 1, 1, 1)
+            if with_truth:
+                boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
+                foreground = boxes_to_map(boxes, inputs.shape[-2:], inputs)
+            got = _feature_maps(maps[0])
+            distance = feature_distance(got, wanted, foreground, self.feature_background)
+            parts["loss_feature"] = self.feature_weight * distance
+        return parts
+
+    def _own_loss(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
+        if not self.loss_weight:
+            self.detector.extract_feat(inputs)
+            return {}
+        with _heads_training(self.detector):
             losses = self.detector.loss(inputs, samples)
-        parts = {
+        return {
             # As mmengine adds them up; a mask's loss comes with a dimension of one.
-            name: value.mean() if isinstance(value, Tensor) else sum(v.mean() for v in value)
+            name: self.loss_weight
+            * (value.mean() if isinstance(value, Tensor) else sum(v.mean() for v in value))
             for name, value in losses.items()
             if "loss" in name
         }
-        if self.feature_weight:
-            if x is None:
-                raise ConfigError(
-                    "feature_weight compares with the original pictures, and there are none: "
-                    "set it to 0 to train from bitstreams alone"
-                )
-            with torch.no_grad():
-                originals, _ = self._prepare(x, data_samples, with_truth=False)
-                with _running(originals):
-                    wanted = self.detector.extract_feat(originals)
-            boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
-            objects = boxes_to_map(boxes, inputs.shape[-2:], inputs)
-            distance = feature_distance(maps[0], wanted, objects, self.feature_background)
-            parts["loss_feature"] = self.feature_weight * distance
-        return parts
+
+    @torch.no_grad()
+    def _original_maps(self, x: Tensor | None, data_samples: list[Any]) -> Sequence[Tensor]:
+        if x is None:
+            raise ConfigError(
+                "feature_weight compares with the original pictures, and there are none: "
+                "set it to 0 to train from bitstreams alone"
+            )
+        originals, _ = self._prepare(x, data_samples, with_truth=False)
+        with _running(originals), _maps_of(self.detector) as maps:
+            self.detector.extract_feat(originals)
+        return _feature_maps(maps[0])
 
     @torch.no_grad()
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:
@@ -111,6 +140,8 @@ class MMDetTask(Task):
         inputs, samples = self._prepare(x_hat, data_samples, with_truth=False)
         with _running(inputs):
             results = self.detector.predict(inputs, samples, rescale=True)
+        if not all("pred_instances" in result for result in results):
+            raise ConfigError(f"{type(self.detector).__name__} finds no instances in pictures")
         return [result.pred_instances for result in results]
 
     def _prepare(
@@ -119,27 +150,23 @@ class MMDetTask(Task):
         pictures, samples = [], []
         for picture, given in zip(x_hat, data_samples, strict=True):
             height, width = given.img_shape[:2]
-            native = picture[None, :, :height, :width]
-            picture_in = self._normalise(self._resize(native))
-            pictures.append(picture_in)
-            samples.append(_rescaled_sample(given, picture_in.shape[-2:], with_truth))
+            scaled = resized(picture[None, :, :height, :width], self.resize)
+            pictures.append(self._normalise(padded(scaled, self.pad)))
+            samples.append(_rescaled_sample(given, scaled.shape[-2:], with_truth, self.masks))
         inputs = self._batch(pictures)
         for picture_in, sample in zip(pictures, samples, strict=True):
+            shape = tuple(picture_in.shape[-2:])
             sample.set_metainfo(
-                {"batch_input_shape": inputs.shape[-2:], "pad_shape": picture_in.shape[-2:]}
+                {
+                    "img_shape": shape,  # with the pipeline's padding, as mmdet counts
+                    "pad_shape": shape,
+                    "batch_input_shape": tuple(inputs.shape[-2:]),
+                }
             )
             if with_truth and "masks" in sample.gt_instances:
                 masks = sample.gt_instances.masks
                 sample.gt_instances.masks = masks.pad(tuple(inputs.shape[-2:]))
         return inputs, samples
-
-    def _resize(self, picture: Tensor) -> Tensor:
-        if self.resize is None:
-            return picture
-        size = _target_size(picture.shape[-2:], self.resize)
-        if size == tuple(picture.shape[-2:]):
-            return picture
-        return F.interpolate(picture, size, mode="bilinear", align_corners=False)
 
     def _normalise(self, picture: Tensor) -> Tensor:
         preprocessor = self.detector.data_preprocessor
@@ -157,13 +184,13 @@ class MMDetTask(Task):
         height = max(p.shape[-2] for p in pictures)
         width = max(p.shape[-1] for p in pictures)
         height, width = height + -height % divisor, width + -width % divisor
-        padded = [
+        batch = [
             F.pad(p, (0, width - p.shape[-1], 0, height - p.shape[-2]), value=_pad(preprocessor))
             for p in pictures
         ]
         # mmcv's CPU RoIAlign silently returns garbage for channels_last or half-precision
         # feature maps: whatever the codec's memory format was, the detector gets this one.
-        return torch.cat(padded).float().contiguous(memory_format=torch.contiguous_format)
+        return torch.cat(batch).float().contiguous(memory_format=torch.contiguous_format)
 
 
 def _pad(preprocessor: Any) -> float:
@@ -194,6 +221,36 @@ def _maps_of(detector: Any) -> Iterator[list[Any]]:
         handle.remove()
 
 
+def _feature_maps(output: Any) -> list[Tensor]:
+    """What a neck or backbone gave out, as a list of maps [B, C, h, w]."""
+    maps = [output] if isinstance(output, Tensor) else output
+    if isinstance(maps, list | tuple) and all(isinstance(m, Tensor) and m.ndim == 4 for m in maps):
+        return list(maps)
+    raise ConfigError(
+        f"the detector's neck gives {type(output).__name__} and no plain list of feature maps: "
+        "leave feature_weight at 0 for this detector"
+    )
+
+
+@contextmanager
+def _heads_training(detector: nn.Module) -> Iterator[None]:
+    """Tell what computes a loss that it is asked for one.
+
+    In eval mode FCOS scales its boxes, SOLO thins its scores and DINO leaves out its denoising
+    queries: their losses would be wrong, or fail. The layers below (batch norm, dropout) stay
+    in eval mode.
+    """
+    heads = [module for module in detector.modules() if hasattr(module, "loss")]
+    before = [head.training for head in heads]
+    try:
+        for head in heads:
+            head.training = True
+        yield
+    finally:
+        for head, mode in zip(heads, before, strict=True):
+            head.training = mode
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Without the two lines that mmengine prints for each parameter."""
@@ -205,81 +262,25 @@ def _quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def _read_config(detector: str | dict[str, Any]) -> tuple[ConfigDict, dict[str, Any] | None]:
-    if isinstance(detector, str):
-        try:
-            config = (
-                Config.fromfile(detector)
-                if "::" not in detector
-                else _config_from_package(detector)
-            )
-        except (OSError, FileNotFoundError) as error:
-            raise ConfigError(f"no detector config at {detector!r}: {error}") from error
-        if "model" not in config:
-            raise ConfigError(f"{detector} is no detector's config: it has no `model`")
-        return copy.deepcopy(config.model), _test_resize(config)
-    if "type" not in detector:
-        raise ConfigError("a detector given as a dict needs the `type` of an mmdet model")
-    return ConfigDict(copy.deepcopy(detector)), None
-
-
-def _config_from_package(name: str) -> Config:
-    from mmengine.hub import get_config
-
-    return get_config(name)
-
-
-def _test_resize(config: Config) -> dict[str, Any] | None:
-    pipeline = config.get("test_pipeline") or config.test_dataloader.dataset.pipeline
-    for transform in pipeline:
-        if transform["type"].rsplit(".", 1)[-1] == "Resize":
-            return {
-                "scale": tuple(transform["scale"]),
-                "keep_ratio": transform.get("keep_ratio", False),
-            }
-    return None
-
-
 def _build(model: ConfigDict) -> Any:
-    _drop_pretrained(model)
-    model.pop("_scope_", None)
     with _mmdet_scope():
-        return MMDET_MODELS.build(model)
+        detector = MMDET_MODELS.build(model)
+    preprocessor = detector.data_preprocessor
+    if type(preprocessor) is not DetDataPreprocessor:
+        raise ConfigError(
+            f"{type(detector).__name__} prepares its pictures by {type(preprocessor).__name__}: "
+            "only detectors with mmdet's DetDataPreprocessor stand behind a decoder"
+        )
+    return detector
 
 
-def _drop_pretrained(config: Any) -> None:
-    """Remove orders to download a backbone: a detector's own weights hold it."""
-    if isinstance(config, dict):
-        init = config.get("init_cfg")
-        if isinstance(init, dict) and init.get("type") == "Pretrained":
-            config["init_cfg"] = None
-        if isinstance(config.get("pretrained"), str):
-            config["pretrained"] = None
-        for value in config.values():
-            _drop_pretrained(value)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            _drop_pretrained(value)
-
-
-def _target_size(size: torch.Size, resize: dict[str, Any]) -> tuple[int, int]:
-    """Height and width after mmdet's ``Resize``; ``scale`` is its (width, height)."""
-    height, width = size
-    if not resize.get("keep_ratio", True):
-        return int(resize["scale"][1]), int(resize["scale"][0])
-    long, short = max(resize["scale"]), min(resize["scale"])
-    factor = min(long / max(height, width), short / min(height, width))
-    return int(height * factor + 0.5), int(width * factor + 0.5)
-
-
-def _rescaled_sample(given: Any, size: torch.Size, with_truth: bool) -> DetDataSample:
+def _rescaled_sample(given: Any, size: torch.Size, with_truth: bool, masks: bool) -> DetDataSample:
     height, width = given.img_shape[:2]
     scale = (size[1] / width, size[0] / height)
     sample = DetDataSample(
         metainfo={
             "img_id": given.metainfo.get("img_id"),
             "ori_shape": (height, width),
-            "img_shape": tuple(size),
             "scale_factor": scale,
         }
     )
@@ -290,20 +291,20 @@ def _rescaled_sample(given: Any, size: torch.Size, with_truth: bool) -> DetDataS
             f"picture {given.metainfo.get('img_path', given.metainfo.get('img_id'))} has no boxes: "
             "a detector's loss needs LoadAnnotations in the training pipeline"
         )
-    sample.gt_instances = _rescaled_instances(given.gt_instances, scale, size)
-    sample.ignored_instances = _rescaled_instances(given.ignored_instances, scale, size)
+    sample.gt_instances = _rescaled_instances(given.gt_instances, scale, size, masks)
+    sample.ignored_instances = _rescaled_instances(given.ignored_instances, scale, size, masks)
     return sample
 
 
 def _rescaled_instances(
-    given: InstanceData, scale: tuple[float, float], size: torch.Size
+    given: InstanceData, scale: tuple[float, float], size: torch.Size, masks: bool
 ) -> InstanceData:
-    instances = copy.copy(given)
+    instances = InstanceData(**{k: v for k, v in given.items() if masks or k != "masks"})
     if "bboxes" in instances:
         boxes = get_box_tensor(instances.bboxes)
         instances.bboxes = boxes * boxes.new_tensor([*scale, *scale])
     if "masks" in instances:
-        masks = instances.masks
-        if (masks.height, masks.width) != tuple(size):
-            instances.masks = masks.resize(tuple(size))
+        found = instances.masks
+        if (found.height, found.width) != tuple(size):
+            instances.masks = found.resize(tuple(size))
     return instances

@@ -1,0 +1,23 @@
+# The paper's stage 1 on COCO 2017 but for the tasks: mbt2018-mean at six quality levels, everything
+# at native resolution.
+_base_ = ["coco.py", "coco_tasks.py", "codec_schedule.py"]
+
+# lambda of equation (1). The paper does not print its values: these are a start, to be
+# steered until the rates of its table come out (0.079 ... 0.816 bpp).
+levels = [
+    dict(lmbda=0.05, codec=dict(quality=1)),
+    dict(lmbda=0.10, codec=dict(quality=2)),
+    dict(lmbda=0.20, codec=dict(quality=3)),
+    dict(lmbda=0.35, codec=dict(quality=4)),
+    dict(lmbda=0.55, codec=dict(quality=5)),
+    dict(lmbda=0.75, codec=dict(quality=6)),
+]
+
+model = dict(type="VCMSystem", codec=dict(arch="mbt2018-mean", pretrained=True))
+
+max_iters = 60000
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=10000)
+param_scheduler = [
+    dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
+]
+default_hooks = dict(checkpoint=dict(interval=2000))

@@ -1,0 +1,156 @@
+"""Every config that can be run builds, trains a step and evaluates real bytes, random weights."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmdet.structures.mask import BitmapMasks
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+
+from tests.conftest import ROOT
+from vcm_mt.apis.config import at_level, load_config, qualities
+from vcm_mt.apis.dry_run import dry_run
+from vcm_mt.apis.finetune import for_tasks
+from vcm_mt.apis.system import build_system
+from vcm_mt.engine.hooks import EntropyTablesHook
+from vcm_mt.registry import DATASETS
+
+LEAVES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.py", "mini/**/*.py")
+    for path in (ROOT / "configs").glob(pattern)
+)
+#: With the networks of the paper: Faster R-CNN X101, Mask R-CNN R50.
+PAPERS = {f"configs/{stage}.py" for stage in (
+    "stage1_det", "stage1_segm", "stage1_det_segm", "stage2_det", "stage2_segm"
+)}  # fmt: skip
+_UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+CATEGORY_IDS = [number for number in range(1, 91) if number not in _UNUSED]
+
+
+@pytest.fixture(scope="session")
+def coco(mini, tmp_path_factory) -> Path:
+    """COCO 2017 in small: its folders, its 80 categories, pictures of the embedded set."""
+    from mmdet.datasets import CocoDataset
+
+    folder = tmp_path_factory.mktemp("coco")
+    (folder / "annotations").mkdir()
+    names = CocoDataset.METAINFO["classes"]
+    categories = [{"id": i, "name": n} for i, n in zip(CATEGORY_IDS, names, strict=True)]
+    for split, count in (("train", 3), ("val", 2)):
+        listing = json.loads((mini / "annotations" / f"{split}.json").read_text())
+        pictures = listing["images"][:count]
+        kept = {picture["id"] for picture in pictures}
+        objects = [one for one in listing["annotations"] if one["image_id"] in kept]
+        for one in objects:
+            one["category_id"] = CATEGORY_IDS[7 * (one["category_id"] - 1) % 80]
+        (folder / f"{split}2017").mkdir()
+        for picture in pictures:
+            shutil.copy(mini / split / picture["file_name"], folder / f"{split}2017")
+        written = {"images": pictures, "annotations": objects, "categories": categories}
+        path = folder / "annotations" / f"instances_{split}2017.json"
+        path.write_text(json.dumps(written))
+    return folder
+
+
+def _small(path, coco, mini):
+    """A config on a few pictures, with random weights and a small picture for its detectors."""
+    config = load_config(path)
+    data = mini if config.data_root == "data/mini/" else coco
+    for split in ("train", "val", "test"):
+        loader = config[f"{split}_dataloader"]
+        loader.dataset.data_root = str(data)
+        loader.update(num_workers=0, persistent_workers=False)
+    config.train_dataloader.batch_size = 2
+    _reduce(config, config.data_root, f"{data}/")
+    return config
+
+
+def _reduce(part, old_root, new_root):
+    for key, value in part.items():
+        if key == "ann_file":
+            part[key] = value.replace(old_root, new_root)
+        elif key == "checkpoint" and isinstance(value, str):
+            part[key] = None
+        elif key == "pretrained":
+            part[key] = False
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                _reduce(one, old_root, new_root)
+    if part.get("type") == "MMDetTask":
+        part["resize"] = {"scale": (192, 160), "keep_ratio": True}
+
+
+@pytest.fixture
+def stage1(tmp_path):
+    """Writes the checkpoint of an untrained stage 1 with a config's codec."""
+
+    def write(codec):
+        config = load_config("configs/stage1_det.py")
+        people = {"people": {"type": "HumanTask"}}
+        config.model = {"type": "VCMSystem", "codec": codec, "lmbda": 0.5, "tasks": people}
+        system = build_system(config)
+        checkpoint = {"meta": {}, "message_hub": {"log_scalars": {}, "runtime_info": {}}}
+        EntropyTablesHook().before_save_checkpoint(SimpleNamespace(model=system), checkpoint)
+        torch.save(checkpoint, tmp_path / "stage1.pth")
+        return str(tmp_path / "stage1.pth")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.slow] if p in PAPERS else []) for p in LEAVES],
+)
+def test_a_config_trains_a_step_and_evaluates(path, coco, mini, stage1, tmp_path):
+    torch.manual_seed(0)
+    config = _small(path, coco, mini)
+    if qualities(config):
+        config = at_level(config, qualities(config)[0])
+    if "stage1" in config:
+        config = for_tasks(config, [Path(path).stem.removeprefix("stage2_")])
+        mini_codec = {"arch": "MeanScaleHyperprior", "N": 48, "M": 96}
+        codec = mini_codec if "mini" in path else {"arch": "mbt2018-mean", "quality": 1}
+        config.model.stage1 = stage1(codec)
+    found = dry_run(config, tmp_path / "work")
+    assert not found.problems
+    assert found.step.pictures == 2
+    assert 0 < found.step.loss < 1e7
+    if "tasks" in Path(path).parts:
+        return  # a task network trains by itself, without a codec
+    assert found.evaluation.metrics["bpp"] > 0
+    detectors = {name for name, task in config.model.tasks.items() if task.type == "MMDetTask"}
+    assert set(found.evaluation.found) == detectors
+    judged = {metric.task for metric in config.val_evaluator if "task" in metric}
+    assert judged == detectors
+
+
+@pytest.mark.parametrize(("task", "metric"), [("det", "bbox"), ("segm", "segm")])
+def test_cocos_evaluators_know_its_classes(task, metric, coco, mini):
+    """The annotations themselves, taken for a network's answers, reach an mAP of 1."""
+    config = _small("configs/stage1_det_segm.py", coco, mini)
+    with DefaultScope.overwrite_default_scope("vcm_mt"):
+        given = config.val_dataloader.dataset
+        given.pipeline = [config.load_picture, config.load_annotations, config.pack]
+        dataset = DATASETS.build(given)
+        evaluator = Evaluator([m for m in config.val_evaluator if m.get("task") == task])
+    evaluator.dataset_meta = dataset.metainfo
+    samples = []
+    for packed in dataset:
+        sample = packed["data_samples"]
+        truth = sample.gt_instances
+        masks = truth.masks.to_tensor(torch.bool, "cpu")
+        answer = InstanceData(bboxes=truth.bboxes.tensor, labels=truth.labels, masks=masks)
+        answer.scores = torch.ones(len(answer))
+        sample.set_field(answer, f"pred_{task}")
+        samples.append(sample)
+    assert isinstance(truth.masks, BitmapMasks)
+    assert len({int(label) for s in samples for label in s.gt_instances.labels}) > 3
+    evaluator.process(samples, None)
+    found = evaluator.evaluate(len(samples))
+    assert found[f"{task}/{metric}_mAP"] == pytest.approx(1.0, abs=0.01)

@@ -1,0 +1,91 @@
+"""What a config says of a detector, in mmdet's terms."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+from mmengine.config import Config, ConfigDict
+
+from vcm_mt.errors import ConfigError
+
+
+class DetectorPlan(NamedTuple):
+    """What a detector's config says.
+
+    Attributes:
+        model: The model's own config.
+        test_pipeline: What stands in front of it; empty for a model given as a dict.
+        masks: Whether it learns from masks: some box detectors fail on those of others.
+    """
+
+    model: ConfigDict
+    test_pipeline: list[Any]
+    masks: bool
+
+
+def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
+    """Read a config.
+
+    Args:
+        detector: ``mmdet::...`` name or path of a config, or a dict with the model's config itself.
+
+    Raises:
+        ConfigError: When there is no such config, or it describes no detector.
+    """
+    if isinstance(detector, str):
+        try:
+            config = (
+                Config.fromfile(detector)
+                if "::" not in detector
+                else _config_from_package(detector)
+            )
+        except (OSError, FileNotFoundError) as error:
+            raise ConfigError(f"no detector config at {detector!r}: {error}") from error
+        if "model" not in config:
+            raise ConfigError(f"{detector} is no detector's config: it has no `model`")
+        pipeline = config.get("test_pipeline") or config.test_dataloader.dataset.pipeline
+        return DetectorPlan(
+            _finished(config.model), pipeline, _loads_masks(config.get("train_dataloader"))
+        )
+    if "type" not in detector:
+        raise ConfigError("a detector given as a dict needs the `type` of an mmdet model")
+    return DetectorPlan(_finished(ConfigDict(detector)), [], True)
+
+
+def _finished(given: ConfigDict) -> ConfigDict:
+    """The model as it is after its own training."""
+    model = copy.deepcopy(given)
+    _drop_pretrained(model)
+    model.pop("_scope_", None)
+    if "initial_epoch" in (model.get("train_cfg") or {}):
+        model.train_cfg.initial_epoch = 0  # TOOD's first epochs have another loss
+    return model
+
+
+def _loads_masks(part: Any) -> bool:
+    """Whether a pipeline somewhere in a part of a config loads masks."""
+    if isinstance(part, dict):
+        return bool(part.get("with_mask")) or any(_loads_masks(p) for p in part.values())
+    return isinstance(part, list | tuple) and any(_loads_masks(p) for p in part)
+
+
+def _config_from_package(name: str) -> Config:
+    from mmengine.hub import get_config
+
+    return get_config(name)
+
+
+def _drop_pretrained(config: Any) -> None:
+    """Remove orders to download a backbone: a detector's own weights hold it."""
+    if isinstance(config, dict):
+        init = config.get("init_cfg")
+        if isinstance(init, dict) and init.get("type") == "Pretrained":
+            config["init_cfg"] = None
+        if isinstance(config.get("pretrained"), str):
+            config["pretrained"] = None
+        for value in config.values():
+            _drop_pretrained(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _drop_pretrained(value)
