@@ -20,6 +20,7 @@ ALLOWED = {
     "models.transmitter": {"bitstream", "models.precision"},
     "models.receivers": {"bitstream", "models.precision"},
     "models.tasks": set(),
+    "models.latent_scale": {"bitstream", "models.transmitter", "models.receivers"},
     "models.data_preprocessor": {"models.transmitter"},
     "models.report": {"models.tasks"},
     "models.vcm_system": {

@@ -24,12 +24,12 @@ from vcm_mt.apis.pictures import to_array, to_tensor
 from vcm_mt.bitstream.container import FINGERPRINT_BYTES, unpack
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.bitstream.gains import Gains
 from vcm_mt.checkpoint import find_checkpoint, fingerprint, read_record, read_state_dict
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.files import write_atomically
 from vcm_mt.models import receivers, transmitter
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.gains import Gains
 from vcm_mt.structures import Packet
 
 #: Ending of a receiver's file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from typing import Any
 
@@ -13,8 +14,14 @@ from mmengine.logging import print_log
 
 from vcm_mt.engine.hooks import unwrapped
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.latent_scale import scale_latent
+from vcm_mt.models.receivers import named_receivers
 from vcm_mt.registry import HOOKS
 
+#: d log(rate) / d log(factor of y), about; how often it is tried, and the largest log(factor).
+_SLOPE = 0.8
+_TRIALS = 6
+_LARGEST_TRIM = math.log(1.25)
 #: lambda stays this far from 0 and 1, where it could not be steered any more.
 _MARGIN = 1e-6
 
@@ -32,6 +39,9 @@ class RateTargetHook(Hook):
     gain of 1 neither crawls nor swings. Lambda is held from half the tolerance on, and steered
     again if the rate leaves the tolerance. Where not all validation pictures are coded, each
     validation tells by how much the coded ones differ from all.
+
+    As the learning rate falls the codec follows lambda less and less. What is left at the end is
+    taken from the quantiser: y is scaled by a few percent (:func:`scale_latent`).
 
     Args:
         bpp: The target, in bits per pixel as :class:`CodingMetric` counts them.
@@ -60,6 +70,7 @@ class RateTargetHook(Hook):
         self.tolerance, self.gain = tolerance, gain
         self._holding = False
         self._correction = 1.0  # of the coded pictures' rate to that of all
+        self._trimmed = 1.0
         self._seen: float | None = None  # what was measured last
 
     def before_train(self, runner: Any) -> None:
@@ -79,7 +90,9 @@ class RateTargetHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Log lambda and the rate, look and steer from time to time."""
-        if self.every_n_train_iters(runner, self.interval) or runner.iter + 1 == runner.max_iters:
+        if runner.iter + 1 == runner.max_iters:
+            self._trim(runner)
+        elif self.every_n_train_iters(runner, self.interval):
             self._steer(runner)
         runner.message_hub.update_scalar("train/lambda", unwrapped(runner).lmbdas[0])
         runner.message_hub.update_scalar("train/bpp_val", self._seen)
@@ -96,6 +109,7 @@ class RateTargetHook(Hook):
             "lmbda": unwrapped(runner).lmbdas[0],
             "bpp": self._seen,
             "holding": self._holding,
+            "trimmed": self._trimmed,
             "correction": self._correction,
         }
 
@@ -115,6 +129,7 @@ class RateTargetHook(Hook):
             )
         unwrapped(runner).lmbdas[0], self._seen = state["lmbda"], state["bpp"]
         self._holding, self._correction = state["holding"], state["correction"]
+        self._trimmed = state["trimmed"]
 
     def _steer(self, runner: Any) -> None:
         error = self._look(runner)
@@ -125,6 +140,28 @@ class RateTargetHook(Hook):
         lmbdas = unwrapped(runner).lmbdas
         odds = math.log(lmbdas[0] / (1 - lmbdas[0])) + self.gain * error
         lmbdas[0] = min(max(1 / (1 + math.exp(-odds)), _MARGIN), 1 - _MARGIN)
+
+    def _trim(self, runner: Any) -> None:
+        """Scale y until the rate is right, as far as that can be had by a small factor."""
+        system = unwrapped(runner)
+        receivers = [receiver for _, receiver in named_receivers(system.receivers)]
+        error, slope = self._look(runner), _SLOPE
+        for _ in range(_TRIALS):
+            step = min(max(error / slope, -_LARGEST_TRIM), _LARGEST_TRIM)
+            room = math.log(self._trimmed) + step
+            if abs(error) <= math.log1p(self.tolerance) / 3 or abs(room) > _LARGEST_TRIM:
+                break
+            scale_latent(system.transmitter, receivers, math.exp(step))
+            self._trimmed *= math.exp(step)
+            before, error = error, self._look(runner)
+            slope = max((before - error) / step, _SLOPE / 2)
+        if abs(error) > math.log1p(self.tolerance):
+            print_log(
+                f"the target of {self.bpp} bpp was missed: train longer, or start from a lambda "
+                f"nearer to {system.lmbdas[0]:.5f}",
+                logger="current",
+                level=logging.WARNING,
+            )
 
     def _look(self, runner: Any) -> float:
         """log(target / bpp), and tell."""

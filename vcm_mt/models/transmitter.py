@@ -14,9 +14,9 @@ from typing_extensions import Self
 from vcm_mt.bitstream import container
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.bitstream.gains import Gains
 from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import BitstreamError, ConfigError
-from vcm_mt.models.gains import Gains
 from vcm_mt.models.precision import transformed
 from vcm_mt.structures import Latent, Packet
 
@@ -32,7 +32,7 @@ class Transmitter(nn.Module):
         quality: Quality level, written into every packet; with ``gains`` the one that is taken
             where none is asked for.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
-        gains: One transmitter for as many levels, see :class:`vcm_mt.models.gains.Gains`.
+        gains: One transmitter for as many levels, see :class:`vcm_mt.bitstream.gains.Gains`.
     """
 
     def __init__(

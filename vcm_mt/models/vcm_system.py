@@ -50,7 +50,7 @@ class VCMSystem(BaseModel):
         quality: Quality level, written into every packet; with ``gains`` the level that
             validation looks at, by default the middle one.
         gains: Train one codec for several rates, with these gains at the start
-            (:class:`vcm_mt.models.gains.Gains`): each step draws a level.
+            (:class:`vcm_mt.bitstream.gains.Gains`): each step draws a level.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
         amp: Train the transforms in bfloat16, see :mod:`vcm_mt.models.precision`; what is
             measured is always coded in float32.

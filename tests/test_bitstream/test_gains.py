@@ -10,9 +10,9 @@ from mmengine.runner import Runner
 from tests.test_models.test_vcm_system import _optimizers
 from vcm_mt.apis.system import build_system
 from vcm_mt.bitstream.container import pack, unpack
+from vcm_mt.bitstream.gains import Gains
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.gains import Gains
 from vcm_mt.models.transmitter import Transmitter
 
 

@@ -1,0 +1,64 @@
+"""A scaled latent: other steps, the same networks."""
+
+import pytest
+import torch
+
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.codec import build_codec
+from vcm_mt.models.latent_scale import scale_latent
+from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.transmitter import Transmitter
+
+CODECS = ("ScaleHyperprior", "MeanScaleHyperprior", "JointAutoregressiveHierarchicalPriors")
+
+
+def _ends(arch):
+    torch.manual_seed(0)
+    codec = build_codec(arch, N=8, M=12)
+    ends = Transmitter(codec).eval(), Receiver(codec.g_s).eval()
+    with torch.no_grad():
+        ends[0].g_a[-1].weight.mul_(50)  # so that the latent is not all zeros
+    ends[0].update_tables()
+    return ends
+
+
+@pytest.mark.parametrize("arch", CODECS)
+@torch.no_grad()
+def test_what_surrounds_the_quantiser_stays(arch):
+    """y and its parameters grow by the factor, z stays, a receiver undoes it."""
+    x = torch.rand(1, 3, 64, 128, generator=torch.manual_seed(1))
+    (before, receiver), (after, scaled) = _ends(arch), _ends(arch)
+    scale_latent(after, [scaled], 1.2)
+    y, larger = before.analyse(x), after.analyse(x)
+    assert torch.allclose(1.2 * y, larger, rtol=1e-4, atol=1e-5)
+    z, same = before.entropy._analyse(y), after.entropy._analyse(larger)
+    assert torch.allclose(z, same, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(receiver(y), scaled(larger), atol=1e-5)
+    if arch == "JointAutoregressiveHierarchicalPriors":
+        hyper = before.entropy.h_s(z)
+        a = before.entropy._in_context(hyper, y)
+        b = after.entropy._in_context(hyper, 1.2 * y)
+    else:
+        a, b = before.entropy._synthesise(z), after.entropy._synthesise(z)
+    for own, grown in zip(a, b, strict=True):
+        assert own is None or torch.allclose(1.2 * own, grown, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("arch", CODECS)
+def test_a_larger_factor_takes_more_bytes(arch):
+    x = torch.rand(1, 3, 64, 128, generator=torch.manual_seed(1))
+    sizes = []
+    for factor in (0.7, 1.0, 1.4):
+        transmitter, receiver = _ends(arch)
+        scale_latent(transmitter, [receiver], factor)
+        transmitter.update_tables()
+        (data,) = transmitter.encode(x)
+        sizes.append(len(data))
+        transmitter.decode(data)
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_a_codec_that_ends_in_something_else_is_refused():
+    codec = build_codec("Cheng2020Attention", N=8)
+    with pytest.raises(ConfigError, match="other layers"):
+        scale_latent(Transmitter(codec), [Receiver(codec.g_s)], 1.1)
