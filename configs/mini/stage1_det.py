@@ -10,7 +10,7 @@ levels = [
     dict(lmbda=0.018, after=13),
     dict(lmbda=0.04, after=14),
     dict(lmbda=0.09, after=10),
-    dict(lmbda=0.20, after=11),
+    dict(lmbda=0.20, after=16),
     dict(lmbda=0.45, after=15),
     dict(lmbda=0.008, after=8),
     dict(lmbda=0.018, after=9),
@@ -21,6 +21,7 @@ levels = [
     dict(lmbda=0.018, after=8),
     dict(lmbda=0.04, after=9),
     dict(lmbda=0.45, codec=dict(checkpoint="zoo://mse_3")),
+    dict(lmbda=0.20, after=11),
 ]
 measured = [1, 2, 3, 4, 5, 6]
 
@@ -47,6 +48,8 @@ report = dict(
         "74 bytes are 16 % of its rate at QP 47. The BD-rates without both stand in the table.",
     ],
 )
+# One codec for all rates beside the single ones: where it starts, and its receivers.
+variable = dict(config="configs/mini/stage1_det_vbr.py", after=6, tasks=["segm"])
 mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]
 stage2 = dict(
     config="configs/mini/stage2_{task}.py",
