@@ -95,7 +95,13 @@ def test_weights_whose_sums_could_pass_2_to_the_53_are_refused():
 
 
 @pytest.mark.parametrize(
-    "layer", [nn.Sequential(nn.Conv2d(2, 2, 1), nn.Tanh()), nn.Conv2d(2, 2, 3, dilation=2)]
+    "layer",
+    [
+        nn.Sequential(nn.Conv2d(2, 2, 1), nn.Tanh()),
+        nn.Sequential(nn.PixelShuffle(2), nn.Conv2d(2, 2, 1)),
+        nn.Sequential(nn.Conv2d(2, 2, 1), nn.ReLU(), nn.LeakyReLU()),
+        nn.Conv2d(2, 2, 3, dilation=2),
+    ],
 )
 def test_layers_without_an_integer_form_are_refused(layer):
     with pytest.raises(ConfigError, match="h_s holds a"):
@@ -128,6 +134,23 @@ def test_the_convolutions_are_torchs(kernel, stride):
         scales = IntegerSynthesis(layer)
         scales.build(layer, get_scale_table())
         assert torch.equal(scales(x), layer.double()(x))
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_sub_pixel_shuffling_is_torchs(factor):
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 2 * factor**2, 3, padding=1), nn.PixelShuffle(factor)),
+        nn.ReLU(),
+        nn.Conv2d(2, 5, 3, padding=1),
+    )
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_((parameter * 64).round() / 64)
+    scales = IntegerSynthesis(net)
+    scales.build(net)
+    x = torch.randint(-50, 50, (2, 3, 5, 7)).double()
+    assert torch.equal(scales(x), net.double()(x))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (8, 6), (7, 9)])

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from compressai.layers import GDN
-from compressai.models import MeanScaleHyperprior
+from compressai.models import Cheng2020Anchor, Cheng2020Attention, MeanScaleHyperprior
 from torch import nn
 
+from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import _LeanGDN, build_codec
 from vcm_mt.models.precision import transformed
 
@@ -61,3 +62,72 @@ def test_an_input_that_others_may_read_is_left_alone():
     with torch.no_grad():
         assert not torch.equal(codec.alone(x), x)
     assert torch.equal(x, kept)
+
+
+@pytest.mark.parametrize("arch", [Cheng2020Anchor, Cheng2020Attention])
+def test_residual_blocks_are_compressais(arch):
+    """GDN between the two ways of a block."""
+    torch.manual_seed(0)
+    ours = build_codec(arch.__name__, N=8).eval()
+    theirs = arch(N=8).eval()
+    theirs.load_state_dict(ours.state_dict())
+    x, y = torch.rand(2, 3, 64, 192), torch.randn(2, 8, 4, 12)
+    with torch.no_grad():
+        assert torch.allclose(ours.g_a(x), theirs.g_a(x), atol=1e-5)
+        assert torch.allclose(ours.g_s(y), theirs.g_s(y), atol=1e-5)
+
+
+@pytest.mark.parametrize("arch", ["Cheng2020Anchor", "Cheng2020Attention"])
+def test_gradients_are_the_same_in_either_layout(arch):
+    """Channels last, PyTorch's own strided 1x1 convolutions break the heap or the gradient."""
+    torch.manual_seed(0)
+    codec = build_codec(arch, N=8)
+    x = torch.rand(2, 3, 128, 128)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        codec.zero_grad()
+        transform = codec.g_a.to(memory_format=layout)
+        transform(x.contiguous(memory_format=layout)).square().mean().backward()
+        found.append([p.grad.clone() for p in transform.parameters()])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5 * one.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("arch", "sizes"),
+    [
+        ("JointAutoregressiveHierarchicalPriors", {"N": 8, "M": 12}),
+        ("Cheng2020Anchor", {"N": 8}),
+        ("MeanScaleHyperprior", {"N": 8, "M": 12}),
+    ],
+)
+def test_compressais_files_of_weights_load(arch, sizes, tmp_path):
+    """With entropy tables or without, under the names of today or of those that it publishes."""
+    torch.manual_seed(0)
+    codec = build_codec(arch, **sizes)
+    codec.update(force=True)
+    state = codec.state_dict()
+    tables = ("_quantized_cdf", "_offset", "_cdf_length", "scale_table")
+    published = {
+        key.replace("bottleneck.matrices.", "bottleneck._matrix")
+        .replace("bottleneck.biases.", "bottleneck._bias")
+        .replace("bottleneck.factors.", "bottleneck._factor")
+        .replace(".skip.", ".downsample."): value
+        for key, value in state.items()
+    }
+    assert set(published) != set(state)
+    bare = {key: value for key, value in state.items() if not key.endswith(tables)}
+    x = torch.rand(1, 3, 64, 64)
+    for number, kept in enumerate((state, published, bare, {"state_dict": state})):
+        path = tmp_path / f"{number}.pth"
+        torch.save(kept, path)
+        loaded = build_codec(arch, checkpoint=str(path), **sizes).eval()
+        with torch.no_grad():
+            assert torch.equal(loaded(x)["x_hat"], codec.eval()(x)["x_hat"])
+    with pytest.raises(ConfigError, match="another architecture"):
+        build_codec(arch, checkpoint=str(path), **{**sizes, "N": 16})
+
+
+@pytest.mark.parametrize("name", ["bmshj2018-hyperprior", "mbt2018", "cheng2020-anchor"])
+def test_the_zoos_names_are_known(name):
+    assert build_codec(name, quality=1).downsampling_factor == 64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import compressai.models
 import torch
@@ -67,6 +67,8 @@ def build_codec(
         if type(module) is GDN:
             module.__class__ = _LeanGDN
             module.own_input = module in behind
+        elif type(module) is nn.Conv2d and module.kernel_size == (1, 1) != module.stride:
+            module.__class__ = _SparsePointwise
     return codec
 
 
@@ -92,6 +94,18 @@ class _LeanGDN(GDN):
             norm = F.conv2d(strip * strip, gamma.to(x.dtype), beta.to(x.dtype))
             strip.mul_(norm.sqrt_() if self.inverse else norm.rsqrt_())
         return x
+
+
+class _SparsePointwise(nn.Conv2d):
+    """A 1x1 convolution with a stride, as one without on the places that it looks at.
+
+    For a strided one with few input channels, channels last, oneDNN's gradient of the weights
+    writes beyond its memory (oneDNN issue 6035): wrong weights, or a crash.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        down, right = cast("tuple[int, int]", self.stride)
+        return F.conv2d(x[..., ::down, ::right], self.weight, self.bias)
 
 
 def _in_present_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
