@@ -254,3 +254,17 @@ def test_people_need_no_annotations(mini, stage1, tmp_path):
     assert record["tasks"] == ["human"]
     assert record["training"]["iterations"] == 4
     assert record["quality"] == 2
+
+
+def test_a_dry_run_of_a_detectors_receiver_without_annotations(mini, stage1, tmp_path):
+    work_dir = tmp_path / "work"
+    alone = {f"tasks.det.{k}": v for k, v in (("loss_weight", "0.0"), ("feature_background", "1"))}
+    arguments = _arguments(
+        mini, stage1, work_dir, "--dry-run", "--pictures", str(mini / "train"),
+        task="det", config="configs/mini/stage2_det.py", **alone,
+    )  # fmt: skip
+    done = _ran("finetune_decoder", arguments)
+    assert "train       6 pictures, 0 objects" in done.stdout
+    assert f"in {work_dir}/q2," in done.stdout
+    assert done.stdout.endswith("ready to train\n")
+    assert not work_dir.exists()
