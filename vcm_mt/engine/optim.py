@@ -9,6 +9,7 @@ from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from pytorch_optimizer import SOAP
 from torch import nn
 
+from vcm_mt.errors import ConfigError
 from vcm_mt.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 _QUANTILES = ".quantiles"
@@ -39,7 +40,17 @@ class CodecOptimWrapperConstructor:
         self.configs = {"main": optim_wrapper_cfg["main"], "aux": optim_wrapper_cfg["aux"]}
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
-        """Build the wrappers for ``model``'s trainable parameters."""
+        """Build the wrappers for ``model``'s trainable parameters.
+
+        Raises:
+            ConfigError: For a model in float16 without a loss scale, where gradients vanish.
+        """
+        in_half = any(getattr(module, "amp", None) == "fp16" for module in model.modules())
+        if in_half and self.configs["main"].get("type") != "AmpOptimWrapper":
+            raise ConfigError(
+                'amp="fp16" needs a loss scale: set optim_wrapper.main.type="AmpOptimWrapper", '
+                'or amp="bf16", which needs none'
+            )
         trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         parts = {
             "main": [p for n, p in trainable.items() if not n.endswith(_QUANTILES)],

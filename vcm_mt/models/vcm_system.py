@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.receivers import Receiver, named_receivers
 from vcm_mt.models.report import pixels_of, report
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.transmitter import Transmitter
@@ -49,8 +49,9 @@ class VCMSystem(BaseModel):
         lmbda: lambda of equation (1), in [0, 1].
         quality: Quality level, written into every packet.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
-        amp: Train the transforms in bfloat16, see :mod:`vcm_mt.models.precision`; what is
-            measured is always coded in float32.
+        amp: Train the transforms in bfloat16 (``True``, ``"bf16"``) or float16 (``"fp16"``), see
+            :mod:`vcm_mt.models.precision`; what is measured is always coded in float32.
+        compile: Train the transforms and the tasks' backbones as ``torch.compile`` makes them.
         data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
 
     Raises:
@@ -64,7 +65,8 @@ class VCMSystem(BaseModel):
         lmbda: float,
         quality: int = 0,
         quantizer: str = "noise",
-        amp: bool = False,
+        amp: bool | str = False,
+        compile: bool = False,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -90,16 +92,27 @@ class VCMSystem(BaseModel):
             part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for _, task in named_tasks(self.tasks):
             task.freeze()
+        if compile:
+            self._compile()
         # Task weights are given by config and never change: checkpoints leave them out.
         self._register_state_dict_hook(_drop_task_weights)
         self.register_load_state_dict_post_hook(_excuse_task_weights)
+
+    def _compile(self) -> None:
+        self.transmitter.g_a.compile()
+        for _, receiver in named_receivers(self.receivers):
+            receiver.g_s.compile()
+        for _, task in named_tasks(self.tasks):
+            task.compile()
 
     def forward(
         self, inputs: Tensor, data_samples: list[Any], mode: str = "tensor"
     ) -> dict[str, Tensor] | list[Any] | Tensor:
         """Run as mmengine asks: ``loss``, ``predict``, or ``tensor`` for the first x_hat."""
         if mode == "loss":
-            return self.loss(inputs, data_samples)
+            # Each part decides its precision, whatever an AmpOptimWrapper asks of the whole.
+            with torch.autocast(self.data_preprocessor.device.type, enabled=False):
+                return self.loss(inputs, data_samples)
         if mode == "predict":
             return self.predict(inputs, data_samples)
         return next(iter(self.receivers.values()))(self.transmitter(inputs).y_hat)

@@ -22,6 +22,7 @@ from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks.base import Task
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
+from vcm_mt.models.tasks.running import QuickDetector, Switches
 from vcm_mt.registry import MODELS
 
 
@@ -49,6 +50,12 @@ class MMDetTask(Task):
             boxes. 0 leaves it out.
         feature_background: Weight of what lies outside the true boxes in that distance, in
             [0, 1].
+        amp: Train through backbone and neck in bfloat16 (``True``, ``"bf16"``) or float16
+            (``"fp16"``, on a GPU). Heads, RoIAlign and losses stay in float32.
+        fold: Train through a backbone whose batch norms are folded into its convolutions.
+        quick_roi_align: On a CPU, train through :class:`.roi_align.QuickRoIAlign`.
+        checkpoint_activations: Compute the backbone's maps again for the gradient, block by
+            block, rather than keep them: less memory for more time.
         weight: See :class:`Task`.
         receiver: See :class:`Task`.
 
@@ -63,12 +70,18 @@ class MMDetTask(Task):
         resize: dict[str, Any] | None = None,
         feature_weight: float = 0.0,
         feature_background: float = 1.0,
+        amp: bool | str = False,
+        fold: bool = False,
+        quick_roi_align: bool = False,
+        checkpoint_activations: bool = False,
         weight: float = 1.0,
         receiver: str = "shared",
     ) -> None:
         super().__init__(weight, receiver)
         self.feature_weight = feature_weight
         self.feature_background = feature_background
+        self.amp = amp
+        self.quick = QuickDetector(Switches(amp, fold, quick_roi_align, checkpoint_activations))
         model, own_resize = _read_config(detector)
         self.resize = resize or own_resize
         self.detector = _build(model)
@@ -81,8 +94,9 @@ class MMDetTask(Task):
     def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
         inputs, samples = self._prepare(x_hat, data_samples, with_truth=True)
-        with _running(inputs), _maps_of(self.detector) as maps:
-            losses = self.detector.loss(inputs, samples)
+        detector = self.quick.of(self.detector)
+        with _running(inputs), _maps_of(detector) as maps:
+            losses = detector.loss(inputs, samples)
         parts = {
             # As mmengine adds them up; a mask's loss comes with a dimension of one.
             name: value.mean() if isinstance(value, Tensor) else sum(v.mean() for v in value)
@@ -98,12 +112,16 @@ class MMDetTask(Task):
             with torch.no_grad():
                 originals, _ = self._prepare(x, data_samples, with_truth=False)
                 with _running(originals):
-                    wanted = self.detector.extract_feat(originals)
+                    wanted = detector.extract_feat(originals)
             boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
             objects = boxes_to_map(boxes, inputs.shape[-2:], inputs)
             distance = feature_distance(maps[0], wanted, objects, self.feature_background)
             parts["loss_feature"] = self.feature_weight * distance
         return parts
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Train through a compiled backbone and neck."""
+        self.quick = QuickDetector(self.quick.switches._replace(compile=True))
 
     @torch.no_grad()
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:
