@@ -12,6 +12,7 @@ from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks import MMDetTask
+from vcm_mt.models.tasks.draws import DRAW_SEED
 from vcm_mt.models.tasks.running import _require_equal
 
 MINI = "configs/mini/tasks/faster_rcnn.py"
@@ -110,6 +111,21 @@ def test_checkpointing_keeps_less(batch):
     assert kept[1] < 0.7 * kept[0]
 
 
+def test_with_seeds_a_pictures_loss_does_not_depend_on_its_batch(batch):
+    """RPN's and the heads' samplers are full here, so that a batch's loss is its pictures' mean."""
+    task, (x, samples) = _task(), batch
+    for seed, sample in enumerate(samples):
+        sample.set_metainfo({DRAW_SEED: seed})
+    torch.manual_seed(0)
+    together, _ = _run(task, batch)
+    torch.manual_seed(1)
+    alone = [_run(task, (x[i : i + 1], samples[i : i + 1]))[0] for i in range(2)]
+    for name, value in together.items():
+        assert value == pytest.approx(sum(one[name] for one in alone) / 2, rel=1e-4), name
+    samples[0].set_metainfo({DRAW_SEED: 9})
+    assert _run(task, batch)[0] != together
+
+
 @pytest.mark.slow
 def test_compiled_it_gives_the_same_loss(batch):
     expected, gradient = _run(_task(), batch)
@@ -157,5 +173,7 @@ def test_float16_is_for_gpus_and_needs_a_loss_scale(batch):
         _run(_task(amp="half"), batch)
     wrapper = {"optimizer": {"type": "Adam", "lr": 1e-3}}
     constructor = CodecOptimWrapperConstructor({"main": wrapper, "aux": wrapper})
+    task = _task(amp="fp16")
+    task.learned = nn.Parameter(torch.zeros(1))
     with pytest.raises(ConfigError, match="loss scale"):
-        constructor(_task(amp="fp16"))
+        constructor(task)

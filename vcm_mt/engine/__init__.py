@@ -1,7 +1,7 @@
 """What the mmengine Runner needs beside the model: optimisers and hooks."""
 
 from vcm_mt.engine.distributed import VCMDistributedDataParallel
-from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook
+from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook, MeanInfoHook
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
 
@@ -10,6 +10,7 @@ __all__ = [
     "EntropyTablesHook",
     "FrozenHook",
     "IterationSeedHook",
+    "MeanInfoHook",
     "PictureStripHook",
     "VCMDistributedDataParallel",
 ]

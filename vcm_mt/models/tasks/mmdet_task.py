@@ -21,6 +21,7 @@ from torch.nn import functional as F  # noqa: N812
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks.base import Task
+from vcm_mt.models.tasks.draws import drawing_by_picture, hand_seed, samplers_of
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
 from vcm_mt.models.tasks.running import QuickDetector, Switches
 from vcm_mt.registry import MODELS
@@ -90,12 +91,16 @@ class MMDetTask(Task):
         else:
             with _quietly():
                 self.detector.init_weights()
+        self._samplers = samplers_of(self.detector)
 
     def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
         inputs, samples = self._prepare(x_hat, data_samples, with_truth=True)
+        for given, sample in zip(data_samples, samples, strict=True):
+            hand_seed(given, sample)
         detector = self.quick.of(self.detector)
-        with _running(inputs), _maps_of(detector) as maps:
+        draws = drawing_by_picture(self._samplers)
+        with _running(inputs), draws, _maps_of(detector) as maps:
             losses = detector.loss(inputs, samples)
         parts = {
             # As mmengine adds them up; a mask's loss comes with a dimension of one.
