@@ -17,9 +17,9 @@ def feature_distance(
 ) -> Tensor:
     """Relative squared error of feature maps, mean over maps and pictures.
 
-    Per map of a picture, sum(w * (f(x_hat) - f(x))^2) / sum(w * f(x)^2) with w = 1 on cells that touch the
-    foreground and ``background`` elsewhere: what surrounds the objects may change as long as
-    the network's own loss does not mind.
+    Per map of a picture, sum(w * (f(x_hat) - f(x))^2) / sum(w * f(x)^2) with w = 1 on cells that
+    touch the foreground and ``background`` elsewhere: what surrounds the objects may change as
+    long as the network's own loss does not mind.
 
     Args:
         maps: Feature maps of the decoded pictures, each [B, C, h, w].
