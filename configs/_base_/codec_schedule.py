@@ -16,6 +16,7 @@ model_wrapper_cfg = dict(type="vcm_mt.VCMDistributedDataParallel", broadcast_buf
 
 default_scope = "vcm_mt"
 default_hooks = dict(
+    runtime_info=dict(type="MeanInfoHook"),
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),

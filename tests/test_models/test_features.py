@@ -44,3 +44,17 @@ def test_the_mean_is_over_the_maps():
     got = [torch.full((1, 1, 2, 2), 2.0), torch.ones(1, 1, 1, 1)]
     distance = feature_distance(got, want, torch.ones(1, 1, 2, 2))
     assert distance.item() == pytest.approx(0.5)
+
+
+def test_a_pictures_distance_does_not_depend_on_its_batch():
+    torch.manual_seed(0)
+    got, want = (
+        [torch.rand(2, 3, 4, 4)],
+        [torch.tensor([1.0, 9.0]).view(2, 1, 1, 1).expand(2, 3, 4, 4)],
+    )
+    everywhere = torch.ones(2, 1, 8, 8)
+    alone = [
+        feature_distance([got[0][i : i + 1]], [want[0][i : i + 1]], everywhere[:1]) for i in (0, 1)
+    ]
+    together = feature_distance(got, want, everywhere)
+    assert together.item() == pytest.approx(sum(alone).item() / 2)

@@ -95,7 +95,9 @@ class Hyperprior(nn.Module):
         rounded one.
         """
         z = self._analyse(y).float()
-        y = y.float()  # a likelihood of bfloat16 values is no likelihood
+        # A likelihood of bfloat16 values is no likelihood; and noise is drawn in memory's order, so
+        # that a seed means the same noise in every memory format.
+        y = y.float().contiguous()
         if self.training and self.quantizer == "round":
             return self._rounded(y, z)
         y_hat, y_likelihoods, z_likelihoods, means = self._likelihoods(y, z)

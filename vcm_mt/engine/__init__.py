@@ -3,7 +3,7 @@
 from vcm_mt.engine.checkpoints import AtomicCheckpointHook
 from vcm_mt.engine.distributed import VCMDistributedDataParallel
 from vcm_mt.engine.finite import FiniteAmpOptimWrapper, FiniteOptimWrapper, FiniteStepsHook
-from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook
+from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook, MeanInfoHook
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
 from vcm_mt.engine.rate_target import RateTargetHook
@@ -17,6 +17,7 @@ __all__ = [
     "FiniteStepsHook",
     "FrozenHook",
     "IterationSeedHook",
+    "MeanInfoHook",
     "PictureStripHook",
     "RateTargetHook",
     "VCMDistributedDataParallel",

@@ -16,6 +16,14 @@ from vcm_mt.registry import MODEL_WRAPPERS
 class VCMDistributedDataParallel(MMDistributedDataParallel):
     """Averages the gradients of what makes pictures and bits over all processes.
 
+    The rate, a person's loss and a feature distance are means over pictures: n processes have the
+    loss and the gradients of one with n times the batch. A detector's own losses are divided by
+    the boxes that its samplers drew of the local batch; that is the same where every picture
+    fills its samplers, as with most of mmdet's two-stage detectors, or where a head takes its
+    divisor's mean over all processes, as FCOS, ATSS and DETR do. It is not where positives of the
+    local batch are counted: RetinaNet, and Mask R-CNN's masks. Batches padded to another size
+    differ at their rim.
+
     The quantiles stay out of it: their loss depends on no data, so that every process
     computes the same gradient, and they take no part in the forward pass that is watched.
     """

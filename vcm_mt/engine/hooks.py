@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import zlib
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.hooks import Hook
+from mmengine.dist import all_reduce_dict
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import weights_to_cpu
 from torch import nn
 
 from vcm_mt.errors import FrozenError
+from vcm_mt.models.tasks.draws import DRAW_SEED
 from vcm_mt.registry import HOOKS
 
 
@@ -108,12 +111,36 @@ def frozen_digest(part: nn.Module) -> str:
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seeds every iteration by its number, so that a resumed run draws the same noise."""
+    """Seeds every iteration by its number, so that a resumed run draws the same noise.
+
+    Each picture gets a seed of its own for what a detector draws from it, the same on whatever
+    process it is (:mod:`vcm_mt.models.tasks.draws`).
+    """
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Seed torch, NumPy and random from the run's seed, the iteration and the rank."""
-        words = np.random.SeedSequence([runner.seed, batch_idx, runner.rank])
-        seed = int(words.generate_state(1)[0])
+        seed = _seed(runner.seed, batch_idx, runner.rank)
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002  mmdet draws from it
         random.seed(seed)
+        for sample in (data_batch or {}).get("data_samples", []):
+            picture = str(sample.get("img_path", sample.get("img_id")))
+            drawn = _seed(runner.seed, batch_idx, zlib.crc32(picture.encode()))
+            sample.set_metainfo({DRAW_SEED: drawn})
+
+
+def _seed(*words: int) -> int:
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+@HOOKS.register_module()
+class MeanInfoHook(RuntimeInfoHook):
+    """mmengine's hook, but what is logged of a step is its mean over all processes."""
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Hand a step's losses to the log."""
+        outputs = {key: value.detach().float() for key, value in (outputs or {}).items()}
+        all_reduce_dict(outputs, op="mean")
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)

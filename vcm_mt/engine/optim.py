@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIMIZERS
 from pytorch_optimizer import SOAP
 from torch import nn
 
+from vcm_mt.errors import ConfigError
 from vcm_mt.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 _QUANTILES = ".quantiles"
@@ -39,15 +40,26 @@ class CodecOptimWrapperConstructor:
         self.configs = {"main": optim_wrapper_cfg["main"], "aux": optim_wrapper_cfg["aux"]}
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
-        """Build the wrappers for ``model``'s trainable parameters."""
+        """Build the wrappers for ``model``'s trainable parameters.
+
+        Raises:
+            ConfigError: For a model in float16 without a loss scale, where gradients vanish.
+        """
         trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         parts = {
             "main": [p for n, p in trainable.items() if not n.endswith(_QUANTILES)],
             "aux": [p for n, p in trainable.items() if n.endswith(_QUANTILES)],
         }
-        return OptimWrapperDict(
-            **{name: _build(self.configs[name], given) for name, given in parts.items() if given}
-        )
+        wrappers = {
+            name: _build(self.configs[name], given) for name, given in parts.items() if given
+        }
+        in_half = any(getattr(module, "amp", None) == "fp16" for module in model.modules())
+        if in_half and not isinstance(wrappers["main"], AmpOptimWrapper):
+            raise ConfigError(
+                'amp="fp16" needs a loss scale: set optim_wrapper.main.type to '
+                'FiniteAmpOptimWrapper, or amp="bf16", which needs none'
+            )
+        return OptimWrapperDict(**wrappers)
 
 
 def _build(config: dict[str, Any], parameters: list[nn.Parameter]) -> OptimWrapper:

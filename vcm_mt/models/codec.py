@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any, cast
 
 import compressai.models
-import torch
 from compressai.layers import GDN
 from compressai.models.base import CompressionModel
 from compressai.models.utils import remap_old_keys
@@ -17,9 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
-
-#: Values of a strip that GDN works on at a time.
-_STRIP = 1 << 20
+from vcm_mt.models.gdn import LeanGDN
 
 
 def build_codec(
@@ -65,35 +62,11 @@ def build_codec(
     behind = _behind_convolutions(codec)
     for module in codec.modules():
         if type(module) is GDN:
-            module.__class__ = _LeanGDN
+            module.__class__ = LeanGDN
             module.own_input = module in behind
         elif type(module) is nn.Conv2d and module.kernel_size == (1, 1) != module.stride:
             module.__class__ = _SparsePointwise
     return codec
-
-
-class _LeanGDN(GDN):
-    """GDN that trains in float32 whatever the precision around it, and codes in little memory.
-
-    When coding it works on strips that stay in the processor's cache, and writes the result in
-    the place of an input that nobody else reads.
-    """
-
-    own_input: bool
-
-    def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            with torch.autocast(x.device.type, enabled=False):
-                return super().forward(x.float())
-        channels = x.shape[1]
-        gamma = self.gamma_reparam(self.gamma).view(channels, channels, 1, 1)
-        beta = self.beta_reparam(self.beta)
-        rows = max(1, _STRIP // (channels * x.shape[3]))
-        x = x if self.own_input else x.clone()
-        for strip in x.split(rows, dim=2):
-            norm = F.conv2d(strip * strip, gamma.to(x.dtype), beta.to(x.dtype))
-            strip.mul_(norm.sqrt_() if self.inverse else norm.rsqrt_())
-        return x
 
 
 class _SparsePointwise(nn.Conv2d):

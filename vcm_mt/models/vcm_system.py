@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.receivers import Receiver, named_receivers
 from vcm_mt.models.report import pixels_of, report
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.transmitter import Transmitter
@@ -52,8 +52,9 @@ class VCMSystem(BaseModel):
         gains: Train one codec for several rates, with these gains at the start
             (:class:`vcm_mt.bitstream.gains.Gains`): each step draws a level.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
-        amp: Train the transforms in bfloat16, see :mod:`vcm_mt.models.precision`; what is
-            measured is always coded in float32.
+        amp: Train the transforms in bfloat16 (``True``, ``"bf16"``) or float16 (``"fp16"``), see
+            :mod:`vcm_mt.models.precision`; what is measured is always coded in float32.
+        compile: Train the transforms and the tasks' backbones as ``torch.compile`` makes them.
         data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
 
     Raises:
@@ -68,7 +69,8 @@ class VCMSystem(BaseModel):
         quality: int = 0,
         gains: Sequence[float] = (),
         quantizer: str = "noise",
-        amp: bool = False,
+        amp: bool | str = False,
+        compile: bool = False,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -99,16 +101,27 @@ class VCMSystem(BaseModel):
             part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for _, task in named_tasks(self.tasks):
             task.freeze()
+        if compile:
+            self._compile()
         # Task weights are given by config and never change: checkpoints leave them out.
         self._register_state_dict_hook(_drop_task_weights)
         self.register_load_state_dict_post_hook(_excuse_task_weights)
+
+    def _compile(self) -> None:
+        self.transmitter.g_a.compile()
+        for _, receiver in named_receivers(self.receivers):
+            receiver.g_s.compile()
+        for _, task in named_tasks(self.tasks):
+            task.compile()
 
     def forward(
         self, inputs: Tensor, data_samples: list[Any], mode: str = "tensor"
     ) -> dict[str, Tensor] | list[Any] | Tensor:
         """Run as mmengine asks: ``loss``, ``predict``, or ``tensor`` for the first x_hat."""
         if mode == "loss":
-            return self.loss(inputs, data_samples)
+            # Each part decides its precision, whatever an AmpOptimWrapper asks of the whole.
+            with torch.autocast(self.data_preprocessor.device.type, enabled=False):
+                return self.loss(inputs, data_samples)
         if mode == "predict":
             return self.predict(inputs, data_samples)
         return next(iter(self.receivers.values()))(self.transmitter(inputs).y_hat)

@@ -15,11 +15,11 @@ def feature_distance(
     foreground: Tensor,
     background: float = 1.0,
 ) -> Tensor:
-    """Relative squared error of feature maps, mean over the maps.
+    """Relative squared error of feature maps, mean over maps and pictures.
 
-    Per map, sum(w * (f(x_hat) - f(x))^2) / sum(w * f(x)^2) with w = 1 on cells that touch the
-    foreground and ``background`` elsewhere: what surrounds the objects may change as long as
-    the network's own loss does not mind.
+    Per map of a picture, sum(w * (f(x_hat) - f(x))^2) / sum(w * f(x)^2) with w = 1 on cells that
+    touch the foreground and ``background`` elsewhere: what surrounds the objects may change as
+    long as the network's own loss does not mind.
 
     Args:
         maps: Feature maps of the decoded pictures, each [B, C, h, w].
@@ -34,8 +34,9 @@ def feature_distance(
     for got, want in zip(maps, wanted, strict=True):
         objects = F.adaptive_max_pool2d(foreground, want.shape[-2:])
         weight = background + (1 - background) * objects
-        energy = (weight * want.square()).sum().clamp_min(torch.finfo(want.dtype).tiny)
-        errors.append((weight * (got - want).square()).sum() / energy)
+        energy = (weight * want.square()).sum((1, 2, 3))
+        error = (weight * (got - want).square()).sum((1, 2, 3))
+        errors.append((error / energy.clamp_min(torch.finfo(want.dtype).tiny)).mean())
     return torch.stack(errors).mean()
 
 

@@ -22,8 +22,10 @@ from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks.base import Task
 from vcm_mt.models.tasks.detector_config import read_detector
+from vcm_mt.models.tasks.draws import drawing_by_picture, hand_seed, samplers_of
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
 from vcm_mt.models.tasks.geometry import geometry_of, padded, resized
+from vcm_mt.models.tasks.running import QuickDetector, Switches
 from vcm_mt.registry import MODELS
 
 
@@ -53,6 +55,12 @@ class MMDetTask(Task):
             where the detector's loss samples a few boxes. 0 leaves it out.
         feature_background: Weight of what lies outside the true boxes in that distance, in
             [0, 1].
+        amp: Train through backbone and neck in bfloat16 (``True``, ``"bf16"``) or float16
+            (``"fp16"``, on a GPU). Heads, RoIAlign and losses stay in float32.
+        fold: Train through a backbone whose batch norms are folded into its convolutions.
+        quick_roi_align: On a CPU, train through :class:`.roi_align.QuickRoIAlign`.
+        checkpoint_activations: Compute the backbone's maps again for the gradient, block by
+            block, rather than keep them: less memory for more time.
         weight: See :class:`Task`.
         receiver: See :class:`Task`.
 
@@ -69,6 +77,10 @@ class MMDetTask(Task):
         loss_weight: float = 1.0,
         feature_weight: float = 0.0,
         feature_background: float = 1.0,
+        amp: bool | str = False,
+        fold: bool = False,
+        quick_roi_align: bool = False,
+        checkpoint_activations: bool = False,
         weight: float = 1.0,
         receiver: str = "shared",
     ) -> None:
@@ -78,6 +90,8 @@ class MMDetTask(Task):
         self.loss_weight = loss_weight
         self.feature_weight = feature_weight
         self.feature_background = feature_background
+        self.amp = amp
+        self.quick = QuickDetector(Switches(amp, fold, quick_roi_align, checkpoint_activations))
         plan = read_detector(detector)
         self.masks = plan.masks
         own_resize, self.pad = geometry_of(plan.test_pipeline)
@@ -90,15 +104,17 @@ class MMDetTask(Task):
         else:
             with _quietly():
                 self.detector.init_weights()
+        self._samplers = samplers_of(self.detector)
 
     def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
         with_truth = bool(self.loss_weight) or self.feature_background != 1
         inputs, samples = self._prepare(x_hat, data_samples, with_truth)
-        with _running(inputs), _maps_of(self.detector) as maps:
-            parts = self._own_loss(inputs, samples)
+        detector = self.quick.of(self.detector)
+        with _running(inputs), _maps_of(detector) as maps:
+            parts = self._own_loss(detector, inputs, samples, data_samples)
         if self.feature_weight:
-            wanted = self._original_maps(x, data_samples)
+            wanted = self._original_maps(detector, x, data_samples)
             foreground = inputs.new_ones(len(inputs), 1, 1, 1)
             if with_truth:
                 boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
@@ -108,12 +124,20 @@ class MMDetTask(Task):
             parts["loss_feature"] = self.feature_weight * distance
         return parts
 
-    def _own_loss(self, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, Tensor]:
+    def _own_loss(
+        self,
+        detector: Any,
+        inputs: Tensor,
+        samples: list[DetDataSample],
+        data_samples: list[Any],
+    ) -> dict[str, Tensor]:
         if not self.loss_weight:
-            self.detector.extract_feat(inputs)
+            detector.extract_feat(inputs)
             return {}
-        with _heads_training(self.detector):
-            losses = self.detector.loss(inputs, samples)
+        for given, sample in zip(data_samples, samples, strict=True):
+            hand_seed(given, sample)
+        with _heads_training(detector), drawing_by_picture(self._samplers):
+            losses = detector.loss(inputs, samples)
         return {
             # As mmengine adds them up; a mask's loss comes with a dimension of one.
             name: self.loss_weight
@@ -123,16 +147,22 @@ class MMDetTask(Task):
         }
 
     @torch.no_grad()
-    def _original_maps(self, x: Tensor | None, data_samples: list[Any]) -> Sequence[Tensor]:
+    def _original_maps(
+        self, detector: Any, x: Tensor | None, data_samples: list[Any]
+    ) -> Sequence[Tensor]:
         if x is None:
             raise ConfigError(
                 "feature_weight compares with the original pictures, and there are none: "
                 "set it to 0 to train from bitstreams alone"
             )
         originals, _ = self._prepare(x, data_samples, with_truth=False)
-        with _running(originals), _maps_of(self.detector) as maps:
-            self.detector.extract_feat(originals)
+        with _running(originals), _maps_of(detector) as maps:
+            detector.extract_feat(originals)
         return _feature_maps(maps[0])
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Train through a compiled backbone and neck."""
+        self.quick = QuickDetector(self.quick.switches._replace(compile=True))
 
     @torch.no_grad()
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:

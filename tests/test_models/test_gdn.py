@@ -1,0 +1,50 @@
+"""GDN trains as CompressAI's does."""
+
+import pytest
+import torch
+from compressai.layers import GDN
+
+from vcm_mt.models.gdn import LeanGDN
+
+
+def _gradients(gdn, x, weight):
+    x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+    y = gdn(x)
+    (y.float() * weight).sum().backward()
+    found = {"y": y, "x": x.grad, "gamma": gdn.gamma.grad, "beta": gdn.beta.grad}
+    gdn.zero_grad()
+    return found
+
+
+@pytest.fixture(params=[False, True], ids=["gdn", "inverse"])
+def pair(request, monkeypatch):
+    monkeypatch.setattr("vcm_mt.models.gdn._TRAINING_STRIP", 12 * 10)  # several strips, one short
+    torch.manual_seed(0)
+    theirs, ours = (GDN(12, inverse=request.param) for _ in range(2))
+    theirs.gamma.data += 0.05 * torch.rand(12, 12)
+    ours.load_state_dict(theirs.state_dict())
+    ours.__class__ = LeanGDN
+    return theirs, ours
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_are_compressais(pair, memory_format):
+    theirs, ours = pair
+    x, weight = torch.randn(2, 2, 12, 7, 9)
+    expected = _gradients(theirs, x, weight)
+    found = _gradients(ours, x.contiguous(memory_format=memory_format), weight)
+    for name, value in expected.items():
+        scale = value.abs().max().item()
+        assert torch.allclose(found[name], value, rtol=0, atol=2e-6 * scale), name
+
+
+def test_it_computes_in_float32_whatever_is_around_it(pair):
+    _, ours = pair
+    x, weight = torch.randn(2, 1, 12, 7, 9)
+    expected = _gradients(ours, x.bfloat16().float(), weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = _gradients(ours, x.bfloat16(), weight)
+    assert found["y"].dtype == torch.float32
+    assert torch.equal(found["y"], expected["y"])
+    assert torch.equal(found["gamma"], expected["gamma"])
+    assert torch.equal(found["x"], expected["x"].bfloat16())

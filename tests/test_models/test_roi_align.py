@@ -1,0 +1,43 @@
+"""RoIAlign on all threads gives what mmcv's does."""
+
+import pytest
+import torch
+from mmcv.ops import RoIAlign
+
+from vcm_mt.models.tasks.roi_align import QuickRoIAlign
+
+
+def _boxes(count):
+    """On two pictures of 148x116 pixels: small, large, beyond the border, empty."""
+    corner, size = 160 * torch.rand(count, 2) - 20, 120 * torch.rand(count, 2) ** 2
+    size[0] = 0
+    picture = torch.randint(0, 2, (count, 1)).float()
+    return torch.cat([picture, corner, corner + size], 1)
+
+
+@pytest.mark.parametrize("sampling_ratio", [0, 2])
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_values_and_gradients_are_mmcvs(sampling_ratio, aligned, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    torch.manual_seed(0)
+    theirs = RoIAlign((7, 5), 0.25, sampling_ratio, "avg", aligned)
+    ours = QuickRoIAlign(theirs)
+    maps = torch.randn(2, 5, 37, 29)
+    boxes, weight = _boxes(60), torch.randn(60, 5, 7, 5)
+    found = []
+    for layer, memory_format in ((theirs, torch.contiguous_format), (ours, torch.channels_last)):
+        x = maps.clone(memory_format=memory_format).requires_grad_()
+        pooled = layer(x, boxes)
+        (pooled * weight).sum().backward()
+        found.append((pooled, x.grad))
+    for expected, got in zip(*found, strict=True):
+        assert torch.allclose(got, expected, atol=3e-5)
+    assert found[0][0].abs().max() > 1
+
+
+def test_no_box_and_maximum_pooling():
+    layer = QuickRoIAlign(RoIAlign(7, 0.25))
+    assert layer(torch.randn(1, 4, 8, 8), torch.zeros(0, 5)).shape == (0, 4, 7, 7)
+    assert QuickRoIAlign.replaces(RoIAlign(7, 0.25))
+    assert not QuickRoIAlign.replaces(RoIAlign(7, 0.25, pool_mode="max"))

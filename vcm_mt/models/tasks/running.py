@@ -1,0 +1,171 @@
+"""How a frozen detector runs in training: its own maps, in less time and memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from mmcv.cnn.utils import fuse_conv_bn
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.precision import amp_dtype
+from vcm_mt.models.tasks.roi_align import QuickRoIAlign
+
+#: Side of the picture on which folded and original maps are compared, in pixels, and how far
+#: they may lie apart: float32's rounding over a hundred layers stays far below.
+_PROBE, _TOLERANCE = 64, 1e-2
+
+
+class Switches(NamedTuple):
+    """What may be changed in how backbone and neck run; see :class:`MMDetTask`."""
+
+    amp: bool | str = False
+    fold: bool = False
+    quick_roi_align: bool = False
+    checkpoint_activations: bool = False
+    compile: bool = False
+
+
+class QuickDetector:
+    """Makes a detector's twin that trains a codec faster, and keeps it.
+
+    The twin has the detector's own heads; its backbone and neck are copies that may be changed,
+    since what is frozen takes no gradient. The detector itself, and with it its state dict and
+    its predictions, stay as they are. The heads, which hold mmcv's operators, get contiguous
+    float32 maps whatever runs before them.
+
+    Args:
+        switches: What to change.
+    """
+
+    def __init__(self, switches: Switches) -> None:
+        self.switches = switches
+        self._made: tuple[Any, ...] | None = None
+        self._twin: Any = None
+
+    def of(self, detector: Any) -> Any:
+        """The twin of ``detector`` as it is now: made anew after a move or a change of weights.
+
+        Raises:
+            ConfigError: When a switch can't work with this detector or device.
+        """
+        if not any(self.switches):
+            return detector
+        made = (self.switches, *_state(detector))
+        if made != self._made:
+            self._twin, self._made = _twin(detector, self.switches), made
+        return self._twin
+
+
+def _state(detector: Any) -> Iterator[tuple[torch.device, int]]:
+    for value in (*detector.parameters(), *detector.buffers()):
+        yield value.device, value._version
+
+
+def _twin(detector: Any, switches: Switches) -> Any:
+    device = next(detector.parameters()).device
+    dtype = amp_dtype(switches.amp, device)
+    names = [name for name in ("backbone", "neck") if detector._modules.get(name) is not None]
+    if not names:
+        raise ConfigError(
+            f"{type(detector).__name__} has no backbone that could run otherwise: leave amp, fold "
+            "and checkpoint_activations of this task off"
+        )
+    parts = {name: copy.deepcopy(detector._modules[name]) for name in names}
+    if switches.fold:
+        parts = {name: fuse_conv_bn(part) for name, part in parts.items()}
+        _require_equal(detector, parts)
+    for part in parts.values():
+        part.requires_grad_(False)
+        _prepare(part, dtype)
+    if switches.checkpoint_activations:
+        for stage in _stages(parts["backbone"]):
+            stage.forward = _checkpointed(stage.forward)
+    if switches.compile:
+        for part in parts.values():
+            part.compile()
+    if switches.quick_roi_align and device.type == "cpu":
+        detector = _with_quick_roi_align(detector)
+    return _sharing(
+        detector, {name: _Part(part, dtype, name == names[-1]) for name, part in parts.items()}
+    )
+
+
+class _Part(nn.Module):
+    """A backbone or neck in its own precision and memory order."""
+
+    def __init__(self, body: nn.Module, dtype: torch.dtype | None, for_heads: bool) -> None:
+        super().__init__()
+        self.body, self.dtype, self.for_heads = body, dtype, for_heads
+
+    def forward(self, x: Any) -> Any:
+        first = x if isinstance(x, Tensor) else x[0]
+        if isinstance(x, Tensor):
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(first.device.type, self.dtype, enabled=self.dtype is not None):
+            maps = self.body(x)
+        return tuple(m.float().contiguous() for m in maps) if self.for_heads else maps
+
+
+def _sharing(module: Any, parts: dict[str, nn.Module]) -> Any:
+    """A module that shares everything with another one but these parts."""
+    twin = copy.copy(module)
+    twin._modules = {**module._modules, **parts}
+    return twin
+
+
+def _with_quick_roi_align(module: Any) -> Any:
+    if QuickRoIAlign.replaces(module):
+        return QuickRoIAlign(module)
+    parts = {name: _with_quick_roi_align(part) for name, part in module.named_children()}
+    new = {name: part for name, part in parts.items() if part is not module._modules[name]}
+    return _sharing(module, new) if new else module
+
+
+def _prepare(part: nn.Module, dtype: torch.dtype | None) -> None:
+    """Weights in the order and precision that convolutions run in, once and not every step."""
+    part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if dtype is None:
+        return
+    for module in part.modules():
+        if type(module).__module__.startswith("mmcv.ops"):
+            raise ConfigError(
+                f"{type(module).__name__} runs in float32 only: set amp=False for this task"
+            )
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.to(dtype)
+
+
+@torch.no_grad()
+def _require_equal(detector: Any, parts: dict[str, nn.Module]) -> None:
+    """Folding goes by the order of layers in a module, which need not be that of their calls."""
+    weight = next(detector.parameters())
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.randn(1, 3, _PROBE, _PROBE, generator=generator).to(weight)
+    before = detector.extract_feat(probe)
+    after = _sharing(detector, parts).extract_feat(probe)
+    for a, b in zip(before, after, strict=True):
+        if not torch.allclose(a, b, rtol=_TOLERANCE, atol=_TOLERANCE * float(a.abs().max())):
+            raise ConfigError(
+                f"{type(detector.backbone).__name__}'s batch norms don't follow their "
+                "convolutions: set fold=False for this task"
+            )
+
+
+def _stages(backbone: nn.Module) -> Iterable[nn.Module]:
+    """The residual blocks or layers that a backbone runs one after another."""
+    for child in backbone.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            yield from child
+
+
+def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        # Nothing draws random numbers in eval mode, so that there is no state to restore.
+        return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+    return run
