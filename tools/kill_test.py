@@ -2,10 +2,10 @@
 
 python tools/kill_test.py --kills 30
 
-Half of the kills (SIGKILL) wait for a checkpoint's write, which is made slow here, and hit it; the
-others come at any moment of the process's life. After each one the newest checkpoint must be whole
-and no older than what was there before. In the end all weights and the optimisers' state must
-equal, bit for bit, those of the training that was left alone.
+Every second kill (SIGKILL) waits for a checkpoint's write, which is made slow here, and hits it;
+the others come at any moment of the process's life, up to its third checkpoint. After each one
+every checkpoint must load, and the newest be no older than before. In the end all weights and the
+optimisers' state must equal, bit for bit, those of the training that was left alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from vcm_mt.files import PARTIAL, write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 _PIECES, _PAUSE = 20, 0.02  # of a slow write; seconds
+_STEPS = 3  # that a process gets done at most
 _LIFE = 25.0  # seconds that a process lives at most, some ten of them for its imports
 _CONFIG = """
 _base_ = {base!r}
@@ -79,7 +81,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--steps", type=int, help="of the training; default two per kill")
+    parser.add_argument("--steps", type=int, help="of the training; default four per kill")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--work-dir", type=Path, help="where all goes; default a temporary folder")
     return parser.parse_args()
@@ -122,26 +124,40 @@ def kill(config: Path, work_dir: Path, moments: random.Random, in_write: bool, l
         TrainingError: When it ended by itself.
     """
     folder = work_dir / "q1"
+    begun, first = time.time(), newest(folder)
     process = start(config, work_dir)
-    until = time.monotonic() + moments.uniform(0, life)
-    writes = moments.randint(1, 2)  # which one is hit
-    while time.monotonic() < until or (in_write and writes):
+    until = begun + moments.uniform(0, life)
+    writes = moments.randint(1, 2) if in_write else 0  # which one is hit
+    while writes or (not in_write and time.time() < until and newest(folder) < first + _STEPS):
         if process.poll() is not None:
             raise TrainingError((work_dir / "log.txt").read_text()[-3000:])
-        if in_write and writes and list(folder.glob(f"iter_*{PARTIAL}")):
+        if writes and is_written(folder, begun):
             writes -= 1
-            time.sleep(_PIECES * _PAUSE * (moments.random() if not writes else 1.1))
-            if not writes:
-                break
+            time.sleep(_PIECES * _PAUSE * (1.1 if writes else moments.random()))
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    torn = bool(list(folder.glob(f"*{PARTIAL}")))
-    return Kill(torn, iteration(folder))
+    return Kill(is_written(folder, begun), iteration(folder))
+
+
+def newest(folder: Path) -> int:
+    """The highest iteration that a checkpoint is named after; 0 without one."""
+    return max((int(path.stem.removeprefix("iter_")) for path in folder.glob("*.pth")), default=0)
+
+
+def is_written(folder: Path, since: float) -> bool:
+    """Whether a checkpoint is half written; what earlier kills left does not count."""
+    for path in folder.glob(f"iter_*{PARTIAL}"):
+        with suppress(FileNotFoundError):  # it was just finished
+            if path.stat().st_mtime > since:
+                return True
+    return False
 
 
 def iteration(folder: Path) -> int:
-    """Of the newest checkpoint; 0 without one."""
+    """Of the newest checkpoint, 0 without one; fails where any cannot be loaded."""
+    for path in list_checkpoints(folder):
+        torch.load(path, weights_only=True)
     return int(load(folder)["meta"]["iter"]) if list_checkpoints(folder) else 0
 
 
@@ -175,7 +191,7 @@ def kill_and_compare(options: argparse.Namespace, folder: Path) -> None:
     data, config = folder / "mini", folder / "killed.py"
     prepare(data, sizes={"train": 6, "val": 2})
     base = str(ROOT / "configs/mini/stage1_det.py")
-    steps = options.steps or 2 * options.kills
+    steps = options.steps or 4 * options.kills
     config.write_text(_CONFIG.format(base=base, data=str(data), steps=steps))
     begun = time.monotonic()
     finish(config, folder / "alone")
