@@ -104,7 +104,7 @@ class ReceiverSystem(VCMSystem):
         return self.task_losses(self._receive(x, data_samples, quality), x, data_samples)
 
     def _receive(
-        self, x: Tensor | None, data_samples: list[Any], quality: int
+        self, x: Tensor | None, data_samples: list[Any], quality: int | None = None
     ) -> dict[str, Tensor]:
         """Each receiver's pictures, zero outside their true sizes."""
         by_size: dict[tuple[int, int], list[int]] = {}
@@ -127,7 +127,7 @@ class ReceiverSystem(VCMSystem):
         return {name: torch.stack(found) for name, found in pictures.items()}
 
     def _received(
-        self, x: Tensor | None, data_samples: list[Any], members: list[int], quality: int
+        self, x: Tensor | None, data_samples: list[Any], members: list[int], quality: int | None
     ) -> Tensor:
         height, width = map(int, data_samples[members[0]].img_shape[:2])
         given = [data_samples[index].get("y_hat") for index in members]
