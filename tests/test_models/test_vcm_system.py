@@ -52,7 +52,7 @@ def test_loss_is_equation_1(build):
 
     entropy = system.transmitter.entropy
     torch.manual_seed(5)
-    y = system.transmitter.g_a(x)
+    y = system.transmitter.g_a(x).contiguous()  # noise is drawn in memory's order
     z_hat, z_likelihoods = entropy.entropy_bottleneck(entropy.h_a(y))
     scales, means = entropy.h_s(z_hat).chunk(2, 1)
     y_hat, y_likelihoods = entropy.gaussian_conditional(y, scales, means=means)
@@ -223,6 +223,43 @@ def test_bfloat16_is_for_training_and_leaves_the_likelihoods_alone(build):
         trained = system.receivers["shared"](latent.y_hat)
         measured = system.eval().receivers["shared"](latent.y_hat)
     assert 0 < (trained - measured).abs().max() < 0.1
+
+
+def test_an_outer_autocast_reaches_neither_likelihoods_nor_tasks(build):
+    """As mmengine's AmpOptimWrapper puts one around the whole step."""
+    system, batch = build(quantizer="round", amp=False)
+    data = system.data_preprocessor(batch, True)
+    system.train()
+    losses = []
+    for enabled in (False, True):
+        torch.manual_seed(3)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            losses.append(system(**data, mode="loss"))
+    assert losses[0].keys() == losses[1].keys()
+    assert all(torch.equal(losses[0][name], losses[1][name]) for name in losses[0])
+
+
+@pytest.mark.slow
+def test_compiled_transforms_train_alike_and_code_as_written(build):
+    runs = []
+    for compiled in (False, True):
+        system, batch = build(
+            tasks={"_delete_": True, "people": {"type": "HumanTask"}},
+            quantizer="round",
+            amp=False,
+            compile=compiled,
+        )
+        data = system.data_preprocessor(batch, True)
+        loss, _ = system.parse_losses(system.train()(**data, mode="loss"))
+        loss.backward()
+        gradient = system.transmitter.g_a[0].weight.grad
+        system.eval().update_tables()
+        sent = system.send(data["inputs"][:1])["shared"].picture
+        runs.append((loss.item(), gradient, sent))
+    (loss, gradient, sent), (other, its, same) = runs
+    assert other == pytest.approx(loss, rel=1e-5)
+    assert (its - gradient).norm() < 1e-3 * gradient.norm()
+    assert torch.equal(same, sent)
 
 
 def _weights(system):
