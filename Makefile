@@ -8,7 +8,7 @@ export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
-	determinism bench-rp zoo clean
+	bench-context bench-train kill-test determinism bench-rp zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -40,6 +40,15 @@ fuzz: setup  ## 100,000 damaged streams: refused, or harmless
 
 bench-codec: setup  ## our coder's speed beside CompressAI's, and what it costs
 	$(RUN) tools/bench_codec.py
+
+bench-context: setup  ## autoregressive codecs: wavefronts beside CompressAI
+	$(RUN) tools/bench_context.py
+
+bench-train: setup  ## a training step beside the plain composition of CompressAI and mmdet
+	$(RUN) tools/bench_train.py
+
+kill-test: setup  ## 30 kills of a training, some while a checkpoint is written
+	$(RUN) tools/kill_test.py
 
 determinism: setup  ## decode under every setting, and under another PyTorch, what one encoded
 	$(RUN) tools/prepare_mini.py

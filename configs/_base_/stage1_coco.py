@@ -2,16 +2,17 @@
 # at native resolution.
 _base_ = ["coco.py", "coco_tasks.py", "codec_schedule.py"]
 
-# lambda of equation (1). The paper does not print its values: these are a start, to be
-# steered until the rates of its table come out (0.079 ... 0.816 bpp).
+# The paper prints its rates and not its lambdas: these are where the search starts.
+# Without target_bpp a level keeps its lambda.
 levels = [
-    dict(lmbda=0.05, codec=dict(quality=1)),
-    dict(lmbda=0.10, codec=dict(quality=2)),
-    dict(lmbda=0.20, codec=dict(quality=3)),
-    dict(lmbda=0.35, codec=dict(quality=4)),
-    dict(lmbda=0.55, codec=dict(quality=5)),
-    dict(lmbda=0.75, codec=dict(quality=6)),
+    dict(target_bpp=0.079, lmbda=0.05, codec=dict(quality=1)),
+    dict(target_bpp=0.147, lmbda=0.10, codec=dict(quality=2)),
+    dict(target_bpp=0.292, lmbda=0.20, codec=dict(quality=3)),
+    dict(target_bpp=0.444, lmbda=0.35, codec=dict(quality=4)),
+    dict(target_bpp=0.612, lmbda=0.55, codec=dict(quality=5)),
+    dict(target_bpp=0.816, lmbda=0.75, codec=dict(quality=6)),
 ]
+rate_target = dict(interval=1000, pictures=500)
 
 model = dict(type="VCMSystem", codec=dict(arch="mbt2018-mean", pretrained=True))
 
