@@ -366,13 +366,10 @@ def main() -> int:
         if options.memory_of:
             print(_measure_memory(*options.memory_of))
             return 0
-        result = run(options)
+        print(table(run(options)))
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1
-    (OUT / "train.json").write_text(json.dumps(result, indent=1) + "\n")
-    (OUT / "train.md").write_text(table(result))
-    print(table(result))
     return 0
 
 
@@ -397,10 +394,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             result["ratio"]["images_per_second"][place] = ours["ratio"]["median"]
             result["ratio"]["peak_memory"][place] = plain["peak_memory"] / ours["peak_memory"]
             result["settings"][place] = rows
+            _save(result)
         steps = options.curve if options.curve is not None else 200 if device == "cuda" else 40
         if steps >= SMOOTH:
             result["curves"][device] = curves(device, steps)
+    _save(result)
     return result
+
+
+def _save(result: dict[str, Any]) -> None:
+    (OUT / "train.json").write_text(json.dumps(result, indent=1) + "\n")
+    (OUT / "train.md").write_text(table(result))
 
 
 def table(result: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ MODELS = _child(
     "models.receiver_system",
 )
 DATASETS = _child("dataset", root.DATASETS, "datasets.coco", "datasets.folder")
+FUNCTIONS = _child("function", root.FUNCTIONS, "datasets.worker")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.sampler")
 TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading", "datasets.bitstreams")
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")

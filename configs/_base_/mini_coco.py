@@ -31,6 +31,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=1,
     persistent_workers=True,
+    worker_init_fn=dict(type="vcm_mt.end_with_parent"),
     sampler=dict(type="vcm_mt.SeededSampler", shuffle=True),
     dataset=train_dataset,
 )
@@ -38,6 +39,7 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=1,
     persistent_workers=True,
+    worker_init_fn=dict(type="vcm_mt.end_with_parent"),
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=val_dataset,
 )

@@ -83,6 +83,18 @@ def test_stopped(training, number, name):
     _told(process, f"stopped by {name}")
 
 
+def test_no_worker_outlives_a_killed_training(training):
+    process = training()
+    workers = _children(process.pid)
+    assert workers
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + _HANG
+    while any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers):
+        assert time.monotonic() < deadline, "a worker stays"
+        time.sleep(0.1)
+
+
 def test_a_full_disk_under_the_logs(people_config, tmp_path):
     (tmp_path / "full.json").symlink_to("/dev/full")  # every write to it fails for want of room
     local = people_config.visualizer.vis_backends[0]
@@ -102,7 +114,7 @@ def test_a_killed_worker(training, tmp_path):
     process = training()
     (worker,) = _children(process.pid)
     os.kill(worker, signal.SIGKILL)
-    _told(process, f"DataLoader worker (pid {worker}", "memory", "num_workers")
+    _told(process, "DataLoader worker (pid", str(worker), "memory", "num_workers")
     _goes_on(training, tmp_path / "w")
 
 
