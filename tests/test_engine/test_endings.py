@@ -26,10 +26,10 @@ def training(people_config, tmp_path):
     people_config.train_cfg.max_iters = 5000
     people_config.train_dataloader.num_workers = 1
     people_config.default_hooks.checkpoint.interval = 1
-    people_config.dump(tmp_path / "config.py")
     started = []
 
     def _start(*options, launcher=(sys.executable,), wait=True, **environment):
+        people_config.dump(tmp_path / "config.py")
         command = [*launcher, "tools/train.py", str(tmp_path / "config.py")]
         process = subprocess.Popen(
             [*command, "--work-dir", str(tmp_path / "w"), *options],
@@ -83,7 +83,10 @@ def test_stopped(training, number, name):
     _told(process, f"stopped by {name}")
 
 
-def test_no_worker_outlives_a_killed_training(training):
+def test_no_worker_outlives_a_killed_training(people_config, training):
+    load, _, pack = people_config.train_dataloader.dataset.pipeline
+    masks = {"type": "mmdet.LoadAnnotations", "with_bbox": True, "with_mask": True}
+    people_config.train_dataloader.dataset.pipeline = [load, masks, pack]  # these fill a pipe
     process = training()
     workers = _children(process.pid)
     assert workers
