@@ -240,7 +240,12 @@ def test_gate_and_setup_cfg_give_the_same_ranges(options):
 
 def test_what_the_package_imports_is_declared(options):
     declared = {*requirements(options["options"]["install_requires"]), *compat.RANGES, "vcm-mt"}
-    named = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+    named = {
+        "PIL": "pillow",
+        "cv2": "opencv-python",
+        "skimage": "scikit-image",
+        "sklearn": "scikit-learn",
+    }
     for file in (ROOT / "vcm_mt").rglob("*.py"):
         for module in imported(ast.parse(file.read_text(encoding="utf-8"))):
             if module not in sys.stdlib_module_names:
