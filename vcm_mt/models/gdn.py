@@ -53,24 +53,22 @@ class _Normalise(torch.autograd.Function):
         """Args: x [B, C, H, W] of any float type, gamma [C, C], beta [C]. Returns float32."""
         ctx.save_for_backward(x, gamma, beta)
         ctx.inverse = inverse
-        columns = _columns(x)
-        y = torch.empty(columns.shape, device=x.device)
+        y = _like(x, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
-            for v, out in _strips(columns, y):
+            for v, out in _strips(_columns(x), _columns(y)):
                 v = v.float()
                 norm = torch.addmm(beta, v * v, gamma.t())
                 torch.mul(v, norm.sqrt_() if inverse else norm.rsqrt_(), out=out)
-        return _picture(y, x)
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Gradients of x, gamma and beta."""
         x, gamma, beta = ctx.saved_tensors
-        columns = _columns(x)
-        dx, dgamma, dbeta = torch.empty_like(columns), torch.zeros_like(gamma), beta * 0
+        dx, dgamma, dbeta = _like(x, x.dtype), torch.zeros_like(gamma), beta * 0
         with torch.autocast(x.device.type, enabled=False):
-            for v, slope, out in _strips(columns, _columns(dy), dx):
+            for v, slope, out in _strips(_columns(x), _columns(dy), _columns(dx)):
                 v = v.float()
                 squares = v * v
                 norm = torch.addmm(beta, squares, gamma.t())
@@ -82,7 +80,7 @@ class _Normalise(torch.autograd.Function):
                 dgamma.addmm_(dn.t(), squares)
                 dbeta.add_(dn.sum(0))
                 out.copy_((dn @ gamma).mul_(v).mul_(2).addcmul_(factor, slope))
-        return _picture(dx, x), dgamma, dbeta, None
+        return dx, dgamma, dbeta, None
 
 
 def _columns(x: Tensor) -> Tensor:
@@ -90,9 +88,9 @@ def _columns(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _picture(columns: Tensor, like: Tensor) -> Tensor:
-    batch, channels, height, width = like.shape
-    return columns.view(batch, height, width, channels).permute(0, 3, 1, 2)
+def _like(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Room whose columns are a view, and which is none itself: others may add to it in place."""
+    return torch.empty_like(x, dtype=dtype, memory_format=torch.channels_last)
 
 
 def _strips(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
