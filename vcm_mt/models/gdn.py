@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 #: Values of a strip that coding and training work on at a time: what stays in a core's cache.
-_CODING_STRIP, _TRAINING_STRIP = 1 << 20, 1 << 16
+_CODING_STRIP, _TRAINING_STRIP = 1 << 20, 1 << 18
 
 
 class LeanGDN(GDN):
