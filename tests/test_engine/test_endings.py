@@ -122,7 +122,7 @@ def test_a_killed_worker(training, tmp_path):
 
 
 def test_a_lost_process_is_noticed_by_the_other(training):
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29619", "WORLD_SIZE": "2"}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29629", "WORLD_SIZE": "2"}
     lost, left = (
         training("--launcher", "pytorch", wait=rank == 0, RANK=str(rank), LOCAL_RANK="0", **address)
         for rank in (1, 0)
@@ -134,7 +134,7 @@ def test_a_lost_process_is_noticed_by_the_other(training):
 @pytest.mark.slow
 def test_torchrun_ends_and_goes_on(training, tmp_path):
     both = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-            "--master_port", "29618"]  # fmt: skip
+            "--master_port", "29628"]  # fmt: skip
     agent = training("--launcher", "pytorch", launcher=both)
     os.kill(_children(agent.pid)[1], signal.SIGKILL)
     _, said = agent.communicate(timeout=_HANG)

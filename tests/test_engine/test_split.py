@@ -12,7 +12,7 @@ from tests.conftest import ROOT, small_options
 
 def _train(config, work_dir, processes, **options):
     """Run tools/train.py on some processes, each with its share of a batch of two pictures."""
-    port = ["--master_port", "29631"]
+    port = ["--master_port", "29641"]
     launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), *port]
     options["train_dataloader.batch_size"] = str(2 // processes)
     done = subprocess.run(
