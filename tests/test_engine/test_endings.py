@@ -107,6 +107,15 @@ def test_a_full_disk_under_the_logs(people_config, tmp_path):
         train(people_config, tmp_path / "w")
 
 
+def test_a_signal_while_a_config_is_printed():
+    """mmengine calls whatever ends that a SyntaxError."""
+    with pytest.raises(TrainingError, match="stopped by SIGTERM"), clear_ends():
+        try:
+            raise KeyboardInterrupt("SIGTERM")
+        except KeyboardInterrupt:
+            raise SyntaxError("failed to format the config file")  # noqa: B904
+
+
 def test_a_bug_stays_one():
     with pytest.raises(RuntimeError, match="shapes differ") as caught, clear_ends():
         raise RuntimeError("shapes differ")

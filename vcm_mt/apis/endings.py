@@ -37,13 +37,11 @@ def clear_ends() -> Iterator[None]:
         yield
     except VCMError:
         raise
-    except KeyboardInterrupt as error:
-        raise TrainingError(f"stopped by {str(error) or 'Ctrl-C'}: {_GO_ON}") from error
-    except (OSError, RuntimeError) as error:
-        reason = _reason(error)
-        if reason is None:
+    except (KeyboardInterrupt, OSError, RuntimeError, SyntaxError) as error:
+        reasons = [reason for reason in map(_reason, _causes(error)) if reason is not None]
+        if not reasons:
             raise
-        raise TrainingError(f"{reason} {_GO_ON}") from error
+        raise TrainingError(f"{reasons[0]} {_GO_ON}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -61,8 +59,21 @@ def _is_full(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in _FULL
 
 
-def _reason(error: OSError | RuntimeError) -> str | None:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it stands for.
+
+    A signal raises wherever the training is just then, and mmengine turns whatever ends its
+    printing of a config into a SyntaxError.
+    """
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: BaseException) -> str | None:
     """What happened and what to do about it; ``None`` if nothing that is known."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"stopped by {str(error) or 'Ctrl-C'}:"
     text = (str(error).splitlines() or [""])[0].rstrip(" .")
     if _is_full(error):
         return f"the disk is full ({text}): make room, then"
@@ -78,5 +89,5 @@ def _reason(error: OSError | RuntimeError) -> str | None:
     return None
 
 
-def _tells_of_a_lost_process(error: OSError | RuntimeError, text: str) -> bool:
+def _tells_of_a_lost_process(error: BaseException, text: str) -> bool:
     return isinstance(error, distributed.DistError) or "gloo" in text
