@@ -45,6 +45,7 @@ bench-context: setup  ## autoregressive codecs: wavefronts beside CompressAI
 	$(RUN) tools/bench_context.py
 
 bench-train: setup  ## a training step beside the plain composition of CompressAI and mmdet
+	$(RUN) tools/prepare_mini.py
 	$(RUN) tools/bench_train.py
 
 kill-test: setup  ## 30 kills of a training, some while a checkpoint is written

@@ -41,7 +41,8 @@ class RateTargetHook(Hook):
     validation tells by how much the coded ones differ from all.
 
     As the learning rate falls the codec follows lambda less and less. What is left at the end is
-    taken from the quantiser: y is scaled by a few percent (:func:`scale_latent`).
+    taken from the quantiser: y is scaled by a few percent (:func:`scale_latent`), where the codec
+    allows it; a target that was missed is told.
 
     Args:
         bpp: The target, in bits per pixel as :class:`CodingMetric` counts them.
@@ -151,7 +152,11 @@ class RateTargetHook(Hook):
             room = math.log(self._trimmed) + step
             if abs(error) <= math.log1p(self.tolerance) / 3 or abs(room) > _LARGEST_TRIM:
                 break
-            scale_latent(system.transmitter, receivers, math.exp(step))
+            try:
+                scale_latent(system.transmitter, receivers, math.exp(step))
+            except ConfigError as reason:  # a training must not be lost to this; it is told below
+                print_log(f"no trimming: {reason}", logger="current", level=logging.WARNING)
+                break
             self._trimmed *= math.exp(step)
             before, error = error, self._look(runner)
             slope = max((before - error) / step, _SLOPE / 2)
