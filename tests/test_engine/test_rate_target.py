@@ -10,6 +10,9 @@ import torch
 from tests.conftest import ROOT, run_tool, small_options
 from vcm_mt.engine.rate_target import RateTargetHook
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.codec import build_codec
+from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.transmitter import Transmitter
 
 
 class _Codec:
@@ -107,3 +110,17 @@ def test_a_training_counts_real_bytes_and_resumes(mini, tmp_path):
     )
     assert other.returncode == 1
     assert "trained for 0.001 bpp, not 0.5" in other.stderr
+
+
+def test_a_codec_that_cannot_be_trimmed_keeps_its_training():
+    """Its latent is read by a residual block."""
+    codec = build_codec("Cheng2020Anchor", N=8)
+    system = SimpleNamespace(
+        lmbdas=[0.1], transmitter=Transmitter(codec), receivers={"shared": Receiver(codec.g_s)}
+    )
+    hook = RateTargetHook(0.1)
+    hook._measure = lambda runner: 0.11
+    before = [p.clone() for p in system.transmitter.parameters()]
+    hook._trim(SimpleNamespace(model=system))
+    assert hook._trimmed == 1.0
+    assert all(map(torch.equal, before, system.transmitter.parameters()))
