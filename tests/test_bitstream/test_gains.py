@@ -48,7 +48,7 @@ def test_each_level_decodes_to_what_it_quantised(picture):
 
 
 def test_a_level_is_the_codec_of_the_gained_latent(picture):
-    """Of gain 2: what a codec without gains makes of the doubled latent, halved."""
+    """Of gain 2: what a codec without gains makes of the doubled latent, halved at the start."""
     network, plain = _transmitter(), _transmitter(gains=(), quality=3)
     y = network.analyse(picture)
     assert network.code(y, 83, 131, 3)[0][9:] != plain.code(y, 83, 131)[0][9:]
@@ -58,6 +58,9 @@ def test_a_level_is_the_codec_of_the_gained_latent(picture):
     )
     assert network.estimate(y, 3).bits.item() == plain.estimate(2 * y).bits.item()
     assert torch.equal(network.estimate(y, 3).y_hat, plain.estimate(2 * y).y_hat / 2)
+    with torch.no_grad():
+        network.gains.inverse[2] = 3.0
+    assert torch.equal(network.estimate(y, 3).y_hat, plain.estimate(2 * y).y_hat * 3)
     assert network.bit_map(y, 3).sum().item() == pytest.approx(network.estimate(y, 3).bits.item())
 
 
@@ -82,11 +85,13 @@ def test_the_level_by_default_and_others(picture):
         network.decode(wrong)
 
 
-def test_gains_are_part_of_what_decides_the_bits():
+@pytest.mark.parametrize("part", ["gain", "inverse"])
+def test_gains_belong_to_the_transmitter(part):
+    """Both: the inverse gains decide no bits, but what every receiver is given of them."""
     network = _transmitter()
     before = network.fingerprint()
     with torch.no_grad():
-        network.gains.gain[0, 0] += 1e-6
+        getattr(network.gains, part)[0, 0] += 1e-6
     assert network.fingerprint() != before
 
 
@@ -126,14 +131,34 @@ def test_each_step_draws_a_level_with_its_lambda(config):
         assert (losses["loss_rate"].item() == 0) == (quality == 2)
         assert (losses["loss_det"].item() == 0) == (quality == 1)
     assert drawn == {1, 2}
-    before = system.transmitter.gains.gain.detach().clone()
+    before = copy.deepcopy(system.transmitter.gains.state_dict())
     optimizers = _optimizers(system)
     for _ in range(4):
         system.train_step(batch, optimizers)
-    assert (system.transmitter.gains.gain != before).any()
+    for name, trained in system.transmitter.gains.state_dict().items():
+        assert (trained != before[name]).any()
 
 
-def test_as_many_lambdas_as_gains(config):
+def test_a_level_may_weigh_more(config):
+    losses = {}
+    for weights in ([1.0, 1.0], [3.0, 1.0]):
+        config.model.level_weights = weights
+        torch.manual_seed(0)
+        system = build_system(config)
+        with DefaultScope.overwrite_default_scope("vcm_mt"):
+            batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
+        data = system.data_preprocessor(batch, True)
+        system.draw = lambda: (1, 0.25)
+        losses[weights[0]] = system.train().loss(data["inputs"], data["data_samples"])
+    for key, value in losses[1.0].items():
+        times = 3 if key in ("loss_rate", "loss_det") else 1
+        assert losses[3.0][key].item() == pytest.approx(times * value.item(), rel=1e-5)
+
+
+def test_as_many_lambdas_and_weights_as_gains(config):
+    config.model.level_weights = [1.0]
+    with pytest.raises(ConfigError, match="each of 2 levels needs a weight"):
+        build_system(config)
     config.model.gains = [1.0]
     with pytest.raises(ConfigError, match="1 gains need as many lambdas, not 2"):
         build_system(config)

@@ -213,7 +213,7 @@ class Receiver:
             state = {f"entropy.{key}": value for key, value in entropy.items()}
             state |= {f"synthesis.{key}": value for key, value in synthesis.items()}
             if self.gains is not None:
-                state["gains.gain"] = self.gains.gain
+                state |= {f"gains.{key}": value for key, value in self.gains.state_dict().items()}
         state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
         write_atomically(path, [save(state, {"record": json.dumps(self.record)})])
 

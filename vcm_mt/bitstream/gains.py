@@ -18,10 +18,11 @@ class Gains(nn.Module):
 
     .. code-block:: none
 
-        y --> * gain --> hyperprior, bits --> / gain --> y_hat
+        y --> * gain --> hyperprior, bits --> * inverse --> y_hat
 
     The larger a level's gains, the finer its quantisation. The hyperprior sees the latent as it
-    is quantised, so that the bits of z follow the level as well.
+    is quantised, so that the bits of z follow the level as well. The inverse gains start as the
+    gains' reciprocals and are trained apart: they tell every receiver which level it looks at.
 
     Args:
         start: The levels' gains before training, above 0; from low rates to high ones.
@@ -36,13 +37,14 @@ class Gains(nn.Module):
         if not all(gain >= _SMALLEST and math.isfinite(gain) for gain in start):
             raise ConfigError(f"gains must be numbers above {_SMALLEST}, not {list(start)}")
         self.gain = nn.Parameter(torch.tensor(start)[:, None].repeat(1, channels))
+        self.inverse = nn.Parameter(1 / self.gain.detach())
 
     def __len__(self) -> int:
         """How many levels there are."""
         return len(self.gain)
 
-    def forward(self, levels: Sequence[int]) -> Tensor:
-        """The gains of pictures, float [B, M, 1, 1].
+    def forward(self, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The gains of pictures and their inverse gains, each float [B, M, 1, 1].
 
         Args:
             levels: Each picture's, from 1.
@@ -52,5 +54,6 @@ class Gains(nn.Module):
         """
         if not all(1 <= level <= len(self) for level in levels):
             raise ConfigError(f"this codec has levels 1 to {len(self)}, not {sorted(set(levels))}")
-        chosen = self.gain[[level - 1 for level in levels], :, None, None]
-        return chosen.clamp_min(_SMALLEST)
+        rows = [level - 1 for level in levels]
+        gain, inverse = self.gain[rows, :, None, None], self.inverse[rows, :, None, None]
+        return gain.clamp_min(_SMALLEST), inverse

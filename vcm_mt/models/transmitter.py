@@ -61,13 +61,14 @@ class Transmitter(nn.Module):
 
     def estimate(self, y: Tensor, quality: int | None = None) -> Latent:
         """Quantise latents y [B, M, h, w], and tell the bits that they are expected to take."""
-        gain = self._gain(y, quality)
+        gain, inverse = self._gains(y, quality)
         y_hat, bits = self.entropy(y * gain)
-        return Latent(y_hat / gain, bits)
+        return Latent(y_hat * inverse, bits)
 
     def bit_map(self, y: Tensor, quality: int | None = None) -> Tensor:
         """Where those bits go; see :meth:`Hyperprior.bit_map`."""
-        return self.entropy.bit_map(y * self._gain(y, quality))
+        gain, _ = self._gains(y, quality)
+        return self.entropy.bit_map(y * gain)
 
     def analyse(self, pictures: Tensor) -> Tensor:
         """The latents y, float [B, M, h, w], of pictures [B, 3, H, W] of any size."""
@@ -78,8 +79,8 @@ class Transmitter(nn.Module):
     def quantise(self, pictures: Tensor, quality: int | None = None) -> Tensor:
         """What a receiver decodes of :meth:`encode`'s bytes, y_hat [B, M, h, w], without them."""
         y = self.analyse(pictures)
-        gain = self._gain(y, quality)
-        return self.entropy.quantise(y * gain) / gain
+        gain, inverse = self._gains(y, quality)
+        return self.entropy.quantise(y * gain) * inverse
 
     @torch.no_grad()
     def encode(self, pictures: Tensor, quality: int | None = None) -> list[bytes]:
@@ -98,19 +99,22 @@ class Transmitter(nn.Module):
 
     def code(self, y: Tensor, height: int, width: int, quality: int | None = None) -> list[bytes]:
         """Encode the latents of pictures of ``height`` and ``width``."""
-        strings = self.entropy.compress(y * self._gain(y, quality))
+        gain, _ = self._gains(y, quality)
+        strings = self.entropy.compress(y * gain)
         level = self.quality if quality is None else quality
         return [
             container.pack(Packet(height, width, level, self.mark, string)) for string in strings
         ]
 
-    def _gain(self, y: Tensor, quality: int | None) -> Tensor | float:
-        """What latents are multiplied with before they are quantised at a level."""
+    def _gains(
+        self, y: Tensor, quality: int | None
+    ) -> tuple[Tensor, Tensor] | tuple[float, float]:
+        """What latents are multiplied with before they are quantised at a level, and after."""
         level = self.quality if quality is None else quality
         if level not in self.qualities:
             known = ", ".join(map(str, self.qualities))
             raise ConfigError(f"the transmitter has no level {level}, but {known}")
-        return 1.0 if self.gains is None else self.gains([level] * len(y))
+        return (1.0, 1.0) if self.gains is None else self.gains([level] * len(y))
 
     def decode(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
         """Decode the bytes of one picture to the latent that every receiver starts from.
@@ -181,9 +185,10 @@ def decode_packets(
     if gains is None:
         return y_hat
     try:
-        return y_hat / gains([packet.quality for packet in packets])
+        _, inverse = gains([packet.quality for packet in packets])
     except ConfigError as error:
         raise BitstreamError(f"the bitstream is damaged: {error}") from error
+    return y_hat * inverse
 
 
 def pad(picture: Tensor, divisor: int) -> Tensor:

@@ -51,6 +51,9 @@ class VCMSystem(BaseModel):
             validation looks at, by default the middle one.
         gains: Train one codec for several rates, with these gains at the start
             (:class:`vcm_mt.bitstream.gains.Gains`): each step draws a level.
+        level_weights: What the loss of each of those levels is multiplied with, by default 1. A
+            large lambda makes large gradients; 1 / sqrt(lambda) keeps them from drowning the
+            others.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
         amp: Train the transforms in bfloat16 (``True``, ``"bf16"``) or float16 (``"fp16"``), see
             :mod:`vcm_mt.models.precision`; what is measured is always coded in float32.
@@ -58,7 +61,8 @@ class VCMSystem(BaseModel):
         data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
 
     Raises:
-        ConfigError: For lambda outside [0, 1] or a system without a task.
+        ConfigError: For lambda outside [0, 1], a system without a task, or as many lambdas or
+            weights as there are no levels for.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class VCMSystem(BaseModel):
         lmbda: float | Sequence[float],
         quality: int = 0,
         gains: Sequence[float] = (),
+        level_weights: Sequence[float] = (),
         quantizer: str = "noise",
         amp: bool | str = False,
         compile: bool = False,
@@ -80,6 +85,11 @@ class VCMSystem(BaseModel):
             raise ConfigError(f"lambda must lie in [0, 1], not {lmbda}")
         if len(self.lmbdas) != max(1, len(gains)):
             raise ConfigError(f"{len(gains)} gains need as many lambdas, not {len(self.lmbdas)}")
+        self.level_weights = list(level_weights) or [1.0] * len(self.lmbdas)
+        if len(self.level_weights) != len(self.lmbdas) or min(self.level_weights) <= 0:
+            raise ConfigError(
+                f"each of {len(self.lmbdas)} levels needs a weight above 0, not {level_weights}"
+            )
         if not tasks:
             raise ConfigError("a system needs at least one task")
         quality = quality or (len(gains) + 1) // 2
@@ -141,10 +151,13 @@ class VCMSystem(BaseModel):
         pixels = latent.bits.new_tensor([pixels_of(sample) for sample in data_samples])
         bpp = (latent.bits / pixels).mean()
         losses = {"loss_rate": (1 - lmbda) * bpp, "bpp_train": bpp.detach()}
-        if len(self.lmbdas) > 1:
-            losses[f"bpp_train/{quality}"] = bpp.detach()
         pictures = {name: receiver(latent.y_hat) for name, receiver in self.receivers.items()}
-        return losses | self.task_losses(pictures, x, data_samples, lmbda)
+        losses |= self.task_losses(pictures, x, data_samples, lmbda)
+        if len(self.lmbdas) == 1:
+            return losses
+        weight = self.level_weights[quality - 1]
+        losses = {k: weight * loss if "loss" in k else loss for k, loss in losses.items()}
+        return losses | {f"bpp_train/{quality}": bpp.detach()}
 
     def draw(self) -> tuple[int, float]:
         """The level of a step, drawn where there are several, and its lambda."""
