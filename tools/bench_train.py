@@ -1,6 +1,6 @@
 """A training step of this project beside the plain composition of CompressAI and mmdet.
 
-python tools/bench_train.py --rounds 4
+python tools/bench_train.py
 
 The plain composition is CompressAI's forward and mmdet's own loss, in float32 and contiguous, with
 the same weights, pictures, noise and optimiser. All variants take a step in turns, forwards and
@@ -132,8 +132,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=4, help="steps of each variant")
-    parser.add_argument("--curve", type=int, help="steps of the curves; 200 on CUDA, 40 on a CPU")
+    parser.add_argument("--rounds", type=int, default=7, help="steps of each variant")
+    parser.add_argument("--curve", type=int, default=200, help="steps of the curves")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, help="default: by device")
     parser.add_argument("--compile", action="store_true", help="torch.compile too (minutes)")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
@@ -171,9 +171,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             result["ratio"]["peak_memory"][place] = plain["peak_memory"] / ours["peak_memory"]
             result["settings"][place] = rows
             _save(result)
-        steps = options.curve if options.curve is not None else 200 if device == "cuda" else 40
-        if steps >= SMOOTH:
-            result["curves"][device] = curves(device, steps)
+        if options.curve >= SMOOTH:
+            result["curves"][device] = curves(device, options.curve)
     _save(result)
     return result
 
