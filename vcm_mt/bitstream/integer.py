@@ -141,11 +141,14 @@ class _IntegerConv(nn.Module):
         taps, bias = self._in_doubles()
         size = self._out_size(x.shape[1:3])
         (step_y, step_x), (pad_y, pad_x) = self.stride, self.padding
-        if not self.transposed:
-            if self.kernel == (3, 3) and self.stride == (1, 1):
-                kernels, bound = self._in_winograd()
-                if float(x.abs().amax()) * bound < _EXACT:
+        if self._is_3x3() or self._has_3x3_phases():
+            kernels, bound = self._in_winograd()
+            if float(x.abs().amax()) * bound < _EXACT:
+                if not self.transposed:
                     return _correlate_3x3(x, kernels, bias, self.padding, size)
+                phases = _correlate_3x3(x, kernels, bias.repeat_interleave(4), (1, 1), x.shape[1:3])
+                return _shuffled(phases, 2)
+        if not self.transposed:
             grid = F.pad(x, (0, 0, pad_x, pad_x, pad_y, pad_y))
             dense = _correlate(grid, taps, bias)
             return dense[:, : size[0] * step_y : step_y, : size[1] * step_x : step_x]
@@ -171,6 +174,14 @@ class _IntegerConv(nn.Module):
             return tuple((n - 1) * s - 2 * p + k + extra for n, k, s, p, extra in rules)
         return tuple((n + 2 * p - k) // s + 1 for n, k, s, p, _ in rules)
 
+    def _is_3x3(self) -> bool:
+        return not self.transposed and (self.kernel, self.stride) == ((3, 3), (1, 1))
+
+    def _has_3x3_phases(self) -> bool:
+        """Whether each place modulo 2 sees 3x3 taps at most: CompressAI's ``deconv``."""
+        sizes = (self.kernel, self.stride, self.padding, self.output_padding)
+        return self.transposed and sizes == ((5, 5), (2, 2), (2, 2), (1, 1))
+
     def _in_doubles(self) -> tuple[dict[Pair, Tensor], Tensor]:
         """Matrices [in, out] by place in the kernel, and bias, kept while they are the same."""
         if self._doubles is None or self._doubles[0] is not self.weight:
@@ -183,7 +194,8 @@ class _IntegerConv(nn.Module):
     def _in_winograd(self) -> tuple[Tensor, float]:
         """Kernels of :func:`_correlate_3x3`, and how much its sums outgrow its inputs at most."""
         if self._winograd is None or self._winograd[0] is not self.weight:
-            kernels = _winograd_kernels(self.weight.double())
+            weight = self.weight.double()
+            kernels = _winograd_kernels(_phases(weight) if self.transposed else weight)
             bound = 4 * float(kernels.abs().sum(dim=(0, 1)).max())
             self._winograd = (self.weight, kernels, bound)
         return self._winograd[1:]
@@ -226,6 +238,12 @@ def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tenso
         start = row * width + column
         out[:count].addmm_(rows[start : start + count], tap)
     return out.view(*grid.shape[:3], -1)
+
+
+def _phases(weight: Tensor) -> Tensor:
+    """Kernels [4 * out, in, 3, 3] of a transposed 5x5 convolution's [out, in, 5, 5]."""
+    padded = F.pad(weight, (0, 1, 0, 1)).view(*weight.shape[:2], 3, 2, 3, 2).flip(2, 4)
+    return padded.permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
 
 
 def _winograd_kernels(weight: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.deconv import ThinDeconv, is_thin
 from vcm_mt.models.gdn import LeanGDN
 
 
@@ -66,6 +67,8 @@ def build_codec(
             module.own_input = module in behind
         elif type(module) is nn.Conv2d and module.kernel_size == (1, 1) != module.stride:
             module.__class__ = _SparsePointwise
+        elif is_thin(module):
+            module.__class__ = ThinDeconv
     return codec
 
 

@@ -27,17 +27,22 @@ class LeanGDN(GDN):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [B, C, H, W]."""
-        gamma, beta = self.gamma_reparam(self.gamma), self.beta_reparam(self.beta)
         if torch.is_grad_enabled():
+            gamma, beta = self.gamma_reparam(self.gamma), self.beta_reparam(self.beta)
             return _Normalise.apply(x, gamma, beta, self.inverse)
-        channels = x.shape[1]
-        gamma = gamma.view(channels, channels, 1, 1)
-        rows = max(1, _CODING_STRIP // (channels * x.shape[3]))
-        x = x if self.own_input else x.clone()
-        for strip in x.split(rows, dim=2):
-            norm = F.conv2d(strip * strip, gamma.to(x.dtype), beta.to(x.dtype))
-            strip.mul_(norm.sqrt_() if self.inverse else norm.rsqrt_())
-        return x
+        return self.write(x, x if self.own_input else torch.empty_like(x))
+
+    def write(self, x: Tensor, y: Tensor) -> Tensor:
+        """Normalise x into y, alike or of a higher precision, when coding; x may be y."""
+        gamma = self.gamma_reparam(self.gamma)[..., None, None].to(x.dtype)
+        beta = self.beta_reparam(self.beta).to(x.dtype)
+        rows = max(1, _CODING_STRIP // (x.shape[1] * x.shape[3]))
+        for strip, out in zip(x.split(rows, dim=2), y.split(rows, dim=2), strict=True):
+            norm = F.conv2d(strip * strip, gamma, beta).to(y.dtype)
+            if y is not x:
+                out.copy_(strip)
+            out.mul_(norm.sqrt_() if self.inverse else norm.rsqrt_())
+        return y
 
 
 class _Normalise(torch.autograd.Function):

@@ -106,9 +106,7 @@ class Transmitter(nn.Module):
             container.pack(Packet(height, width, level, self.mark, string)) for string in strings
         ]
 
-    def _gains(
-        self, y: Tensor, quality: int | None
-    ) -> tuple[Tensor, Tensor] | tuple[float, float]:
+    def _gains(self, y: Tensor, quality: int | None) -> tuple[Tensor, Tensor] | tuple[float, float]:
         """What latents are multiplied with before they are quantised at a level, and after."""
         level = self.quality if quality is None else quality
         if level not in self.qualities:

@@ -1,0 +1,88 @@
+"""The last layers of g_s, as sub-pixel convolution and strip by strip."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from vcm_mt.apis.pictures import read_picture
+from vcm_mt.models import deconv
+from vcm_mt.models.codec import build_codec
+from vcm_mt.models.deconv import ThinDeconv, is_thin
+from vcm_mt.models.gdn import LeanGDN
+from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.transmitter import Transmitter
+
+
+def _deconv(channels=16, out=3, **kwargs):
+    torch.manual_seed(0)
+    sizes = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1} | kwargs
+    return nn.ConvTranspose2d(channels, out, **sizes)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_it_is_the_transposed_convolution(bias):
+    plain = _deconv(bias=bias)
+    thin = copy.deepcopy(plain)
+    thin.__class__ = ThinDeconv
+    x = torch.randn(2, 16, 7, 9, requires_grad=True)
+    wanted, found = plain(x), thin(x)
+    assert torch.allclose(found, wanted, atol=1e-5)
+    slope = torch.randn_like(wanted)
+    for a, b in zip(
+        torch.autograd.grad(wanted, [x, *plain.parameters()], slope),
+        torch.autograd.grad(found, [x, *thin.parameters()], slope),
+        strict=True,
+    ):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_other_layers_are_left_alone():
+    assert is_thin(_deconv())
+    assert not is_thin(_deconv(out=64))
+    assert not is_thin(_deconv(kernel_size=3))
+    assert not is_thin(_deconv(output_padding=0))
+    assert not is_thin(nn.Conv2d(16, 3, 5))
+
+
+@pytest.mark.parametrize("strip", [1, 3 * 16 * 9, 1 << 20])
+def test_strips_make_the_same_picture(strip, monkeypatch):
+    monkeypatch.setattr(deconv, "_STRIP", strip)
+    g_s = build_codec("MeanScaleHyperprior", N=16, M=12).g_s.eval()
+    gdn, last = g_s[-2:]
+    assert isinstance(gdn, LeanGDN)
+    assert isinstance(last, ThinDeconv)
+    x = torch.randn(2, 16, 7, 9).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        wanted = last(gdn(x.clone()))
+        assert torch.allclose(last.behind(gdn, x.clone()), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("arch", ["bmshj2018-hyperprior", "mbt2018-mean", "cheng2020-anchor"])
+def test_a_receiver_decodes_what_g_s_makes(arch):
+    torch.manual_seed(0)
+    receiver = Receiver(build_codec(arch, quality=1).g_s).eval()
+    channels = next(m for m in receiver.g_s.modules() if hasattr(m, "in_channels")).in_channels
+    y_hat = torch.randn(1, channels, 2, 3)
+    with torch.no_grad():
+        wanted = receiver.g_s(y_hat.clone()).clamp(0, 1)
+        assert torch.allclose(receiver(y_hat.clone()), wanted, atol=1e-5)
+        receiver.amp = True
+        close = receiver(y_hat.clone())
+        assert close.dtype == torch.float32
+        assert torch.allclose(close, wanted, atol=0.02)
+
+
+def test_bfloat16_moves_no_pixel_by_a_level(mini):
+    codec = build_codec("MeanScaleHyperprior", N=48, M=96, checkpoint="zoo://mse_3")
+    sender, receiver = Transmitter(codec).eval(), Receiver(codec.g_s).eval()
+    sender.update_tables()
+    for path in sorted((mini / "val").iterdir()):
+        y_hat = sender.quantise(read_picture(path))
+        with torch.no_grad():
+            receiver.amp = False
+            exact = receiver(y_hat)
+            receiver.amp = True
+            moved = (receiver(y_hat) - exact).abs().max()
+        assert 0 < 255 * moved < 1

@@ -1,0 +1,74 @@
+"""The last layers of a synthesis transform, in less time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from vcm_mt.models.gdn import LeanGDN
+
+#: Output channels up to which it is worth it.
+THIN = 4
+#: Values of a strip: what stays in a core's cache.
+_STRIP = 1 << 20
+
+
+class ThinDeconv(nn.ConvTranspose2d):
+    """A transposed 5x5 convolution of stride 2 to a few channels, as a sub-pixel convolution.
+
+    The same parameters and the same sums: each of the four phases of the output is a 3x3
+    convolution of the input (Shi et al. 2016), and one convolution to four times as many channels
+    keeps a processor's vectors full where three channels leave them empty.
+    """
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
+        """[B, C, H, W] -> [B, 3, 2 H, 2 W]."""
+        return F.pixel_shuffle(F.conv2d(x, *self._phases(), padding=1), 2)
+
+    def _phases(self) -> tuple[Tensor, Tensor | None]:
+        """Kernels [4 * 3, C, 3, 3] and biases of the four phases."""
+        padded = F.pad(self.weight, (0, 1, 0, 1)).view(*self.weight.shape[:2], 3, 2, 3, 2)
+        kernels = padded.flip(2, 4).permute(1, 3, 5, 0, 2, 4).reshape(-1, len(self.weight), 3, 3)
+        bias = None if self.bias is None else self.bias.repeat_interleave(4)
+        return kernels.contiguous(memory_format=torch.channels_last), bias
+
+    def behind(self, gdn: LeanGDN, x: Tensor) -> Tensor:
+        """The picture [B, 3, 2 H, 2 W] that this layer makes of ``gdn(x)``, when coding.
+
+        Strip by strip, so that the largest map of all, ``gdn(x)``, is never written to memory.
+        This layer works in float32, ``gdn`` multiplies in x's type.
+
+        Args:
+            gdn: The layer before.
+            x: Its input, float [B, C, H, W].
+        """
+        return torch.cat([self._picture(gdn, one) for one in x.split(1)])
+
+    def _picture(self, gdn: LeanGDN, x: Tensor) -> Tensor:
+        kernels, bias = self._phases()
+        _, channels, height, width = x.shape
+        rows = min(height, max(1, _STRIP // (channels * width)))
+        # Two rows from before the strip; zeros above the first row and below the last one.
+        wide = torch.zeros_like(x[:, :, :1], dtype=torch.float32).repeat(1, 1, rows + 2, 1)
+        wide = wide.contiguous(memory_format=torch.channels_last)
+        phases = []
+        for strip in x.split(rows, dim=2):
+            count = strip.shape[2]
+            gdn.write(strip, wide[:, :, 2 : 2 + count])
+            phases.append(F.conv2d(wide[:, :, : 2 + count], kernels, bias, padding=(0, 1)))
+            wide[:, :, :2] = wide[:, :, count : 2 + count].clone()
+        wide[:, :, 2] = 0
+        phases.append(F.conv2d(wide[:, :, :3], kernels, bias, padding=(0, 1)))
+        return F.pixel_shuffle(torch.cat(phases, dim=2)[:, :, 1:], 2)
+
+
+def is_thin(layer: nn.Module) -> bool:
+    """Whether a layer can be a :class:`ThinDeconv`."""
+    return (
+        type(layer) is nn.ConvTranspose2d
+        and layer.out_channels <= THIN
+        and (layer.kernel_size, layer.stride) == ((5, 5), (2, 2))
+        and (layer.padding, layer.output_padding) == ((2, 2), (1, 1))
+        and (layer.dilation, layer.groups) == ((1, 1), 1)
+    )
