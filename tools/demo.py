@@ -19,7 +19,14 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from vcm_mt.apis.config import at_level, chains, check_inputs, load_config, qualities
+from vcm_mt.apis.config import (
+    at_level,
+    chains,
+    check_inputs,
+    level_before,
+    load_config,
+    qualities,
+)
 from vcm_mt.apis.processes import run_commands
 from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.datasets.mini import prepare
@@ -30,6 +37,7 @@ from vcm_mt.evaluation.experiment import Experiment, trained
 from vcm_mt.evaluation.report import Wording, write_report
 from vcm_mt.evaluation.results import write_results
 from vcm_mt.evaluation.rp_file import RPFile
+from vcm_mt.evaluation.seeds import seeds_markdown
 from vcm_mt.evaluation.strip import receiver_strip
 from vcm_mt.evaluation.table import rp_table_markdown
 
@@ -37,7 +45,8 @@ SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
 #: Settings that stage 1 does not depend on.
 AFTER_TRAINING = (
-    *("measured", "mse_codecs", "anchors", "samples", "resamples", "report", "stage2", "variable"),
+    *("measured", "mse_codecs", "anchors", "samples", "resamples", "report"),
+    *("stage2", "variable", "seeds"),
     *("test_cfg", "test_dataloader", "test_evaluator"),
 )
 
@@ -103,6 +112,43 @@ def train_variable(config: Config, folder: Path) -> None:
     run_commands(commands, jobs(), show="Iter(")
 
 
+def train_seeds(config: Config, folder: Path) -> None:
+    """Train the last pass of one level, and its receivers, with other seeds."""
+    plan, place = config.seeds, folder / "seeds"
+    before, iterations = level_before(config, plan.level), config.stage2.max_iters
+    level = ["--resume", "--quality", str(plan.level), "--work-dir"]
+    stage1, stage2 = {}, {}
+    for seed in plan.seeds:
+        own = place / f"seed{seed}"
+        own.mkdir(parents=True, exist_ok=True)
+        if before is not None and not (start := own / f"q{before}").exists():
+            start.symlink_to((folder / "stage1_det" / f"q{before}").resolve())
+        if not (own / "done").is_file():
+            stage1[f"level {plan.level}, seed {seed}"] = [
+                sys.executable, "tools/train.py", config.filename, *level, str(own),
+                "--cfg-options", f"randomness.seed={seed}",
+            ]  # fmt: skip
+        for task in plan.tasks:
+            if not seed_file(folder, task, seed, plan.level).is_file():
+                stage2[f"{task}, level {plan.level}, seed {seed}"] = [
+                    sys.executable, "tools/finetune_decoder.py", "--task", task,
+                    "--config", config.stage2.config.format(task=task), "--stage1", str(own),
+                    *level, str(place / f"{task}_seed{seed}"),
+                    "--cfg-options", f"randomness.seed={seed}",
+                    f"train_cfg.max_iters={iterations}", f"param_scheduler.1.T_max={iterations}",
+                    "train_cfg.val_begin=1000000000",
+                ]  # fmt: skip
+    run_commands(stage1, jobs(), show="Iter(")
+    for seed in plan.seeds:
+        (place / f"seed{seed}" / "done").touch()
+    run_commands(stage2, jobs(), show="Iter(")
+
+
+def seed_file(folder: Path, task: str, seed: int, level: int) -> Path:
+    """A receiver that was trained with another seed, on a stage 1 of that seed."""
+    return folder / "seeds" / f"{task}_seed{seed}" / f"q{level}" / f"{task}.safetensors"
+
+
 def variable_file(folder: Path, task: str) -> Path:
     """A receiver of the codec for all rates."""
     return folder / f"stage2_{task}_vbr" / f"{task}.safetensors"
@@ -165,11 +211,15 @@ def run(config_path: str, folder: Path) -> None:
     train_receivers(config, folder)
     if config.variable:
         train_variable(config, folder)
+    if config.seeds:
+        train_seeds(config, folder)
     say(4, "measuring on real bytes")
     found = measure(config, folder)
     say(5, "BD-rates, pictures")
     text, rates = write_results(found, folder, resamples=config.resamples)
     print("\n" + text)
+    if config.seeds:
+        print(measure_seeds(config, folder, found))
     page = write_report(found, rates, folder, Wording(**config.report))
     print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
     print(f"    .venv/bin/tensorboard --logdir {folder}")
@@ -199,6 +249,32 @@ def measure(config: Config, folder: Path) -> RPFile:
     strip(config, folder, judged)
     made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
     return curves.file(made_with)
+
+
+def measure_seeds(config: Config, folder: Path, found: RPFile) -> str:
+    """A level that was trained with several seeds: ``seeds.json``, and a table, ``seeds.md``."""
+    plan = config.seeds
+    names = {"shared": "stage1_det"} | {task: f"stage1_det_{task}" for task in plan.tasks}
+    own = {name: found.curves[name].points for name in names.values()}
+    first = {n: next(p for p in points if p.quality == plan.level) for n, points in own.items()}
+    seeds = {config.randomness.seed: first}
+    judged = load_config(config.stage2.config.format(task="segm"))
+    curves = Curves(Experiment(judged, folder, ["det", "segm"]))
+    for seed in plan.seeds:
+        checkpoint = find_checkpoint(folder / "seeds" / f"seed{seed}" / f"q{plan.level}")
+        files = [seed_file(folder, task, seed, plan.level) for task in plan.tasks]
+        curves.add_trained(f"seed{seed}", checkpoint, files)
+        ends = {"shared": f"seed{seed}"} | {task: f"seed{seed}_{task}" for task in plan.tasks}
+        seeds[seed] = {names[r]: curves.found[end].points[0] for r, end in ends.items()}
+    curves.file({**versions(), "command": shlex.join(["python", *sys.argv])}).save(
+        folder / "seeds.json"
+    )
+    anchor = found.points("vvc")
+    columns = [("stage1_det", "det_mAP"), ("stage1_det", "segm_mAP")]
+    columns += [(f"stage1_det_{task}", f"{task}_mAP") for task in plan.tasks]
+    text = seeds_markdown(own, anchor, seeds, columns)
+    (folder / "seeds.md").write_text(text)
+    return text
 
 
 def strip(config: Config, folder: Path, judged: Config) -> None:

@@ -12,7 +12,7 @@ measured = [1, 2, 3, 4]
 stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=200)
 
 anchors = ["vvc"]
-variable = None
+variable = seeds = None
 report = dict(
     title="The demo: a codec trained for minutes through a detector",
     targets=dict(det_mAP=-20.0),

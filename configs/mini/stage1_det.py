@@ -51,6 +51,8 @@ report = dict(
 )
 # One codec for all rates beside the single ones: where it starts, and its receivers.
 variable = dict(config="configs/mini/stage1_det_vbr.py", after=6, tasks=["segm"])
+# One level's last pass, and its receiver, with other seeds than the first, 0.
+seeds = dict(level=3, seeds=[1, 2], tasks=["segm"])
 mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]
 stage2 = dict(
     config="configs/mini/stage2_{task}.py",
