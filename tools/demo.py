@@ -46,7 +46,7 @@ LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
 #: Settings that stage 1 does not depend on.
 AFTER_TRAINING = (
     *("measured", "mse_codecs", "anchors", "samples", "resamples", "report"),
-    *("stage2", "variable", "seeds"),
+    *("stage2", "variable", "others", "seeds"),
     *("test_cfg", "test_dataloader", "test_evaluator"),
 )
 
@@ -112,36 +112,66 @@ def train_variable(config: Config, folder: Path) -> None:
     run_commands(commands, jobs(), show="Iter(")
 
 
+def train_others(config: Config, folder: Path) -> None:
+    """Train the last pass of some levels through other networks, for the matrix."""
+    commands = {
+        f"{name}, level {level}": last_pass(
+            config, plan.config, folder, folder / name, level,
+            f"train_cfg.max_iters={plan.max_iters}", f"param_scheduler.1.T_max={plan.max_iters}",
+            "train_cfg.val_begin=1000000000",
+        )
+        for name, plan in config.others.items()
+        for level in plan.levels
+        if not (folder / name / f"q{level}" / "done").is_file()
+    }  # fmt: skip
+    run_commands(commands, jobs(), show="Iter(")
+    for name, plan in config.others.items():
+        for level in plan.levels:
+            (folder / name / f"q{level}" / "done").touch()
+
+
 def train_seeds(config: Config, folder: Path) -> None:
     """Train the last pass of one level, and its receivers, with other seeds."""
     plan, place = config.seeds, folder / "seeds"
-    before, iterations = level_before(config, plan.level), config.stage2.max_iters
-    level = ["--resume", "--quality", str(plan.level), "--work-dir"]
-    stage1, stage2 = {}, {}
-    for seed in plan.seeds:
-        own = place / f"seed{seed}"
-        own.mkdir(parents=True, exist_ok=True)
-        if before is not None and not (start := own / f"q{before}").exists():
-            start.symlink_to((folder / "stage1_det" / f"q{before}").resolve())
-        if not (own / "done").is_file():
-            stage1[f"level {plan.level}, seed {seed}"] = [
-                sys.executable, "tools/train.py", config.filename, *level, str(own),
-                "--cfg-options", f"randomness.seed={seed}",
-            ]  # fmt: skip
-        for task in plan.tasks:
-            if not seed_file(folder, task, seed, plan.level).is_file():
-                stage2[f"{task}, level {plan.level}, seed {seed}"] = [
-                    sys.executable, "tools/finetune_decoder.py", "--task", task,
-                    "--config", config.stage2.config.format(task=task), "--stage1", str(own),
-                    *level, str(place / f"{task}_seed{seed}"),
-                    "--cfg-options", f"randomness.seed={seed}",
-                    f"train_cfg.max_iters={iterations}", f"param_scheduler.1.T_max={iterations}",
-                    "train_cfg.val_begin=1000000000",
-                ]  # fmt: skip
+    level, iterations = str(plan.level), config.stage2.max_iters
+    own = {seed: place / f"seed{seed}" for seed in plan.seeds}
+    stage1 = {
+        f"level {level}, seed {seed}": last_pass(
+            config, config.filename, folder, own[seed], plan.level, f"randomness.seed={seed}"
+        )
+        for seed in plan.seeds
+        if not (own[seed] / "done").is_file()
+    }
     run_commands(stage1, jobs(), show="Iter(")
     for seed in plan.seeds:
-        (place / f"seed{seed}" / "done").touch()
+        (own[seed] / "done").touch()
+    stage2 = {
+        f"{task}, level {level}, seed {seed}": [
+            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            "--config", config.stage2.config.format(task=task), "--stage1", str(own[seed]),
+            "--quality", level, "--work-dir", str(place / f"{task}_seed{seed}"),
+            "--cfg-options", f"randomness.seed={seed}", f"train_cfg.max_iters={iterations}",
+            f"param_scheduler.1.T_max={iterations}", "train_cfg.val_begin=1000000000",
+        ]
+        for seed in plan.seeds
+        for task in plan.tasks
+        if not seed_file(folder, task, seed, plan.level).is_file()
+    }  # fmt: skip
     run_commands(stage2, jobs(), show="Iter(")
+
+
+def last_pass(
+    config: Config, path: str, folder: Path, own: Path, level: int, *options: str
+) -> list[str]:
+    """The command that trains a level in a folder of its own, from where stage 1's began."""
+    own.mkdir(parents=True, exist_ok=True)
+    before = level_before(config, level)
+    if before is not None and not (start := own / f"q{before}").exists():
+        start.symlink_to((folder / "stage1_det" / f"q{before}").resolve())
+    return [
+        sys.executable, "tools/train.py", path, "--resume", "--quality", str(level),
+        "--work-dir", str(own), "--cfg-options", *options,
+    ]  # fmt: skip
 
 
 def seed_file(folder: Path, task: str, seed: int, level: int) -> Path:
@@ -211,6 +241,7 @@ def run(config_path: str, folder: Path) -> None:
     train_receivers(config, folder)
     if config.variable:
         train_variable(config, folder)
+    train_others(config, folder)
     if config.seeds:
         train_seeds(config, folder)
     say(4, "measuring on real bytes")
@@ -242,6 +273,9 @@ def measure(config: Config, folder: Path) -> RPFile:
         files = [variable_file(folder, task) for task in config.variable.tasks]
         checkpoint = find_checkpoint(folder / "stage1_det_vbr")
         curves.add_trained("stage1_det_vbr", checkpoint, files)
+    for name, other in config.others.items():
+        for level in other.levels:
+            curves.add_trained(name, find_checkpoint(folder / name / f"q{level}"))
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         curves.add_untrained("mse_codec", start_from(config, checkpoint), number)
     for entry in config.anchors:

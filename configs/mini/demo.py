@@ -13,6 +13,7 @@ stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=200)
 
 anchors = ["vvc"]
 variable = seeds = None
+others = dict(_delete_=True)
 report = dict(
     title="The demo: a codec trained for minutes through a detector",
     targets=dict(det_mAP=-20.0),

@@ -51,6 +51,10 @@ report = dict(
 )
 # One codec for all rates beside the single ones: where it starts, and its receivers.
 variable = dict(config="configs/mini/stage1_det_vbr.py", after=6, tasks=["segm"])
+# Codecs whose last pass went through another network, for the matrix of who is trained for whom.
+others = dict(
+    stage1_segm=dict(config="configs/mini/stage1_segm.py", levels=[2, 3, 4, 5], max_iters=1000),
+)
 # One level's last pass, and its receiver, with other seeds than the first, 0.
 seeds = dict(level=3, seeds=[1, 2], tasks=["segm"])
 mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]

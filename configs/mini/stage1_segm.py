@@ -11,6 +11,8 @@ model = dict(
             checkpoint="zoo://mask_rcnn",
             feature_weight=20.0,
             feature_background=0.0,
+            fold=True,
+            quick_roi_align=True,
         ),
     )
 )
