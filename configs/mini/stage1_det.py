@@ -53,7 +53,7 @@ report = dict(
 variable = dict(config="configs/mini/stage1_det_vbr.py", after=6, tasks=["segm"])
 # Codecs whose last pass went through another network, for the matrix of who is trained for whom.
 others = dict(
-    stage1_segm=dict(config="configs/mini/stage1_segm.py", levels=[2, 3, 4, 5], max_iters=1000),
+    stage1_segm=dict(config="configs/mini/stage1_segm.py", levels=[2, 3, 4, 5], max_iters=500),
 )
 # One level's last pass, and its receiver, with other seeds than the first, 0.
 seeds = dict(level=3, seeds=[1, 2], tasks=["segm"])
