@@ -23,7 +23,7 @@ def stage1(mini, tmp_path_factory):
     config = folder / "vbr.py"
     config.write_text(
         f'_base_ = "{ROOT}/configs/mini/stage1_det_vbr.py"\n'
-        "model = dict(lmbda=[0.1, 0.3, 0.9], gains=[0.5, 8.0, 32.0],\n"
+        "model = dict(lmbda=[0.1, 0.3, 0.9], gains=[0.5, 8.0, 32.0], level_weights=[3, 1.7, 1],\n"
         "             codec=dict(checkpoint=None))\n"
     )
     options = {k: v for k, v in small_options(mini).items() if not k.startswith("levels")}

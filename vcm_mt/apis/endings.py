@@ -6,11 +6,13 @@ import errno
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from torch import distributed
+from torch.utils.data._utils.signal_handling import _error_if_any_worker_fails
 
 from vcm_mt.errors import TrainingError, VCMError
 
@@ -37,7 +39,7 @@ def clear_ends() -> Iterator[None]:
         yield
     except VCMError:
         raise
-    except (KeyboardInterrupt, OSError, RuntimeError, SyntaxError) as error:
+    except (KeyboardInterrupt, EOFError, OSError, RuntimeError, SyntaxError) as error:
         reasons = [reason for reason in map(_reason, _causes(error)) if reason is not None]
         if not reasons:
             raise
@@ -84,8 +86,20 @@ def _reason(error: BaseException) -> str | None:
             f"{text}; probably memory ran out: lower train_dataloader.num_workers or its "
             "batch_size, then"
         )
+    if isinstance(error, ConnectionError | EOFError | FileNotFoundError):
+        return _dead_worker()
     if distributed.is_initialized() and _tells_of_a_lost_process(error, text):
         return f"another process of this training is gone ({text}): see what it said, then"
+    return None
+
+
+def _dead_worker() -> str | None:
+    """The death of a data loader's worker that was noticed while it handed over a batch."""
+    time.sleep(0.2)  # its end of a connection closes before it counts as dead
+    try:
+        _error_if_any_worker_fails()
+    except RuntimeError as error:
+        return _reason(error)
     return None
 
 
