@@ -16,7 +16,7 @@ ALLOWED = {
     "datasets.bitstreams": {"apis", "bitstream", "datasets"},
     "visualization": set(),
     "models.gdn": set(),
-    "models.deconv": {"models.gdn"},
+    "models.deconv": {"bitstream", "models.gdn"},
     "models.codec": {"bitstream", "models.gdn", "models.deconv"},
     "models.precision": set(),
     "models.transmitter": {"bitstream", "models.precision"},

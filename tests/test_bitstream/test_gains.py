@@ -157,7 +157,7 @@ def test_a_level_may_weigh_more(config):
 
 def test_as_many_lambdas_and_weights_as_gains(config):
     config.model.level_weights = [1.0]
-    with pytest.raises(ConfigError, match="each of 2 levels needs a weight"):
+    with pytest.raises(ConfigError, match="each of 2 gains needs a weight"):
         build_system(config)
     config.model.gains = [1.0]
     with pytest.raises(ConfigError, match="1 gains need as many lambdas, not 2"):

@@ -1,6 +1,7 @@
 """A training that something outside ends says so in one line, and goes on from its checkpoint."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,7 +57,9 @@ def _told(process, *words):
     _, said = process.communicate(timeout=_HANG)
     assert process.returncode == 1, said[-3000:]
     assert "Traceback" not in said, said[-3000:]
-    line = next((x for x in said.splitlines() if x.startswith("TrainingError: ")), said[-3000:])
+    lines = re.findall("TrainingError: .*", said)
+    assert len(lines) == 1, said[-3000:]
+    (line,) = lines
     for word in (*words, "--resume"):
         assert word in line, line
 

@@ -146,8 +146,8 @@ class _IntegerConv(nn.Module):
             if float(x.abs().amax()) * bound < _EXACT:
                 if not self.transposed:
                     return _correlate_3x3(x, kernels, bias, self.padding, size)
-                phases = _correlate_3x3(x, kernels, bias.repeat_interleave(4), (1, 1), x.shape[1:3])
-                return _shuffled(phases, 2)
+                parts = _correlate_3x3(x, kernels, bias.repeat_interleave(4), (1, 1), x.shape[1:3])
+                return _shuffled(parts, 2)
         if not self.transposed:
             grid = F.pad(x, (0, 0, pad_x, pad_x, pad_y, pad_y))
             dense = _correlate(grid, taps, bias)
@@ -195,7 +195,7 @@ class _IntegerConv(nn.Module):
         """Kernels of :func:`_correlate_3x3`, and how much its sums outgrow its inputs at most."""
         if self._winograd is None or self._winograd[0] is not self.weight:
             weight = self.weight.double()
-            kernels = _winograd_kernels(_phases(weight) if self.transposed else weight)
+            kernels = _winograd_kernels(phases(weight) if self.transposed else weight)
             bound = 4 * float(kernels.abs().sum(dim=(0, 1)).max())
             self._winograd = (self.weight, kernels, bound)
         return self._winograd[1:]
@@ -240,7 +240,7 @@ def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tenso
     return out.view(*grid.shape[:3], -1)
 
 
-def _phases(weight: Tensor) -> Tensor:
+def phases(weight: Tensor) -> Tensor:
     """Kernels [4 * out, in, 3, 3] of a transposed 5x5 convolution's [out, in, 5, 5]."""
     padded = F.pad(weight, (0, 1, 0, 1)).view(*weight.shape[:2], 3, 2, 3, 2).flip(2, 4)
     return padded.permute(0, 3, 5, 1, 2, 4).flatten(0, 2)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from vcm_mt.bitstream.integer import phases
 from vcm_mt.models.gdn import LeanGDN
 
 #: Output channels up to which it is worth it.
@@ -28,8 +29,7 @@ class ThinDeconv(nn.ConvTranspose2d):
 
     def _phases(self) -> tuple[Tensor, Tensor | None]:
         """Kernels [4 * 3, C, 3, 3] and biases of the four phases."""
-        padded = F.pad(self.weight, (0, 1, 0, 1)).view(*self.weight.shape[:2], 3, 2, 3, 2)
-        kernels = padded.flip(2, 4).permute(1, 3, 5, 0, 2, 4).reshape(-1, len(self.weight), 3, 3)
+        kernels = phases(self.weight.transpose(0, 1))
         bias = None if self.bias is None else self.bias.repeat_interleave(4)
         return kernels.contiguous(memory_format=torch.channels_last), bias
 
@@ -48,19 +48,19 @@ class ThinDeconv(nn.ConvTranspose2d):
     def _picture(self, gdn: LeanGDN, x: Tensor) -> Tensor:
         kernels, bias = self._phases()
         _, channels, height, width = x.shape
-        rows = min(height, max(1, _STRIP // (channels * width)))
+        rows = height if x.is_cuda else min(height, max(1, _STRIP // (channels * width)))
         # Two rows from before the strip; zeros above the first row and below the last one.
         wide = torch.zeros_like(x[:, :, :1], dtype=torch.float32).repeat(1, 1, rows + 2, 1)
         wide = wide.contiguous(memory_format=torch.channels_last)
-        phases = []
+        parts = []
         for strip in x.split(rows, dim=2):
             count = strip.shape[2]
             gdn.write(strip, wide[:, :, 2 : 2 + count])
-            phases.append(F.conv2d(wide[:, :, : 2 + count], kernels, bias, padding=(0, 1)))
+            parts.append(F.conv2d(wide[:, :, : 2 + count], kernels, bias, padding=(0, 1)))
             wide[:, :, :2] = wide[:, :, count : 2 + count].clone()
         wide[:, :, 2] = 0
-        phases.append(F.conv2d(wide[:, :, :3], kernels, bias, padding=(0, 1)))
-        return F.pixel_shuffle(torch.cat(phases, dim=2)[:, :, 1:], 2)
+        parts.append(F.conv2d(wide[:, :, :3], kernels, bias, padding=(0, 1)))
+        return F.pixel_shuffle(torch.cat(parts, dim=2)[:, :, 1:], 2)
 
 
 def is_thin(layer: nn.Module) -> bool:

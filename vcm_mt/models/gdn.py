@@ -36,7 +36,7 @@ class LeanGDN(GDN):
         """Normalise x into y, alike or of a higher precision, when coding; x may be y."""
         gamma = self.gamma_reparam(self.gamma)[..., None, None].to(x.dtype)
         beta = self.beta_reparam(self.beta).to(x.dtype)
-        rows = max(1, _CODING_STRIP // (x.shape[1] * x.shape[3]))
+        rows = x.shape[2] if x.is_cuda else max(1, _CODING_STRIP // (x.shape[1] * x.shape[3]))
         for strip, out in zip(x.split(rows, dim=2), y.split(rows, dim=2), strict=True):
             norm = F.conv2d(strip * strip, gamma, beta).to(y.dtype)
             if y is not x:

@@ -61,8 +61,8 @@ class VCMSystem(BaseModel):
         data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
 
     Raises:
-        ConfigError: For lambda outside [0, 1], a system without a task, or as many lambdas or
-            weights as there are no levels for.
+        ConfigError: For lambda outside [0, 1], a system without a task, or another number of
+            lambdas or weights than of levels.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class VCMSystem(BaseModel):
             raise ConfigError(f"lambda must lie in [0, 1], not {lmbda}")
         if len(self.lmbdas) != max(1, len(gains)):
             raise ConfigError(f"{len(gains)} gains need as many lambdas, not {len(self.lmbdas)}")
-        self.level_weights = list(level_weights) or [1.0] * len(self.lmbdas)
-        if len(self.level_weights) != len(self.lmbdas) or min(self.level_weights) <= 0:
+        if level_weights and (len(level_weights) != len(gains) or min(level_weights) <= 0):
             raise ConfigError(
-                f"each of {len(self.lmbdas)} levels needs a weight above 0, not {level_weights}"
+                f"each of {len(gains)} gains needs a weight above 0, not {list(level_weights)}"
             )
+        self.level_weights = list(level_weights) or [1.0] * len(self.lmbdas)
         if not tasks:
             raise ConfigError("a system needs at least one task")
         quality = quality or (len(gains) + 1) // 2
