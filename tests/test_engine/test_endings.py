@@ -119,6 +119,21 @@ def test_a_signal_while_a_config_is_printed():
             raise SyntaxError("failed to format the config file")  # noqa: B904
 
 
+def test_a_worker_whose_death_is_told_late():
+    """Its connection closes first; the signal comes while that is looked into."""
+
+    def tell(*_):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    before = signal.signal(signal.SIGALRM, tell)
+    try:
+        with pytest.raises(TrainingError, match="pid 7.*--resume"), clear_ends():
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            raise ConnectionResetError("Connection reset by peer")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_a_bug_stays_one():
     with pytest.raises(RuntimeError, match="shapes differ") as caught, clear_ends():
         raise RuntimeError("shapes differ")

@@ -40,10 +40,13 @@ def clear_ends() -> Iterator[None]:
     except VCMError:
         raise
     except (KeyboardInterrupt, EOFError, OSError, RuntimeError, SyntaxError) as error:
-        reasons = [reason for reason in map(_reason, _causes(error)) if reason is not None]
-        if not reasons:
+        try:
+            reason = _reason(error)
+        except RuntimeError as death:  # a worker's, told by a signal while this is looked into
+            reason = _reason(death)
+        if reason is None:
             raise
-        raise TrainingError(f"{reasons[0]} {_GO_ON}") from error
+        raise TrainingError(f"{reason} {_GO_ON}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -73,7 +76,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str | None:
-    """What happened and what to do about it; ``None`` if nothing that is known."""
+    """What ended a training, and what to do about it; ``None`` if nothing that is known."""
+    known = (reason for reason in map(_told_by, _causes(error)) if reason is not None)
+    return next(known, None)
+
+
+def _told_by(error: BaseException) -> str | None:
     if isinstance(error, KeyboardInterrupt):
         return f"stopped by {str(error) or 'Ctrl-C'}:"
     text = (str(error).splitlines() or [""])[0].rstrip(" .")
@@ -87,19 +95,11 @@ def _reason(error: BaseException) -> str | None:
             "batch_size, then"
         )
     if isinstance(error, ConnectionError | EOFError | FileNotFoundError):
-        return _dead_worker()
+        # A worker that died handing over a batch: its connection closes before it counts as dead.
+        time.sleep(0.2)
+        _error_if_any_worker_fails()
     if distributed.is_initialized() and _tells_of_a_lost_process(error, text):
         return f"another process of this training is gone ({text}): see what it said, then"
-    return None
-
-
-def _dead_worker() -> str | None:
-    """The death of a data loader's worker that was noticed while it handed over a batch."""
-    time.sleep(0.2)  # its end of a connection closes before it counts as dead
-    try:
-        _error_if_any_worker_fails()
-    except RuntimeError as error:
-        return _reason(error)
     return None
 
 
