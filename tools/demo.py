@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,19 +28,23 @@ from vcm_mt.apis.config import (
     load_config,
     qualities,
 )
-from vcm_mt.apis.processes import run_commands
+from vcm_mt.apis.processes import run_commands, share_of_cores
+from vcm_mt.apis.training import join_processes
 from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.datasets.mini import prepare
-from vcm_mt.errors import ConfigError, VCMError, told
+from vcm_mt.errors import CommandError, ConfigError, VCMError, told
 from vcm_mt.evaluation.anchors import make_sweep
 from vcm_mt.evaluation.curves import Curves, versions
 from vcm_mt.evaluation.experiment import Experiment, trained
+from vcm_mt.evaluation.points import Points
 from vcm_mt.evaluation.report import Wording, write_report
 from vcm_mt.evaluation.results import write_results
 from vcm_mt.evaluation.rp_file import RPFile
 from vcm_mt.evaluation.seeds import seeds_markdown
+from vcm_mt.evaluation.senders import StreamSender
 from vcm_mt.evaluation.strip import receiver_strip
 from vcm_mt.evaluation.table import rp_table_markdown
+from vcm_mt.evaluation.test_set import TestSet
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
@@ -217,10 +222,16 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--long", action="store_true", help="the full experiment")
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
+    path, folder = LONG if options.long else SHORT
     try:
-        run(*(LONG if options.long else SHORT))
+        if options.measure:
+            join_processes("pytorch")
+            measure_all(load_config(path), folder)
+        else:
+            run(path, folder)
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1
@@ -245,7 +256,9 @@ def run(config_path: str, folder: Path) -> None:
     if config.seeds:
         train_seeds(config, folder)
     say(4, "measuring on real bytes")
+    measure_together()
     found = measure(config, folder)
+    strip(config, folder)
     say(5, "BD-rates, pictures")
     text, rates = write_results(found, folder, resamples=config.resamples)
     print("\n" + text)
@@ -255,6 +268,30 @@ def run(config_path: str, folder: Path) -> None:
     print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
     print(f"    .venv/bin/tensorboard --logdir {folder}")
     print(f"    {page}")
+
+
+def measure_together() -> None:
+    """Every pass over the pictures, shared out among as many processes as there are cores for.
+
+    Raises:
+        CommandError: When one of them fails; it has said why.
+    """
+    if jobs() == 1:
+        return
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--nproc_per_node", str(jobs()), *sys.argv, "--measure"),
+    ]
+    if subprocess.run(command, env=share_of_cores(jobs())).returncode:
+        raise CommandError("measuring failed, see above: start again to go on from there")
+
+
+def measure_all(config: Config, folder: Path) -> None:
+    """One process's share; the next that asks for a point reads it."""
+    measure(config, folder)
+    one_stream(config, folder)
+    if config.seeds:
+        seed_curves(config, folder)
 
 
 def measure(config: Config, folder: Path) -> RPFile:
@@ -280,9 +317,20 @@ def measure(config: Config, folder: Path) -> RPFile:
         curves.add_untrained("mse_codec", start_from(config, checkpoint), number)
     for entry in config.anchors:
         curves.add_anchor(*make_sweep(entry))
-    strip(config, folder, judged)
     made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
     return curves.file(made_with)
+
+
+def seed_curves(config: Config, folder: Path) -> Curves:
+    """The points of the other seeds, each as a curve of its own."""
+    plan = config.seeds
+    judged = load_config(config.stage2.config.format(task="segm"))
+    curves = Curves(Experiment(judged, folder, ["det", "segm"]))
+    for seed in plan.seeds:
+        checkpoint = find_checkpoint(folder / "seeds" / f"seed{seed}" / f"q{plan.level}")
+        files = [seed_file(folder, task, seed, plan.level) for task in plan.tasks]
+        curves.add_trained(f"seed{seed}", checkpoint, files)
+    return curves
 
 
 def measure_seeds(config: Config, folder: Path, found: RPFile) -> str:
@@ -292,12 +340,8 @@ def measure_seeds(config: Config, folder: Path, found: RPFile) -> str:
     own = {name: found.curves[name].points for name in names.values()}
     first = {n: next(p for p in points if p.quality == plan.level) for n, points in own.items()}
     seeds = {config.randomness.seed: first}
-    judged = load_config(config.stage2.config.format(task="segm"))
-    curves = Curves(Experiment(judged, folder, ["det", "segm"]))
+    curves = seed_curves(config, folder)
     for seed in plan.seeds:
-        checkpoint = find_checkpoint(folder / "seeds" / f"seed{seed}" / f"q{plan.level}")
-        files = [seed_file(folder, task, seed, plan.level) for task in plan.tasks]
-        curves.add_trained(f"seed{seed}", checkpoint, files)
         ends = {"shared": f"seed{seed}"} | {task: f"seed{seed}_{task}" for task in plan.tasks}
         seeds[seed] = {names[r]: curves.found[end].points[0] for r, end in ends.items()}
     curves.file({**versions(), "command": shlex.join(["python", *sys.argv])}).save(
@@ -311,21 +355,27 @@ def measure_seeds(config: Config, folder: Path, found: RPFile) -> str:
     return text
 
 
-def strip(config: Config, folder: Path, judged: Config) -> None:
-    """Draw a few pictures as every receiver sees them, as a file and for TensorBoard."""
+def one_stream(config: Config, folder: Path) -> tuple[TestSet, StreamSender, Points]:
+    """A level's receivers, all judged by both tasks."""
     plan = config.stage2
     level = plan.levels[len(plan.levels) // 2]
     checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
     (sender,) = trained(checkpoint, [receiver_file(folder, task, level) for task in plan.tasks])
+    judged = load_config(plan.config.format(task="segm"))
     experiment = Experiment(judged, folder, ["det", "segm"])
-    if plan.levels != config.measured:
-        points = experiment.points(sender)
+    return experiment.data, sender, experiment.points(sender)
+
+
+def strip(config: Config, folder: Path) -> None:
+    """Draw a few pictures as every receiver sees them, as a file and for TensorBoard."""
+    data, sender, points = one_stream(config, folder)
+    if config.stage2.levels != config.measured:
         text = rp_table_markdown(
             {name: [point] for name, point in points.items()}, [*points["shared"].metrics]
         )
         (folder / "receivers.md").write_text(text)
         print(f"\nThe receivers of one bitstream:\n\n{text}")
-    pixels = receiver_strip(experiment.data, sender)
+    pixels = receiver_strip(data, sender)
     Image.fromarray(pixels).save(folder / "receivers.jpg", quality=92)
     with SummaryWriter(str(folder / "receivers")) as writer:
         writer.add_image("receivers", pixels, dataformats="HWC")

@@ -11,7 +11,7 @@ a curve of its own on the same bytes. Anchors are the names that --help lists, w
 qualities behind the @, or their own. All tasks of the config look at every picture in one pass.
 What was measured is kept: a run that was stopped goes on, and one that is done is read.
 
-Writes rp_points.json and .csv, bd_rate.json, rp_table.md, plots, and pictures for
+Writes rp_points.json and .csv, bd_rate.json, results.json, rp_table.md, plots, and pictures for
 tools/report.py. Under torchrun the pictures are shared out among the processes.
 """
 

@@ -75,6 +75,20 @@ def test_points_hold_real_bytes_per_picture(measured):
     assert "detection mAP" in text
 
 
+def test_results_in_short(measured):
+    folder, _ = measured
+    found = RPFile.load(folder / "rp_points.json").curves["mse"].points
+    short = json.loads((folder / "results.json").read_text())
+    assert [point["bpp"] for point in short["points"]["mse"]] == [point.bpp for point in found]
+    assert short["points"]["jpeg"][0].keys() == {"quality", "bpp", "bpp_estimated", "metrics"}
+    for task, curves in json.loads((folder / "bd_rate.json").read_text()).items():
+        for curve, anchors in curves.items():
+            for anchor, rate in anchors.items():
+                assert short["bd_rate"][task][curve][anchor] == rate["value"]
+                assert short["bd_rate_details"][task][curve][anchor] == rate
+    assert (folder / "rp_curve.png").is_file()
+
+
 def test_streams_on_disk_are_what_was_counted(measured):
     folder, _ = measured
     found = RPFile.load(folder / "rp_points.json").curves["jpeg"]

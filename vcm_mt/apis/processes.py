@@ -18,6 +18,13 @@ _LAST_LINES = 30
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
 
 
+def share_of_cores(jobs: int) -> dict[str, str]:
+    """The environment of one of ``jobs`` processes that share the machine."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    own = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    return {**_KEEP_MEMORY, **os.environ, **own}
+
+
 def run_commands(commands: Mapping[str, Sequence[str]], jobs: int, show: str = "") -> None:
     """Run commands, ``jobs`` at a time.
 
@@ -33,13 +40,7 @@ def run_commands(commands: Mapping[str, Sequence[str]], jobs: int, show: str = "
         CommandError: When a command ends with another status than 0; has the end of its
             output. The others are stopped.
     """
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    environment = {
-        **_KEEP_MEMORY,
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads),
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = share_of_cores(jobs)
     running: list[subprocess.Popen[str]] = []
     lock = threading.Lock()
     stopped = threading.Event()

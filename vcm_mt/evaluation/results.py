@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vcm_mt.evaluation.bootstrap import Bootstrap
 from vcm_mt.evaluation.compare import Rates, bd_rates
 from vcm_mt.evaluation.plot import COLOURS, plot_rp_curves
-from vcm_mt.evaluation.rp import RPPoint, metric_title
+from vcm_mt.evaluation.rp import RPPoint, metric_title, sort_points
 from vcm_mt.evaluation.rp_file import RPFile
 from vcm_mt.evaluation.table import rp_table_markdown
 
 POINTS, TABLE, RATES = "rp_points.json", "rp_table.md", "bd_rate.json"
+SUMMARY, PLOT = "results.json", "rp_curve.png"
 ANCHOR, LEARNED, OURS = "anchor", "learned", "ours"
 
 
 def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str, Rates]:
     """Write ``rp_points.json`` and ``.csv``, ``bd_rate.json``, ``rp_table.md`` and the plots.
+
+    ``results.json`` has both in short: ``points.<curve>`` is a list of ``{quality, bpp,
+    bpp_estimated, metrics}``, ``bd_rate.<task>.<curve>.<anchor>`` a number in percent, and
+    ``bd_rate_details`` what ``bd_rate.json`` has. The first task's plot is ``rp_curve.png``,
+    another metric's ``rp_<metric>.png``.
 
     Args:
         found: The curves; those of standards and of other learned codecs, by their codec's role,
@@ -40,6 +48,7 @@ def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str,
         for metric, by_curve in rates.items()
     }
     (folder / RATES).write_text(json.dumps(told, indent=1) + "\n")
+    (folder / SUMMARY).write_text(json.dumps(_summary(found, told), indent=1) + "\n")
     text = _text(found, rates, refused)
     (folder / TABLE).write_text(text)
     _plots(found, rates, folder)
@@ -89,6 +98,24 @@ def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
     return dict(list(known.items())[: len(COLOURS)])
 
 
+def _summary(found: RPFile, told: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "points": {
+            name: [replace(point, pictures=None).to_dict() for point in sort_points(curve.points)]
+            for name, curve in found.curves.items()
+        },
+        "originals": found.originals,
+        "bd_rate": {
+            task: {
+                curve: {anchor: rate["value"] for anchor, rate in by_anchor.items()}
+                for curve, by_anchor in by_curve.items()
+            }
+            for task, by_curve in told.items()
+        },
+        "bd_rate_details": told,
+    }
+
+
 def _text(found: RPFile, rates: Rates, refused: Sequence[str]) -> str:
     curves = {name: curve.points for name, curve in found.curves.items()}
     lines = [
@@ -116,13 +143,13 @@ def _text(found: RPFile, rates: Rates, refused: Sequence[str]) -> str:
 def _plots(found: RPFile, rates: Rates, folder: Path) -> None:
     """A plot per metric, anchors first; as many curves as can be told apart."""
     anchors = anchors_of(found)
-    for metric in metrics_of(found):
+    for number, metric in enumerate(metrics_of(found)):
         shown = shown_curves(found, metric)
         own = rates.get(metric, {})
         plot_rp_curves(
             shown,
             metric,
-            folder / f"rp_{metric}.png",
+            folder / (f"rp_{metric}.png" if number else PLOT),
             reference=found.originals.get(metric),
             title=found.data.get("description"),
             bd_rates={

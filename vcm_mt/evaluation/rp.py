@@ -122,10 +122,9 @@ class RPPoint:
 
     def to_dict(self) -> dict[str, Any]:
         """The point as plain values for JSON."""
-        told = {f.name: getattr(self, f.name) for f in fields(self)}
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "pictures"}
         told["metrics"] = dict(self.metrics)
-        told["pictures"] = self.pictures.to_dict() if self.pictures else None
-        return told
+        return told | ({"pictures": self.pictures.to_dict()} if self.pictures else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RPPoint:
