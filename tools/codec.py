@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
-from vcm_mt.apis.pictures import ENDINGS, read_picture, to_array, to_tensor
+from vcm_mt.apis.pictures import ENDINGS, at_once, read_picture, to_array, to_tensor
 from vcm_mt.bitstream.container import (
     SequenceReader,
     SequenceWriter,
@@ -36,7 +36,6 @@ from vcm_mt.errors import BitstreamError, DataError, VCMError, told
 from vcm_mt.files import write_atomically
 
 VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".y4m", ".m4v"})
-BATCH = 8
 
 
 def parse_args() -> argparse.Namespace:
@@ -107,9 +106,10 @@ def encode_video(transmitter: Transmitter, source: Path, target: Path, quality: 
         frames = imageio_ffmpeg.read_frames(str(source), pix_fmt="rgb24")
         meta = next(frames)
     except (OSError, RuntimeError, StopIteration) as error:
-        raise DataError(f"{source} is not a readable video: {error}") from error
+        (*_, last) = str(error).strip().splitlines() or [""]  # FFmpeg's banner stands before it
+        raise DataError(f"{source} is not a readable video: {last}") from error
     width, height = meta["size"]
-    rate = Fraction(meta["fps"]).limit_denominator(1001)
+    rate = frame_rate(meta["fps"])
     buffer = io.BytesIO()
     writer = SequenceWriter(buffer, fps=(rate.numerator, rate.denominator))
 
@@ -128,6 +128,13 @@ def encode_video(transmitter: Transmitter, source: Path, target: Path, quality: 
         yield taken(buffer)
 
     write_atomically(target, parts())
+
+
+def frame_rate(told: float) -> Fraction:
+    """Pictures per second as a fraction; television's, such as 29.97, are n * 1000/1001."""
+    television = Fraction(round(told) * 1000, 1001)
+    near = abs(told - television) < 0.006 and told != round(told)
+    return television if near else Fraction(told).limit_denominator(1001)
 
 
 def decode(options: argparse.Namespace) -> None:
@@ -149,18 +156,35 @@ def decode(options: argparse.Namespace) -> None:
 def decode_sequence(
     receiver: Receiver, source: Path, data: bytes, folder: Path, resume: bool
 ) -> None:
-    """Decode a sequence into a folder of PNGs; with ``resume``, those that are not there yet."""
+    """Decode a sequence into a folder of PNGs; with ``resume``, those that are not there yet.
+
+    Raises:
+        BitstreamError: When pictures are damaged, after the others were decoded.
+    """
     reader = SequenceReader(data)
     if not reader.whole:
         warnings.warn(f"{source} was cut off: {len(reader)} whole pictures are left", stacklevel=2)
     folder.mkdir(parents=True, exist_ok=True)
-    for start in tqdm(range(0, len(reader), BATCH), desc=source.name, unit="batch"):
-        packets = reader[start : start + BATCH]
-        targets = [folder / f"{number:06}.png" for number, _ in enumerate(packets, start)]
-        if resume and all(target.exists() for target in targets):
+    targets = {number: folder / f"{number:06}.png" for number in range(len(reader))}
+    waiting = [n for n, target in targets.items() if not (resume and target.exists())]
+    damaged: list[BitstreamError] = []
+    step = at_once(*reader.size)
+    for start in tqdm(range(0, len(waiting), step), desc=source.name, unit="batch"):
+        packets = {}
+        for number in waiting[start : start + step]:
+            try:
+                packets[number] = reader[number]
+            except BitstreamError as error:
+                damaged.append(error)
+        if not packets:
             continue
-        for picture, target in zip(receiver.decode_packets(packets), targets, strict=True):
-            write_png(to_array(picture[None]), target)
+        pictures = receiver.decode_packets([*packets.values()])
+        for number, picture in zip(packets, pictures, strict=True):
+            write_png(to_array(picture[None]), targets[number])
+    if damaged:
+        raise BitstreamError(
+            f"{damaged[0]}; {len(damaged)} of {len(reader)} pictures are lost, the others decoded"
+        )
 
 
 def export(options: argparse.Namespace) -> None:
@@ -227,7 +251,8 @@ def batches(
     """Groups of following pictures of one size."""
     group: list[tuple[Path, Path, Tensor]] = []
     for one in pictures:
-        if group and (len(group) == BATCH or one[2].shape != group[0][2].shape):
+        full = len(group) == at_once(*one[2].shape[-2:])
+        if group and (full or one[2].shape != group[0][2].shape):
             yield group
             group = []
         group.append(one)
@@ -258,6 +283,9 @@ def main() -> int:
         run[options.command](options)
     except VCMError as error:
         print(told(error), file=sys.stderr)
+        return 1
+    except OSError as error:  # a file that is not there, a folder that cannot be written
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 

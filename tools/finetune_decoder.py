@@ -28,10 +28,10 @@ from vcm_mt.apis.finetune import (
     use_bitstreams,
     use_pictures,
 )
-from vcm_mt.apis.training import train
-from vcm_mt.checkpoint import find_checkpoint
+from vcm_mt.apis.training import join_processes, train
+from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.datasets.bitstreams import picture_paths, write_bitstreams
-from vcm_mt.errors import VCMError, told
+from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.version import __version__
 
 
@@ -95,13 +95,36 @@ def prepare(config: Config, checkpoint: Path, work_dir: Path, options: argparse.
     if not options.from_bitstreams:
         check_inputs(config)
         return
+    join_processes(options.launcher)
     given = options.from_bitstreams
     folder = work_dir / "bitstreams" if given is True else Path(given)
     root, mirrored = use_bitstreams(config, folder, checkpoint)
     check_inputs(config)
     pictures = picture_paths(config)
     num_bytes = write_bitstreams(Transmitter.load(checkpoint), pictures, root, folder, mirrored)
-    print(f"{folder}: {num_bytes} bytes for {len(pictures)} pictures")
+    if is_main_process():
+        print(f"{folder}: {num_bytes} bytes for {len(pictures)} pictures")
+
+
+def check_same(work_dir: Path, checkpoint: Path, options: argparse.Namespace) -> None:
+    """Make sure that a training which is to be gone on with is this one.
+
+    Raises:
+        ConfigError: When it is another receiver's.
+    """
+    record = read_record(find_checkpoint(work_dir))
+    wanted = {
+        "tasks": options.task,
+        "rank": options.light,
+        "transmitter": Transmitter.load(checkpoint).fingerprint,
+    }
+    there = {"rank": 0, **record}
+    other = [key for key, value in wanted.items() if there.get(key) != value]
+    if other:
+        raise ConfigError(
+            f"{work_dir} holds the training of another receiver (its {', '.join(other)}): "
+            "give another --work-dir, or leave --resume out"
+        )
 
 
 def export(
@@ -128,8 +151,11 @@ def finetune(options: argparse.Namespace) -> int:
     path = options.config or f"configs/stage2_{options.task[0]}.py"
     config = for_tasks(load_config(path, options.cfg_options), options.task)
     name = receiver_name(options.task)
-    root = options.work_dir or default_work_dir(config).with_name(f"stage2_{name}")
+    own = f"stage2_{name}_light" if options.light else f"stage2_{name}"
+    root = options.work_dir or default_work_dir(config).with_name(own)
     levels = find_stage1(options.stage1 or Path(config.stage1), options.quality)
+    if 0 in levels and options.quality:
+        raise ConfigError("one receiver serves all levels of that stage 1: leave --quality out")
     if options.dry_run:
         quality, checkpoint = list(levels.items())[-1]
         use_options(config, checkpoint, options)
@@ -138,6 +164,8 @@ def finetune(options: argparse.Namespace) -> int:
         return 1 if found.problems else 0
     for quality, checkpoint in levels.items():
         work_dir = level_dir(root, quality)
+        if options.resume and list_checkpoints(work_dir):
+            check_same(work_dir, checkpoint, options)
         level = copy.deepcopy(config)
         prepare(level, checkpoint, work_dir, options)
         train(level, work_dir, options.resume, options.amp, options.launcher)

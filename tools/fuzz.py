@@ -91,14 +91,28 @@ def read(receiver: Receiver, data: bytes) -> set[Packet]:
 
 
 def corpus() -> list[bytes]:
-    """Single pictures, and a sequence of some."""
+    """Single pictures, and a sequence of each."""
     pictures = [path.read_bytes() for path in sorted(CORPUS.glob("*.vcm"))]
+    return [*pictures, *(sequence(unpack(picture), 3) for picture in pictures)]
+
+
+def sequence(packet: Packet, count: int) -> bytes:
+    """A picture several times."""
     file = io.BytesIO()
     writer = SequenceWriter(file)
-    for _ in range(3):
-        writer.write(unpack(pictures[0]))
+    for _ in range(count):
+        writer.write(packet)
     writer.close()
-    return [*pictures, file.getvalue()]
+    return file.getvalue()
+
+
+def swap(data: bytes, other: bytes) -> bytes:
+    """The header of one sequence, what follows it of another."""
+    ends = []
+    for stream in (data, other):
+        reader = SequenceReader(stream)
+        ends.append(reader._places[0][0])
+    return data[: ends[0]] + other[ends[1] :]
 
 
 def main() -> int:
@@ -112,16 +126,20 @@ def main() -> int:
     torch.set_num_threads(1)
     receiver = Receiver.load(CORPUS / "codec.pth")
     streams = corpus()
-    sent = {unpack(stream) for stream in streams[:-1]}  # the sequence repeats the first
+    sequences = [stream for stream in streams if is_sequence(stream)]
+    sent = {unpack(stream) for stream in streams if not is_sequence(stream)}
     ends: Counter[str] = Counter()
     slowest = 0.0
     for case in tqdm(range(options.cases), unit="case"):
         chance = random.Random(f"{options.seed} {case}")
         stream = chance.choice(streams)
         damage = chance.choice(DAMAGES)
-        data = damage(stream, chance)
+        if damage is splice and is_sequence(stream) and chance.random() < 0.5:
+            data = swap(stream, chance.choice([one for one in sequences if one != stream]))
+        else:
+            data = damage(stream, chance)
         # A sequence's pictures have checksums of their own, which stay as they are.
-        mended = stream is not streams[-1] and len(data) > 8 and chance.random() < 0.3
+        mended = not is_sequence(stream) and len(data) > 8 and chance.random() < 0.3
         data = mend(data) if mended else data
         start = time.monotonic()
         try:

@@ -22,11 +22,12 @@ from mmengine.logging import MMLogger
 
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
 from vcm_mt.apis.system import build_system
-from vcm_mt.checkpoint import find_checkpoint
-from vcm_mt.errors import VCMError, told
+from vcm_mt.checkpoint import find_checkpoint, read_record
+from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.evaluation.experiment import Experiment, trained
 from vcm_mt.evaluation.measure import measure, rp_point
 from vcm_mt.evaluation.table import rp_table_markdown
+from vcm_mt.files import write_atomically
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", type=Path, help="file, or the work dir of one training")
     parser.add_argument(
-        "--quality", type=int, help="level; default the first, or a variable rate's middle"
+        "--quality", type=int, help="level; default the checkpoint's, or a variable rate's middle"
     )
     parser.add_argument("--receivers", type=Path, nargs="+", help="files of stage 2's receivers")
     parser.add_argument("--tasks", nargs="+", help="which tasks judge receivers; default all")
@@ -48,11 +49,24 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def level_of(checkpoint: Path, wanted: int | None) -> int:
+    """The level to look at: a checkpoint's own, or one of several.
+
+    Raises:
+        ConfigError: When the checkpoint has no such level.
+    """
+    record = read_record(checkpoint)
+    known = range(1, len(record["gains"]) + 1) if "gains" in record else [record["quality"]]
+    if wanted is not None and wanted not in known:
+        raise ConfigError(f"{checkpoint} has level {', '.join(map(str, known))}, not {wanted}")
+    return known[len(known) // 2] if wanted is None else wanted
+
+
 def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> None:
     """One table of all receivers on one stream."""
-    senders = trained(checkpoint, options.receivers)
-    wanted = options.quality or senders[len(senders) // 2].quality
-    sender = next(sender for sender in senders if len(senders) == 1 or sender.quality == wanted)
+    senders = trained(checkpoint, options.receivers or [])
+    quality = level_of(checkpoint, options.quality)
+    sender = next(sender for sender in senders if len(senders) == 1 or sender.quality == quality)
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment(config, Path(folder), options.tasks)
         points = experiment.points(sender)
@@ -64,8 +78,7 @@ def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> No
     if options.out:
         record = {"points": {name: point.to_dict() for name, point in points.items()}}
         record["transmitter"] = sender.record["codec"]
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(record) + "\n")
+        write_atomically(options.out, [json.dumps(record).encode() + b"\n"])
 
 
 def main() -> int:
@@ -76,17 +89,23 @@ def main() -> int:
         config = load_config(options.config, options.cfg_options)
         checkpoint = options.checkpoint
         checkpoint = find_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
-        if options.receivers:
+        if options.out:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+        if options.receivers or config.model.type == "ReceiverSystem":
             check_inputs(config, ["test"])
             compare(config, checkpoint, options)
             return 0
-        quality = options.quality or (qualities(config) or [0])[0]
-        config = at_level(config, quality) if quality else config
+        quality = level_of(checkpoint, options.quality)
+        several = qualities(config) or config.model.get("gains")
+        config = at_level(config, quality) if several else config
         check_inputs(config, ["test"])
         system = build_system(config, checkpoint)
         result = measure(system, config, f"level {quality}")
     except VCMError as error:
         print(told(error), file=sys.stderr)
+        return 1
+    except OSError as error:  # the folder of --out cannot be made
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     for name, value in result.metrics.items():
         print(f"{name:24} {value:.4f}")
@@ -98,8 +117,7 @@ def main() -> int:
             "num_pixels": result.num_pixels,
             "transmitter": system.transmitter.fingerprint(),
         }
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(record) + "\n")
+        write_atomically(options.out, [json.dumps(record).encode() + b"\n"])
     return 0
 
 

@@ -64,10 +64,13 @@ def read_record(path: Path) -> dict[str, Any]:
     else:
         loaded = _load(path)
         record = loaded.get("meta", {}).get("record") if isinstance(loaded, dict) else None
-    if not isinstance(record, str):
-        raise ConfigError(f"{path} does not say of which codec it is: give a training's checkpoint")
-    found: dict[str, Any] = json.loads(record)
-    return found
+    try:
+        found: dict[str, Any] = json.loads(record or "")
+        if isinstance(found["codec"], dict) and isinstance(found["quality"], int):
+            return found
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise ConfigError(f"{path} does not say of which codec it is: give a training's checkpoint")
 
 
 def list_checkpoints(work_dir: Path) -> list[Path]:

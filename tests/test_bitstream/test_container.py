@@ -96,6 +96,10 @@ def _sequence(count, closed=True):
     return file.getvalue()
 
 
+#: Bytes of a sequence's header.
+HEADER = len(_sequence(1, closed=False)) - (1 + len(_pictures(1)[0].string) + 4)
+
+
 def test_a_sequence_gives_any_picture_alone():
     data = _sequence(100)
     assert is_sequence(data)
@@ -144,10 +148,22 @@ def test_a_flipped_bit_in_a_sequence_costs_at_most_its_picture():
 def test_pictures_out_of_order_are_noticed():
     data = _sequence(2, closed=False)
     one, two = len(_sequence(1, closed=False)), len(data)
-    header = one - (1 + len(_pictures(1)[0].string) + 4)
-    swapped = data[:header] + data[one:two] + data[header:one]
+    swapped = data[:HEADER] + data[one:two] + data[HEADER:one]
     with pytest.raises(BitstreamError, match="cut off before its first"):
         SequenceReader(swapped)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_pictures_of_another_sequence_are_noticed(closed):
+    """Records and index of one behind the header of another, which has as many bytes."""
+    file = io.BytesIO()
+    writer = SequenceWriter(file, fps=(30000, 1001))
+    for packet in _pictures(3):
+        writer.write(replace(packet, quality=PACKET.quality + 1))
+    if closed:
+        writer.close()
+    with pytest.raises(BitstreamError, match="cut off before its first"):
+        SequenceReader(_sequence(1)[:HEADER] + file.getvalue()[HEADER:])
 
 
 def test_a_sequence_has_one_size_and_one_transmitter():
@@ -164,10 +180,11 @@ def test_a_sequence_has_one_size_and_one_transmitter():
 
 def test_a_hostile_index_allocates_nothing():
     """An index that claims 2^34 pictures, with a fitting checksum."""
-    from vcm_mt.bitstream.container import _checked
+    from vcm_mt.bitstream.container import _crc
 
     body = _sequence(1, closed=False)
-    index = _checked(b"\0" + b"\xff\xff\xff\xff\x3f" + b"\x05" * 3)
+    index = b"\0" + b"\xff\xff\xff\xff\x3f" + b"\x05" * 3
+    index += _crc(body[HEADER - 4 : HEADER] + index)
     reader = SequenceReader(body + index + len(index).to_bytes(4, "big") + b"VCMI")
     assert not reader.whole
     assert len(reader) == 1

@@ -1,1 +1,14 @@
 """What a program calls."""
+
+from importlib import import_module
+from typing import Any
+
+_PLACES = {"Transmitter": "codec", "Receiver": "codec", "Machine": "machine"}
+__all__ = list(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    """The two ends of a channel and a task behind it, loaded when they are asked for."""
+    if name in _PLACES:
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,13 +20,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from vcm_mt.apis.pictures import to_array, to_tensor
+from vcm_mt.apis.pictures import in_range, to_array, to_tensor
 from vcm_mt.bitstream.container import FINGERPRINT_BYTES, unpack
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.gains import Gains
 from vcm_mt.checkpoint import find_checkpoint, fingerprint, read_record, read_state_dict
-from vcm_mt.errors import BitstreamError, ConfigError
+from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.files import write_atomically
 from vcm_mt.models import receivers, transmitter
 from vcm_mt.models.codec import build_codec
@@ -87,8 +87,11 @@ class Transmitter:
 
     def encode_batch(self, pictures: Tensor, quality: int | None = None) -> list[bytes]:
         """The same for pictures of one size, float [B, 3, H, W] in [0, 1], at once."""
+        if pictures.dim() != 4 or pictures.shape[1] != 3 or not pictures.is_floating_point():
+            what = f"{pictures.dtype} {tuple(pictures.shape)}"
+            raise DataError(f"pictures are coded together as float [B, 3, H, W], not as {what}")
         device = next(self.network.parameters()).device
-        return self.network.encode(pictures.to(device), quality)
+        return self.network.encode(in_range(pictures.to(device)), quality)
 
 
 class Receiver:
@@ -113,6 +116,8 @@ class Receiver:
         self.synthesis = synthesis.eval()
         self.record = record
         self._mark = bytes.fromhex(record["transmitter"])[:FINGERPRINT_BYTES]
+        if len(self._mark) != FINGERPRINT_BYTES:
+            raise ValueError(f"{record['transmitter']!r} is no transmitter's fingerprint")
 
     @classmethod
     def load(
@@ -177,20 +182,20 @@ class Receiver:
     @classmethod
     def _load_file(cls, path: Path) -> Self:
         record, state = read_record(path), read_state_dict(str(path))
-        codec = build_codec(**record["codec"])
-        entropy, synthesis = entropy_model(codec), receivers.Receiver(codec.g_s)
-        gains = Gains(record["gains"], codec.M) if "gains" in record else None
-        own = nn.ModuleDict({"entropy": entropy, "synthesis": synthesis})
         try:
+            codec = build_codec(**record["codec"])
+            entropy, synthesis = entropy_model(codec), receivers.Receiver(codec.g_s)
+            gains = Gains(record["gains"], codec.M) if "gains" in record else None
+            own = nn.ModuleDict({"entropy": entropy, "synthesis": synthesis})
             if gains is not None:
                 gains.load_state_dict(_below("gains.", state))
                 own["gains"] = gains
             entropy.load_decoder_state_dict(_below("entropy.", state))
             synthesis.load_state_dict(_below("synthesis.", state))
-        except (ValueError, RuntimeError) as error:
+            _place(own)
+            return cls(entropy, synthesis, record, gains)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ConfigError(f"{path} does not fit the codec that it names: {error}") from error
-        _place(own)
-        return cls(entropy, synthesis, record, gains)
 
     def save(self, path: str | Path) -> None:
         """Write a file with all that a receiver needs, and nothing that only encodes.
@@ -229,7 +234,7 @@ class Receiver:
         Raises:
             BitstreamError: When the bytes are damaged, no bitstream, or of another transmitter.
         """
-        return to_array(self.decode_packets([unpack(data)]))
+        return to_array(self.decode_packets([unpack(bytes(data))]))
 
     @torch.no_grad()
     def decode_packets(self, packets: Sequence[Packet]) -> Tensor:

@@ -21,11 +21,14 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     """Read a config file and apply ``--cfg-options``.
 
     Raises:
-        ConfigError: When there is no such file.
+        ConfigError: When there is no such file, or it is no config.
     """
     if not Path(path).is_file():
         raise ConfigError(f"no config at {path}")
-    config = Config.fromfile(path)
+    try:
+        config = Config.fromfile(path)
+    except (OSError, SyntaxError) as error:
+        raise ConfigError(f"{path} cannot be read as a config: {error}") from error
     if options:
         config.merge_from_dict(options)
     return config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,14 @@ def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int,
     """
     if path.is_file() or list_checkpoints(path):
         checkpoint = path if path.is_file() else find_checkpoint(path)
-        if "gains" in read_record(checkpoint):
+        record = read_record(checkpoint)
+        if "gains" in record:
+            _only(path, qualities, range(1, len(record["gains"]) + 1))
             return {0: checkpoint}
         if qualities and len(qualities) > 1:
             raise ConfigError(f"{path} is one level of stage 1, not {len(qualities)}")
+        if record["quality"]:
+            _only(path, qualities, [record["quality"]])
         return {(qualities or [_level(path)])[0]: checkpoint}
     found = {_level(folder): folder for folder in path.glob("q*") if _level(folder)}
     trained = {q: f for q, f in sorted(found.items()) if list_checkpoints(f)}
@@ -42,10 +46,14 @@ def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int,
             f"no stage 1 at {path}: train it first, `python tools/train.py CONFIG`, "
             "or name its folder with --stage1"
         )
-    missing = [quality for quality in qualities or () if quality not in trained]
-    if missing:
-        raise ConfigError(f"{path} has levels {list(trained)}, not {missing}")
+    _only(path, qualities, trained)
     return {quality: find_checkpoint(trained[quality]) for quality in qualities or trained}
+
+
+def _only(path: Path, wanted: Sequence[int] | None, known: Collection[int]) -> None:
+    missing = [quality for quality in wanted or () if quality not in known]
+    if missing:
+        raise ConfigError(f"{path} has levels {list(known)}, not {missing}")
 
 
 def level_dir(folder: Path, quality: int) -> Path:

@@ -57,13 +57,15 @@ class Machine:
 
     @classmethod
     def load(cls, config: str | Path, name: str) -> Self:
-        """A task of a config's ``model.tasks``, with the weights that the config names.
+        """A task of a config, with the weights that the config names.
+
+        The config's ``model.tasks``, or ``tasks`` in stage 2.
 
         Raises:
             ConfigError: When the config has no such task, or its weights cannot be loaded.
         """
         loaded = load_config(config)
-        tasks = loaded.get("model", {}).get("tasks", {})
+        tasks = loaded.get("model", {}).get("tasks") or loaded.get("tasks", {})
         if name not in tasks:
             raise ConfigError(f"{config} has no task {name!r}, but {', '.join(tasks) or 'none'}")
         with DefaultScope.overwrite_default_scope(loaded.default_scope):

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from vcm_mt.errors import DataError
 
 #: Endings that a folder's files are taken by.
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+#: What Pillow raises for a file that is damaged, or no picture.
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+#: As many pictures are coded together, and as many pixels of large ones.
+_TOGETHER, _PIXELS = 8, 1 << 22
+
+
+def at_once(height: int, width: int) -> int:
+    """How many pictures of a size are coded together, so that memory has a bound."""
+    return max(1, min(_TOGETHER, _PIXELS // (height * width)))
 
 
 def to_tensor(picture: Any) -> Tensor:
@@ -42,7 +54,8 @@ def to_tensor(picture: Any) -> Tensor:
         if picture.dtype == np.uint16:
             picture = picture.astype(np.float32) / 65535
         try:
-            picture = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+            own = picture.astype(picture.dtype.newbyteorder("="))
+            picture = torch.from_numpy(own).permute(2, 0, 1)
         except TypeError as error:
             raise DataError(f"an array of {picture.dtype} is no picture") from error
     if not isinstance(picture, Tensor) or picture.dim() != 3:
@@ -56,10 +69,19 @@ def to_tensor(picture: Any) -> Tensor:
         return picture[None].float() / 255
     if not picture.is_floating_point():
         raise DataError(f"a picture of {picture.dtype} is none: use uint8, or float in [0, 1]")
-    low, high = picture.aminmax()
+    return in_range(picture[None].float())
+
+
+def in_range(pictures: Tensor) -> Tensor:
+    """The same float pictures.
+
+    Raises:
+        DataError: When a value is not in [0, 1].
+    """
+    low, high = pictures.aminmax()
     if not (low >= 0 and high <= 1):
         raise DataError(f"a float picture must lie in [0, 1], not {low:.3g} to {high:.3g}")
-    return picture[None].float()
+    return pictures
 
 
 def to_array(picture: Tensor) -> NDArray[np.uint8]:
@@ -76,11 +98,17 @@ def read_picture(path: Path) -> Tensor:
     """
     try:
         with Image.open(path) as file:
-            return to_tensor(ImageOps.exif_transpose(file))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
-        raise DataError(f"{path} is not a readable picture: {error}") from error
+            count = getattr(file, "n_frames", 1)
+            if count > 1 and file.format != "MPO":  # a photograph with its preview
+                warnings.warn(f"{path} holds {count} pictures: the first is taken", stacklevel=2)
+            picture: Any = ImageOps.exif_transpose(file)
+            if file.format == "PPM" and file.mode == "I":  # 16 bits of grey
+                picture = np.asarray(picture).astype(np.uint16)
+            return to_tensor(picture)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    except UNREADABLE as error:
+        raise DataError(f"{path} is not a readable picture: {error}") from error
 
 
 def _from_pil(picture: Image.Image) -> NDArray[Any]:

@@ -79,6 +79,7 @@ class SequenceWriter:
         self._file = file
         self._fps = fps
         self._first: Packet | None = None
+        self._mark = b""
         self._lengths: list[int] = []
 
     def write(self, packet: Packet) -> None:
@@ -90,13 +91,13 @@ class SequenceWriter:
         if self._first is None:
             header = _header(packet, _SEQUENCE) + _varint(self._fps[0]) + _varint(self._fps[1])
             self._file.write(_checked(header))
-            self._first = packet
+            self._first, self._mark = packet, _crc(header)
         if _signature(packet) != _signature(self._first):
             raise BitstreamError(
                 f"picture {len(self._lengths)} is another transmitter's or of another size or "
                 "quality than the first of its sequence"
             )
-        record = _record(len(self._lengths), packet.string)
+        record = _record(self._mark, len(self._lengths), packet.string)
         self._file.write(record)
         self._lengths.append(len(record))
 
@@ -109,7 +110,7 @@ class SequenceWriter:
         if self._first is None:
             raise BitstreamError("a sequence needs at least one picture")
         index = b"\0" + _varint(len(self._lengths)) + b"".join(map(_varint, self._lengths))
-        index = _checked(index)
+        index += _crc(self._mark + index)
         self._file.write(index + len(index).to_bytes(4, "big") + _END_MAGIC)
 
 
@@ -121,6 +122,7 @@ class SequenceReader(Sequence[Packet]):
 
     Attributes:
         fps: As the writer was told.
+        size: Height and width of every picture.
         whole: Whether the file has its index, that is, was closed and is not cut off. Without
             one, all undamaged pictures before the cut are there.
 
@@ -137,8 +139,10 @@ class SequenceReader(Sequence[Packet]):
         numerator, at = _read_varint(data, at)
         denominator, at = _read_varint(data, at)
         self.fps = (numerator, denominator)
+        self.size = (self._header.height, self._header.width)
         _verified(data[: at + _CRC_BYTES], "the sequence's header")
         start = at + _CRC_BYTES
+        self._mark = data[at:start]
         found = self._index(start)
         self.whole = found is not None
         self._places = found if found is not None else list(self._scan(start))
@@ -160,7 +164,7 @@ class SequenceReader(Sequence[Packet]):
             return [self[i] for i in range(*number.indices(len(self)))]
         number = range(len(self))[number]
         start, end = self._places[number]
-        string = _read_record(self._data[start:end].tobytes(), number)
+        string = _read_record(self._mark, self._data[start:end].tobytes(), number)
         return replace(self._header, string=string)
 
     def _index(self, start: int) -> list[tuple[int, int]] | None:
@@ -172,7 +176,7 @@ class SequenceReader(Sequence[Packet]):
         if begin < start:
             return None
         try:
-            index = _verified(data[begin:-_END_BYTES].tobytes(), "the index")
+            index = _verified(data[begin:-_END_BYTES].tobytes(), "the index", self._mark)
             count, at = _read_varint(index, 1)
             lengths = []
             for _ in range(min(count, len(index))):
@@ -191,7 +195,7 @@ class SequenceReader(Sequence[Packet]):
                 end = start + at + length
                 if length == 0 or end > len(self._data):
                     return
-                _read_record(self._data[start:end].tobytes(), number)
+                _read_record(self._mark, self._data[start:end].tobytes(), number)
             except BitstreamError:
                 return
             yield start, end
@@ -250,18 +254,19 @@ def _kind(data: bytes) -> int:
     return kind
 
 
-def _record(number: int, string: bytes) -> bytes:
-    # The checksum counts the picture's number, so that pictures out of order are noticed.
-    crc = _crc(_varint(number) + string)
+def _record(mark: bytes, number: int, string: bytes) -> bytes:
+    # The checksum counts the header's and the picture's number, so that another sequence's
+    # pictures, and pictures out of order, are noticed.
+    crc = _crc(mark + _varint(number) + string)
     return _varint(len(string) + _CRC_BYTES) + string + crc
 
 
-def _read_record(record: bytes, number: int) -> bytes:
+def _read_record(mark: bytes, record: bytes, number: int) -> bytes:
     length, at = _read_varint(record, 0)
     if length < _CRC_BYTES or len(record) != at + length:
         raise BitstreamError(f"picture {number} of the sequence is damaged: its length is wrong")
     string = record[at:-_CRC_BYTES]
-    if _crc(_varint(number) + string) != record[-_CRC_BYTES:]:
+    if _crc(mark + _varint(number) + string) != record[-_CRC_BYTES:]:
         raise BitstreamError(f"picture {number} of the sequence is damaged: wrong checksum")
     return string
 
@@ -280,9 +285,9 @@ def _checked(body: bytes) -> bytes:
     return body + _crc(body)
 
 
-def _verified(data: bytes, what: str) -> bytes:
+def _verified(data: bytes, what: str, mark: bytes = b"") -> bytes:
     body = data[:-_CRC_BYTES]
-    if len(data) < _CRC_BYTES or _crc(body) != data[-_CRC_BYTES:]:
+    if len(data) < _CRC_BYTES or _crc(mark + body) != data[-_CRC_BYTES:]:
         raise BitstreamError(f"{what} is damaged or truncated: its checksum does not match")
     return body
 

@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.registry import DefaultScope
 from torch import Tensor
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.pictures import at_once
 from vcm_mt.bitstream.container import unpack
 from vcm_mt.datasets.loading import LoadPicture
 from vcm_mt.errors import BitstreamError, DataError
 from vcm_mt.files import write_atomically
 from vcm_mt.registry import DATASETS, TRANSFORMS
 
-_BATCH = 8
 #: Added to the name of a mirrored picture's file: another picture, another bitstream.
 _MIRRORED = ".flip"
 
@@ -49,7 +50,8 @@ def write_bitstreams(
 ) -> int:
     """Code pictures that are not coded yet, at every level; can be stopped and started again.
 
-    A file that is damaged, or another transmitter's, is made anew.
+    A file that is damaged, or another transmitter's, is made anew. The processes of a distributed
+    run share the pictures out, and wait for each other.
 
     Args:
         transmitter: What codes.
@@ -74,8 +76,10 @@ def write_bitstreams(
     if len({job.target for job in jobs}) < len(jobs):
         raise DataError(f"two pictures below {root} have the same name but for its ending")
     mark = transmitter.network.mark
-    waiting = [job for job in jobs if not _is_whole(job.target, mark)]
-    with tqdm(total=len(waiting), desc="coding", unit="picture", disable=not waiting) as bar:
+    mine = jobs[get_rank() :: get_world_size()]
+    waiting = [job for job in mine if not _is_whole(job.target, mark)]
+    hidden = get_rank() != 0 or not waiting
+    with tqdm(total=len(waiting), desc="coding", unit="picture", disable=hidden) as bar:
         for group in _of_one_kind(waiting):
             pictures_ = torch.cat([picture for _, picture in group])
             coded = transmitter.encode_batch(pictures_, group[0][0].level)
@@ -83,6 +87,7 @@ def write_bitstreams(
                 job.target.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(job.target, [data])
             bar.update(len(group))
+    barrier()
     return sum(job.target.stat().st_size for job in jobs)
 
 
@@ -95,7 +100,7 @@ class _Job(NamedTuple):
 
 def _levels(transmitter: Transmitter) -> list[int] | list[None]:
     """Those that bitstreams are told apart by."""
-    return transmitter.qualities if len(transmitter.qualities) > 1 else [None]
+    return [None] if transmitter.network.gains is None else transmitter.qualities
 
 
 def _is_whole(path: Path, mark: bytes) -> bool:
@@ -116,7 +121,8 @@ def _of_one_kind(jobs: list[_Job]) -> Iterator[list[tuple[_Job, Tensor]]]:
         picture = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
         picture = picture.flip(-1) if job.mirrored else picture
         kind = job.level, picture.shape
-        if group and (len(group) == _BATCH or kind != (group[0][0].level, group[0][1].shape)):
+        full = len(group) == at_once(*picture.shape[-2:])
+        if group and (full or kind != (group[0][0].level, group[0][1].shape)):
             yield group
             group = []
         group.append((job, picture))

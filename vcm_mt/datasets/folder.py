@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import BaseDataset
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from vcm_mt.apis.pictures import ENDINGS, UNREADABLE
 from vcm_mt.errors import DataError
 from vcm_mt.registry import DATASETS
-
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
 
 @DATASETS.register_module()
@@ -45,7 +44,7 @@ def _size(path: Path) -> dict[str, int]:
     try:
         with Image.open(path) as picture:
             width, height = picture.size
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not a readable picture: {error}. Remove it from the folder"
         ) from error

@@ -186,7 +186,7 @@ def untrained(config: Config, name: str, quality: int) -> StreamSender:
     transmitter = Transmitter(system.transmitter)
     synthesis = cast(models.Receiver, next(iter(system.receivers.values())))
     record = {"name": "shared", "transmitter": transmitter.fingerprint}
-    receiver = Receiver(system.transmitter.entropy, synthesis, record)
+    receiver = Receiver(system.transmitter.entropy, synthesis, record, system.transmitter.gains)
     return StreamSender(transmitter, {"shared": receiver}, name, quality)
 
 

@@ -106,7 +106,7 @@ def _from_zoo(
 ) -> CompressionModel:
     try:
         return image_models[name](quality=quality, pretrained=pretrained, **kwargs)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"codec {name}, quality {quality}: {error}") from error
     except OSError as error:
         raise ConfigError(

@@ -31,8 +31,8 @@ class HumanTask(Task):
     Args:
         mse: Factor of the squared error in 8-bit units.
         ms_ssim: Factor of 1 - MS-SSIM (Wang et al. 2003); its five scales need pictures of 161
-            pixels or more on the shorter side. CompressAI pairs 0.0483 * 255^2 * MSE with
-            60.50 * (1 - MS-SSIM) at its highest quality.
+            pixels or more on the shorter side, and smaller ones go without it. CompressAI pairs
+            0.0483 * 255^2 * MSE with 60.50 * (1 - MS-SSIM) at its highest quality.
         perceptual: Factor of the distance of VGG-16's feature maps (Johnson et al. 2016),
             relative to the original's energy.
         vgg: VGG-16's weights for that, as torchvision publishes them: a file or an address.
@@ -73,13 +73,16 @@ class HumanTask(Task):
         if self.mse:
             found["mse"] = self.mse * 255**2 * (decoded - original).square().mean()
         if self.ms_ssim:
-            if min(original.shape[-2:]) < _SMALLEST:
+            if min(original.shape[-2:]) >= _SMALLEST:
+                similarity = ms_ssim(decoded, original, data_range=1.0)
+                found["ms_ssim"] = self.ms_ssim * (1 - similarity)
+            elif not self.mse + self.perceptual:
                 raise ConfigError(
                     f"a picture of {original.shape[-1]}x{original.shape[-2]} pixels has no "
-                    f"MS-SSIM: take pictures of {_SMALLEST} or more, or set ms_ssim=0"
+                    f"MS-SSIM: take pictures of {_SMALLEST} or more, or set mse too"
                 )
-            similarity = ms_ssim(decoded, original, data_range=1.0)
-            found["ms_ssim"] = self.ms_ssim * (1 - similarity)
+            else:
+                found["ms_ssim"] = decoded.new_zeros(())
         if self.perceptual:
             with torch.no_grad():
                 wanted = self._maps(original)
