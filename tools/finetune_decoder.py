@@ -106,18 +106,14 @@ def prepare(config: Config, checkpoint: Path, work_dir: Path, options: argparse.
         print(f"{folder}: {num_bytes} bytes for {len(pictures)} pictures")
 
 
-def check_same(work_dir: Path, checkpoint: Path, options: argparse.Namespace) -> None:
+def check_same(work_dir: Path, options: argparse.Namespace) -> None:
     """Make sure that a training which is to be gone on with is this one.
 
     Raises:
         ConfigError: When it is another receiver's.
     """
     record = read_record(find_checkpoint(work_dir))
-    wanted = {
-        "tasks": options.task,
-        "rank": options.light,
-        "transmitter": Transmitter.load(checkpoint).fingerprint,
-    }
+    wanted = {"tasks": options.task, "rank": options.light}
     there = {"rank": 0, **record}
     other = [key for key, value in wanted.items() if there.get(key) != value]
     if other:
@@ -165,7 +161,7 @@ def finetune(options: argparse.Namespace) -> int:
     for quality, checkpoint in levels.items():
         work_dir = level_dir(root, quality)
         if options.resume and list_checkpoints(work_dir):
-            check_same(work_dir, checkpoint, options)
+            check_same(work_dir, options)
         level = copy.deepcopy(config)
         prepare(level, checkpoint, work_dir, options)
         train(level, work_dir, options.resume, options.amp, options.launcher)

@@ -197,7 +197,10 @@ def test_people_see_more_than_mse():
     assert parts["mse"].item() == pytest.approx(2 * alone.item())
     assert 0 < parts["ms_ssim"] < 60
     with pytest.raises(ConfigError, match="161"):
-        HumanTask(ms_ssim=1.0).loss(x, x, [SimpleNamespace(img_shape=(100, 180))])
+        HumanTask(mse=0.0, ms_ssim=1.0).loss(x, x, [SimpleNamespace(img_shape=(100, 180))])
+    small = HumanTask(ms_ssim=1.0).loss(x * 0.9, x, [SimpleNamespace(img_shape=(100, 180))])
+    assert small["mse"] > 0
+    assert small["ms_ssim"] == 0
     for wrong in ({"mse": 0.0}, {"mse": -1.0}):
         with pytest.raises(ConfigError, match="factors"):
             HumanTask(**wrong)

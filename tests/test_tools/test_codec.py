@@ -12,7 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.conftest import run_tool
-from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis import Receiver, Transmitter
+from vcm_mt.apis.pictures import read_picture
 from vcm_mt.bitstream.container import SequenceReader, unpack
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.models.receivers import Receiver as Synthesis
@@ -76,6 +77,7 @@ def test_pictures_of_every_kind_are_the_same_picture(ends):
     assert transmitter.encode(grey) == transmitter.encode(np.repeat(grey[..., None], 3, 2))
     deep = grey.astype(np.uint16) * 257
     assert transmitter.encode(deep) == transmitter.encode(grey)
+    assert transmitter.encode(deep.astype(">u2")) == transmitter.encode(grey)
     assert transmitter.encode(Image.fromarray(deep)) == transmitter.encode(grey)
     cmyk = Image.fromarray(array).convert("CMYK")
     assert transmitter.encode(cmyk) == transmitter.encode(cmyk.convert("RGB"))
@@ -98,6 +100,35 @@ def test_pictures_of_every_kind_are_the_same_picture(ends):
 def test_what_cannot_be_sent_is_refused(ends, picture, told):
     with pytest.raises(DataError, match=told):
         ends[0].encode(picture)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.ppm", b"P6 4 x 255\n"), ("b.pgm", b"P5 4 4 255\n12"), ("c.bmp", b"BM" + bytes(60))],
+)
+def test_broken_files_are_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name} is not a readable picture"):
+        read_picture(tmp_path / name)
+
+
+def test_files_of_many_kinds(tmp_path):
+    deep = (_noise(9, 7).astype(np.uint16) * 257).astype(">u2")
+    (tmp_path / "deep.pgm").write_bytes(b"P5 7 9 65535\n" + deep.tobytes())
+    wanted = torch.from_numpy(deep.astype(np.float32) / 65535)
+    assert torch.equal(read_picture(tmp_path / "deep.pgm")[0, 0], wanted)
+    first, second = (Image.fromarray(_noise(8, 8)) for _ in range(2))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    with pytest.warns(UserWarning, match="holds 2 pictures"):
+        read_picture(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize(
+    "pictures", [torch.zeros(1, 1, 4, 4), torch.zeros(3, 4, 4), torch.full((1, 3, 4, 4), 2.0)]
+)
+def test_batches_that_are_none(ends, pictures):
+    with pytest.raises(DataError, match="together|must lie in"):
+        ends[0].encode_batch(pictures)
 
 
 def test_batches_and_single_pictures_decode_alike(ends):
@@ -157,6 +188,17 @@ def test_damaged_receivers_are_refused(ends, tmp_path):
     Receiver(ends[1].entropy, ends[1].synthesis, record).save(path)
     with pytest.raises(ConfigError, match="does not fit the codec"):
         Receiver.load(path)
+    for changes, told in (
+        ({"codec": {"arch": "MeanScaleHyperprior", "N": -1, "M": 16}}, "does not fit|MeanScale"),
+        ({"codec": "none"}, "does not say of which codec"),
+        ({"transmitter": "no digits"}, "does not fit"),
+        ({"transmitter": 7}, "does not fit"),
+    ):
+        damaged = Receiver(ends[1].entropy, ends[1].synthesis, {**ends[1].record})
+        damaged.record |= changes
+        damaged.save(path)
+        with pytest.raises(ConfigError, match=told):
+            Receiver.load(path)
 
 
 def test_a_receiver_of_another_transmitter_refuses(ends, tmp_path):
@@ -215,6 +257,16 @@ def test_a_video_becomes_a_sequence(checkpoint, tmp_path):
     frames = sorted((tmp_path / "frames" / "cut").glob("*.png"))
     assert 5 <= len(frames) < 20
     assert Image.open(frames[0]).size == (96, 80)
+    start, end = reader._places[3]
+    data = bytearray(coded.read_bytes())
+    data[(start + end) // 2] ^= 1
+    cut.write_bytes(data)
+    done = run_tool("codec", "decode", str(cut), "-o", str(tmp_path / "more"), *given)
+    assert done.returncode == 1
+    assert "picture 3 of the sequence is damaged" in done.stderr
+    assert "1 of 20 pictures are lost" in done.stderr
+    names = [path.stem for path in sorted((tmp_path / "more" / "cut").glob("*.png"))]
+    assert names == [f"{number:06}" for number in range(20) if number != 3]
 
 
 def test_a_video_that_breaks_off_is_told(checkpoint, tmp_path):
@@ -247,6 +299,13 @@ def test_damaged_inputs_are_named(checkpoint, tmp_path, name, content, told):
     assert name in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "o.vcm").exists()
+
+
+def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path):
+    done = run_tool("codec", "info", str(tmp_path / "none.vcm"))
+    assert done.returncode == 1
+    assert "none.vcm" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_few_hundred_damaged_streams():

@@ -217,6 +217,11 @@ def test_bad_input_is_told(mini, stage1, segm, light, tmp_path, finetune):
     assert "not a readable file" in fails(stage1=tmp_path / "foreign.pth")
     assert "no task pose, but det, segm, human" in fails(task="pose")
     assert "levels [1, 2], not [3]" in fails("--quality", "3")
+    assert "levels [1], not [2]" in fails("--quality", "2", stage1=stage1 / "q1")
+    shutil.copytree(segm, tmp_path / "w")
+    again = fails("--resume", "--light", "2")
+    assert "another receiver (its tasks, rank)" in again
+    shutil.rmtree(tmp_path / "w")
     assert "is for people" in fails("--pictures", str(mini / "train"), task="det")
     assert "no config at" in fails(config="configs/none.py")
     pictures = tmp_path / "pictures"
@@ -229,6 +234,10 @@ def test_bad_input_is_told(mini, stage1, segm, light, tmp_path, finetune):
                     *_arguments(mini, stage1, tmp_path)[8:])  # fmt: skip
     assert done.returncode == 1
     assert "is for transmitter" in done.stderr
+    done = run_tool("test", SEGM, str(stage1 / "q2"), "--quality", "1",
+                    *_arguments(mini, stage1, tmp_path)[8:])  # fmt: skip
+    assert done.returncode == 1
+    assert "has level 2, not 1" in done.stderr
     coded = shutil.copytree(light / "coded", tmp_path / "coded")
     first = sorted(coded.glob("*.vcm"))[0]
     first.write_bytes(first.read_bytes()[:-3])

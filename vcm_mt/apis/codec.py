@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from vcm_mt.apis.pictures import in_range, to_array, to_tensor
-from vcm_mt.bitstream.container import FINGERPRINT_BYTES, unpack
+from vcm_mt.bitstream.container import FINGERPRINT_BYTES, check_size, unpack
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.gains import Gains
@@ -90,6 +90,7 @@ class Transmitter:
         if pictures.dim() != 4 or pictures.shape[1] != 3 or not pictures.is_floating_point():
             what = f"{pictures.dtype} {tuple(pictures.shape)}"
             raise DataError(f"pictures are coded together as float [B, 3, H, W], not as {what}")
+        check_size(*pictures.shape[-2:])
         device = next(self.network.parameters()).device
         return self.network.encode(in_range(pictures.to(device)), quality)
 
