@@ -61,10 +61,19 @@ def chosen(sources: list[str], anchor: str) -> dict[str, list[RPPoint]]:
 def compare(options: argparse.Namespace) -> dict[str, list[BDRate]]:
     """The figures by curve."""
     anchor = list(load_points(options.anchor))
-    counts = {len(point.pictures.num_bytes) for point in anchor if point.pictures}
-    bootstrap = Bootstrap(counts.pop(), options.resamples) if counts and options.resamples else None
     rates: dict[str, list[BDRate]] = {}
     for name, points in chosen(options.test, options.anchor).items():
+        if not anchor or not points:
+            raise MeasurementError(f"{name if anchor else options.anchor} has no points")
+        counts = {len(p.pictures.num_bytes) for p in (*anchor, *points) if p.pictures}
+        if len(counts) > 1:
+            print(
+                f"warning: {name} and the anchor were measured on {sorted(counts)} pictures: "
+                "there is no interval",
+                file=sys.stderr,
+            )
+        known = options.resamples and len(counts) == 1
+        bootstrap = Bootstrap(counts.pop(), options.resamples) if known else None
         shared = set.intersection(*(set(point.metrics) for point in [*anchor, *points]))
         for metric in options.metric or sorted(shared):
             try:

@@ -20,6 +20,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
+from vcm_mt.apis.average import average
 from vcm_mt.apis.config import (
     at_level,
     chains,
@@ -30,7 +31,7 @@ from vcm_mt.apis.config import (
 )
 from vcm_mt.apis.processes import run_commands, share_of_cores
 from vcm_mt.apis.training import join_processes
-from vcm_mt.checkpoint import find_checkpoint, zoo_path
+from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, zoo_path
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.errors import CommandError, ConfigError, VCMError, told
 from vcm_mt.evaluation.anchors import make_sweep
@@ -48,10 +49,12 @@ from vcm_mt.evaluation.test_set import TestSet
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
+#: Codecs whose weights are the mean of two trainings.
+MEAN = "stage1_det_mean"
 #: Settings that stage 1 does not depend on.
 AFTER_TRAINING = (
     *("measured", "mse_codecs", "anchors", "samples", "resamples", "report"),
-    *("stage2", "variable", "others", "seeds"),
+    *("stage2", "variable", "others", "seeds", "second"),
     *("test_cfg", "test_dataloader", "test_evaluator"),
 )
 
@@ -179,6 +182,24 @@ def last_pass(
     ]  # fmt: skip
 
 
+def train_second(config: Config, folder: Path) -> None:
+    """Train each level's last pass with one more seed, and take the mean with the first."""
+    draws, means = folder / "seeds" / f"seed{config.second}", folder / MEAN
+    waiting = [q for q in config.measured if not list_checkpoints(means / f"q{q}")]
+    commands = {
+        f"level {level}, seed {config.second}": last_pass(
+            config, config.filename, folder, draws, level, f"randomness.seed={config.second}"
+        )
+        for level in waiting
+        if not (draws / f"q{level}" / "done").is_file()
+    }
+    run_commands(commands, jobs(), show="Iter(")
+    for level in waiting:
+        (draws / f"q{level}" / "done").touch()
+        own = [place / f"q{level}" for place in (folder / "stage1_det", draws)]
+        average(own, means / f"q{level}")
+
+
 def seed_file(folder: Path, task: str, seed: int, level: int) -> Path:
     """A receiver that was trained with another seed, on a stage 1 of that seed."""
     return folder / "seeds" / f"{task}_seed{seed}" / f"q{level}" / f"{task}.safetensors"
@@ -255,6 +276,8 @@ def run(config_path: str, folder: Path) -> None:
     train_others(config, folder)
     if config.seeds:
         train_seeds(config, folder)
+    if config.second:
+        train_second(config, folder)
     say(4, "measuring on real bytes")
     measure_together()
     found = measure(config, folder)
@@ -313,6 +336,8 @@ def measure(config: Config, folder: Path) -> RPFile:
     for name, other in config.others.items():
         for level in other.levels:
             curves.add_trained(name, find_checkpoint(folder / name / f"q{level}"))
+    for level in levels if config.second else ():
+        curves.add_trained(MEAN, find_checkpoint(folder / MEAN / f"q{level}"))
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         curves.add_untrained("mse_codec", start_from(config, checkpoint), number)
     for entry in config.anchors:

@@ -95,6 +95,7 @@ def receivers_of(folders: list[str], level: int) -> list[Path]:
 
 def measure(curves: Curves, options: argparse.Namespace, start: Config) -> None:
     """Measure everything that was asked for."""
+    sweeps = [make_sweep(entry) for entry in options.anchor]  # refuses what it does not know
     for entry in options.curve:
         name, (stage1, *stage2) = named(entry)
         for level, checkpoint in find_stage1(Path(stage1), options.quality).items():
@@ -104,8 +105,8 @@ def measure(curves: Curves, options: argparse.Namespace, start: Config) -> None:
         name, sources = named(entry)
         for number, source in enumerate(sources, start=1):
             curves.add_untrained(name, _started(start, source), number)
-    for entry in options.anchor:
-        curves.add_anchor(*make_sweep(entry))
+    for sweep in sweeps:
+        curves.add_anchor(*sweep)
 
 
 def _started(config: Config, source: str) -> Config:
@@ -123,8 +124,8 @@ def main() -> int:
     """Measure and report."""
     options = parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
-    join_processes(options.launcher)
     try:
+        join_processes(options.launcher)
         config = load_config(options.config, options.cfg_options)
         check_inputs(config, ["test"])
         start = load_config(options.codec_config) if options.codec_config else config
@@ -140,6 +141,9 @@ def main() -> int:
             print(f"A page to look at: python tools/report.py {options.out}")
     except VCMError as error:
         print(told(error), file=sys.stderr)
+        return 1
+    except OSError as error:  # a folder that cannot be made
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -3,7 +3,7 @@ data_root = "data/coco/"
 meta_keys = ("img_id", "img_path", "ori_shape", "img_shape")
 
 load_picture = dict(type="vcm_mt.LoadPicture")
-load_annotations = dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True)
+load_annotations = dict(type="vcm_mt.LoadAnnotations", with_bbox=True, with_mask=True)
 pack = dict(type="mmdet.PackDetInputs", meta_keys=meta_keys)
 
 train_dataloader = dict(

@@ -5,7 +5,7 @@ classes = ("digit_0", "digit_1", "digit_2", "digit_3", "digit_4", "digit_5",
 meta_keys = ("img_id", "img_path", "ori_shape", "img_shape")
 
 load_picture = dict(type="vcm_mt.LoadPicture")
-load_annotations = dict(type="mmdet.LoadAnnotations", with_bbox=True, with_mask=True)
+load_annotations = dict(type="vcm_mt.LoadAnnotations", with_bbox=True, with_mask=True)
 pack = dict(type="mmdet.PackDetInputs", meta_keys=meta_keys)
 
 train_dataset = dict(
@@ -24,7 +24,7 @@ val_dataset = dict(
     data_prefix=dict(img="val/"),
     metainfo=dict(classes=classes),
     test_mode=True,
-    pipeline=[load_picture, load_annotations, pack],
+    pipeline=[load_picture, pack],
 )
 
 train_dataloader = dict(

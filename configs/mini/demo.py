@@ -12,7 +12,7 @@ measured = [1, 2, 3, 4]
 stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=200)
 
 anchors = ["vvc"]
-variable = seeds = None
+variable = seeds = second = None
 others = dict(_delete_=True)
 report = dict(
     title="The demo: a codec trained for minutes through a detector",

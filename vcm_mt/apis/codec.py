@@ -57,7 +57,7 @@ class Transmitter:
         Raises:
             ConfigError: When there is none, or it is not a training's.
         """
-        network, _, _ = _load(path)
+        network, _, _ = load_training(path)
         network.amp = amp
         return cls(network)
 
@@ -152,7 +152,7 @@ class Receiver:
 
     @classmethod
     def _of_training(cls, path: Path, name: str | None) -> Self:
-        network, found, record = _load(path)
+        network, found, record = load_training(path)
         if name is None and len(found) > 1 and "shared" not in found:
             raise ConfigError(f"{path} has several receivers: say which of {', '.join(found)}")
         name = name or ("shared" if "shared" in found else next(iter(found)))
@@ -259,9 +259,17 @@ class Receiver:
         return transmitter.decode_packets(packets, self.entropy, self._mark, self.gains)
 
 
-def _load(
+def load_training(
     path: str | Path,
 ) -> tuple[transmitter.Transmitter, dict[str, receivers.Receiver], dict[str, Any]]:
+    """Transmitter, receivers by name and record of a training.
+
+    Args:
+        path: Its folder or checkpoint.
+
+    Raises:
+        ConfigError: When there is none, or it is not a training's.
+    """
     file = find_checkpoint(Path(path)) if Path(path).is_dir() else Path(path)
     record = read_record(file)
     state = read_state_dict(str(file))

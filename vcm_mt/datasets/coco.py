@@ -25,6 +25,8 @@ class CheckedCocoDataset(SeededTransforms, CocoDataset):
             records = super().load_data_list()
         except (KeyError, TypeError, AssertionError, ValueError) as error:
             raise DataError(f"{self.ann_file} is not in COCO format: {error!r}") from error
+        if not records:
+            raise DataError(f"{self.ann_file} has no pictures")
         classes = self.metainfo["classes"]
         if len(self.cat_ids) < len(classes):
             raise DataError(

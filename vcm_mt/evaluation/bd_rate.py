@@ -232,7 +232,10 @@ def _without_headers(
         [replace(p, bpp=float(p.pictures.bpp(headers=False)[0])) for p in points if p.pictures]
         for points in (anchor, test)
     ]
-    first, second = (_rising(rp_curve(points, metric), monotone) for points in bare)
+    try:
+        first, second = (_rising(rp_curve(points, metric), monotone) for points in bare)
+    except MeasurementError:  # rates that are equal, or nothing, without headers
+        return None
     if _shared_scores(first, second) is None:
         return None
     return _percent_or_none(first, second, method)

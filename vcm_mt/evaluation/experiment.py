@@ -109,6 +109,7 @@ class Experiment:
         """Send what was not sent yet, and return what became of all pictures, in their order."""
         rank, total = get_rank(), len(self.data)
         with Journal(place, rank) as journal:
+            barrier()  # all torn lines are gone
             done = journal.entries()
             # Agreed on before anyone writes: what a killed run left is shared out anew.
             barrier()

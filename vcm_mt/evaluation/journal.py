@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,8 +31,11 @@ class Journal:
         found = {}
         for path in sorted(self._folder.glob("pictures-*.jsonl")):
             for line in path.read_bytes().split(b"\n")[:-1]:  # what no line end follows is torn
-                entry = json.loads(line)
-                found[entry["index"]] = entry
+                try:
+                    entry = json.loads(line)
+                    found[entry["index"]] = entry
+                except (ValueError, TypeError, KeyError):
+                    continue  # damaged since: that picture is measured again
         return found
 
     def add(self, entry: dict[str, Any]) -> None:
@@ -42,8 +46,10 @@ class Journal:
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._path.is_file():
-            whole = self._path.read_bytes()
-            self._path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+            there = self._path.read_bytes()
+            whole = there.rfind(b"\n") + 1
+            if whole < len(there):
+                os.truncate(self._path, whole)
         self._file = self._path.open("ab")
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class PointStore:
     def records(self, of: dict[str, Any]) -> list[dict[str, Any]]:
         """All that is known of a sender: ``of``, ``tasks`` with their digests, and ``points``."""
         paths = sorted(self._folder.glob(f"{_key(of)}-*/{_FILE}"))
-        own = [json.loads(path.read_text()) for path in paths]
+        own = [record for path in paths if (record := _read(path)) is not None]
         return own + [record for record in self._shipped if record["of"] == of]
 
     def add(self, of: dict[str, Any], tasks: dict[str, Any], points: Points) -> None:
@@ -48,6 +49,17 @@ class PointStore:
         partial = place / "points.part"
         partial.write_text(json.dumps({"of": of, "tasks": tasks, "points": told}) + "\n")
         os.replace(partial, place / _FILE)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        for point in record["points"].values():
+            RPPoint.from_dict(point)
+        return record if record["tasks"] else None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        warnings.warn(f"{path} is damaged ({error}): measured again", stacklevel=2)
+        return None
 
 
 def _key(provenance: dict[str, Any]) -> str:

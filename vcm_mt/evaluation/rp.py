@@ -140,7 +140,13 @@ class RPPoint:
             raise MeasurementError(f"an R-P point lacks the keys {missing}")
         kept = data.get("pictures")
         pictures = Pictures.from_dict(kept) if kept else None
-        return cls(**{**data, "metrics": dict(data["metrics"]), "pictures": pictures})
+        try:
+            metrics = {str(name): float(value) for name, value in data["metrics"].items()}
+            quality, bpp = float(data["quality"]), float(data["bpp"])
+        except (TypeError, ValueError, AttributeError) as error:
+            raise MeasurementError(f"an R-P point has a figure that is none: {error}") from error
+        own = {"quality": data["quality"] if quality.is_integer() else quality, "bpp": bpp}
+        return cls(**{**data, **own, "metrics": metrics, "pictures": pictures})
 
 
 class Curve(NamedTuple):

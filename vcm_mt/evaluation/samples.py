@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from PIL import Image
 
 from vcm_mt.evaluation.senders import Sender
 from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.files import write_atomically
 from vcm_mt.visualization import to_uint8
 
 #: In place of a curve's name: the pictures that were not coded.
@@ -81,7 +83,7 @@ class Samples:
             bits = sender.bit_map(original)
             _save(folder / "original.png", to_uint8(original))
             truth = json.dumps({"size": original.shape[-2:], **self._truth(index)})
-            (folder / "truth.json").write_text(truth + "\n")
+            write_atomically(folder / "truth.json", [truth.encode() + b"\n"])
             for receiver, curve in curves.items():
                 _save(folder / f"{names[receiver]}.png", to_uint8(sent[receiver].picture))
                 own = told["receivers"][receiver]
@@ -92,10 +94,10 @@ class Samples:
                     own["psnr"],
                     own["found"],
                     None if bits is None else np.round(bits.astype(float), 3).tolist(),
-                    sender.record,
+                    self._of(sender),
                 )
                 record = folder / f"{names[receiver]}.json"
-                record.write_text(json.dumps(asdict(seen)) + "\n")
+                write_atomically(record, [json.dumps(asdict(seen)).encode() + b"\n"])
 
     def _truth(self, index: int) -> dict[str, Any]:
         image = self._data.ids[index]
@@ -117,9 +119,16 @@ class Samples:
     def _there(self, index: int, sender: Sender, names: Sequence[str]) -> bool:
         for name in names:
             path = self._place(index) / f"{name}.json"
-            if not path.is_file() or json.loads(path.read_text())["of"] != sender.record:
+            try:
+                if json.loads(path.read_text())["of"] != self._of(sender):
+                    return False
+            except (OSError, ValueError, KeyError, TypeError):  # missing, or damaged
                 return False
         return True
+
+    def _of(self, sender: Sender) -> dict[str, Any]:
+        data = {"data": self._data.data_digest, "tasks": self._data.task_digests}
+        return {**sender.record, **data}
 
 
 def read_samples(folder: Path) -> list[tuple[Path, dict[str, Any], list[Seen]]]:
@@ -144,4 +153,6 @@ def _name(curve: str, quality: float) -> str:
 
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
-    Image.fromarray(pixels).save(path)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, path.suffix[1:])
+    write_atomically(path, [file.getvalue()])

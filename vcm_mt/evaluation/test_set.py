@@ -21,8 +21,9 @@ from pycocotools.coco import COCO
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
+from vcm_mt.apis.pictures import UNREADABLE
 from vcm_mt.engine.hooks import frozen_digest
-from vcm_mt.errors import ConfigError
+from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.evaluation.anchors.base import Picture
 from vcm_mt.evaluation.matches import quiet
 from vcm_mt.models.data_preprocessor import VCMDataPreprocessor
@@ -69,9 +70,18 @@ class TestSet:
         #: By task: "bbox" or "segm", whichever its metric judges last.
         self.kinds = {name: _kind(metrics[name]) for name in names}
         with quiet():
-            self.truths = {name: COCO(metrics[name].ann_file) for name in names}
+            self.truths = {name: _truth(metrics[name].ann_file) for name in names}
         self.classes: tuple[str, ...] = self._dataset.metainfo["classes"]
         self.ids = [self._dataset.get_data_info(i)["img_id"] for i in range(len(self._dataset))]
+        for name, truth in self.truths.items():
+            for index, image in enumerate(self.ids):
+                known = truth.imgs.get(image, {}).get("file_name", "")
+                if Path(known).name != Path(self._path(index)).name:
+                    raise DataError(
+                        f"{metrics[name].ann_file}, by which {name} is judged, does not have "
+                        f"{self._path(index)} under its number {image}: set the evaluator's "
+                        "ann_file to the test pictures' own"
+                    )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,7 +91,11 @@ class TestSet:
         """SHA-256 over the pictures' files."""
         data = hashlib.sha256()
         for index in range(len(self)):
-            data.update(Path(self._path(index)).read_bytes())
+            path = Path(self._path(index))
+            try:
+                data.update(path.read_bytes())
+            except OSError as error:
+                raise DataError(f"{path} is not a readable picture: {error}") from error
         return data.hexdigest()
 
     @cached_property
@@ -191,8 +205,19 @@ class _Files:
 
     def __iter__(self) -> Iterator[Picture]:
         for path in self._paths:
-            with Image.open(path) as picture:
-                yield np.asarray(picture.convert("RGB"))
+            try:
+                with Image.open(path) as picture:
+                    pixels = np.asarray(picture.convert("RGB"))
+            except UNREADABLE as error:
+                raise DataError(f"{path} is not a readable picture: {error}") from error
+            yield pixels
+
+
+def _truth(path: str) -> COCO:
+    try:
+        return COCO(path)
+    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise DataError(f"{path} is no annotation file in COCO format: {error}") from error
 
 
 def _judges(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:

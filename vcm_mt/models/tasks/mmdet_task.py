@@ -316,10 +316,16 @@ def _rescaled_sample(given: Any, size: torch.Size, with_truth: bool, masks: bool
     )
     if not with_truth:
         return sample
+    picture = given.metainfo.get("img_path", given.metainfo.get("img_id"))
     if "gt_instances" not in given or "bboxes" not in given.gt_instances:
         raise DataError(
-            f"picture {given.metainfo.get('img_path', given.metainfo.get('img_id'))} has no boxes: "
+            f"picture {picture} has no boxes: "
             "a detector's loss needs LoadAnnotations in the training pipeline"
+        )
+    if masks and len(given.gt_instances) and "masks" not in given.gt_instances:
+        raise DataError(
+            f"picture {picture} has objects without a mask, which this task learns from: give every "
+            "object a segmentation, or train through a detector of boxes"
         )
     sample.gt_instances = _rescaled_instances(given.gt_instances, scale, size, masks)
     sample.ignored_instances = _rescaled_instances(given.ignored_instances, scale, size, masks)
