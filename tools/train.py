@@ -28,7 +28,7 @@ from vcm_mt.apis.dry_run_report import dry_run_report
 from vcm_mt.apis.endings import clear_ends
 from vcm_mt.apis.training import train, write_rates
 from vcm_mt.checkpoint import find_checkpoint
-from vcm_mt.errors import VCMError, told
+from vcm_mt.errors import ConfigError, VCMError, told
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,6 +68,11 @@ def rehearse(config: Config, work_dir: Path, options: argparse.Namespace) -> int
 def train_all(options: argparse.Namespace) -> int:
     """Train every level that was asked for, or rehearse the last one."""
     config = load_config(options.config, options.cfg_options)
+    if config.get("model", {}).get("type") == "ReceiverSystem":
+        raise ConfigError(
+            f"{options.config} is of stage 2: python tools/finetune_decoder.py --task NAME "
+            f"--config {options.config}, with --dry-run as well"
+        )
     work_dir = options.work_dir or default_work_dir(config)
     if options.dry_run:
         return rehearse(config, work_dir, options)
@@ -77,6 +82,10 @@ def train_all(options: argparse.Namespace) -> int:
     configs = {quality: at_level(config, quality) for quality in levels}
     for level in configs.values():
         check_inputs(level)
+    for quality in levels:  # all that is missing is told before anything runs
+        before = level_before(config, quality)
+        if before is not None and before not in levels:
+            find_checkpoint(work_dir / f"q{before}")
     for quality, level in configs.items():
         before = level_before(config, quality)
         if before is not None:

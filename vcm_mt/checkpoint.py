@@ -210,8 +210,14 @@ _TENSORS = {
     ("torch._utils", "_rebuild_parameter"),
     ("torch", "Size"),
 }
+
+
+def _load_pickle(file: Any, **options: Any) -> Any:
+    return _Unpickler(file, **options).load()
+
+
 #: What torch.load takes in place of the module ``pickle``.
-_mmengine = SimpleNamespace(Unpickler=_Unpickler, load=pickle.load, __name__="mmengine")
+_mmengine = SimpleNamespace(Unpickler=_Unpickler, load=_load_pickle, __name__="mmengine")
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -44,7 +44,7 @@ report = dict(
         "choice by the pictures of this page, worth about a point of BD-rate.",
         "The last pass of every level was trained a second time, and the mean of both trainings' "
         "weights is a curve of its own, stage1_det_mean. It saves bits against either: the second "
-        "training alone is worth -37.5 % for detection where the first one, stage1_det, has -40.0 %.",
+        "alone is worth -37.5 % for detection where the first, stage1_det, has -40.0 %.",
         "Tried and left out: a context network of three 7x7 blocks behind g_a, a dead zone in the "
         "quantiser, the mean of successive repetitions' weights. Not tried yet: larger N and M, "
         "longer MSE pretraining than the zoo's, larger pictures.",

@@ -95,7 +95,7 @@ def test_a_batch_is_of_the_largest_pictures_of_one_orientation(own_set):
     assert found.size == (650, 640)
     assert found.largest == [4, 2, 0, 3]
     assert len(found.broken) == 6  # no annotation fits its picture any more
-    config.train_dataloader.dataset.pipeline = config.val_dataloader.dataset.pipeline[::2]
+    config.train_dataloader.dataset.pipeline = config.val_dataloader.dataset.pipeline
     with DefaultScope.overwrite_default_scope("vcm_mt"):
         found = survey("train", DATASETS.build(config.train_dataloader.dataset))
     assert found.broken[0].endswith(" is 256x256, its annotation 640x480")

@@ -1,5 +1,9 @@
 """Any detector of mmdet's, frozen, and exactly mmdet's own path on a picture."""
 
+import json
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +14,9 @@ from mmengine.structures import InstanceData
 
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks import MMDetTask
+from vcm_mt.models.tasks.draws import DRAW_SEED, drawing_by_picture
 from vcm_mt.models.tasks.geometry import target_size
+from vcm_mt.registry import DATASETS
 
 MINI = "configs/mini/tasks/faster_rcnn.py"
 RETINANET = "mmdet::retinanet/retinanet_r18_fpn_1x_coco.py"
@@ -168,7 +174,61 @@ class _Touch:
         return (open, (str(self.path), "w"))
 
 
+def test_a_bare_pickle_runs_nothing(tmp_path):
+    """Not what torch.save writes, so that torch falls back to its oldest reader."""
+    path = tmp_path / "evil.pth"
+    path.write_bytes(pickle.dumps(_Touch(tmp_path / "touched")))
+    with pytest.raises(ConfigError, match="may run code"):
+        MMDetTask(MINI, checkpoint=str(path))
+    assert not (tmp_path / "touched").exists()
+
+
+def test_objects_without_masks_are_boxes(batch, stage1_config):
+    """A detector of boxes trains on them; one of masks says what it needs."""
+    x, samples = batch
+    for sample in samples:
+        del sample.gt_instances.masks
+    assert MMDetTask(MINI, checkpoint=None).loss(x, x, samples)
+    with pytest.raises(DataError, match="objects without a mask"):
+        MMDetTask("configs/mini/tasks/mask_rcnn.py", checkpoint=None).loss(x, x, samples)
+    dataset = {**stage1_config.train_dataloader.dataset}
+    annotations = Path(dataset["data_root"]) / "annotations" / "train.json"
+    listing = json.loads(annotations.read_text())
+    for one in listing["annotations"]:
+        one.pop("segmentation")
+    bare = annotations.with_name("boxes.json")
+    bare.write_text(json.dumps(listing))
+    dataset["ann_file"] = "annotations/boxes.json"
+    with DefaultScope.overwrite_default_scope("vcm_mt"):
+        instances = DATASETS.build(dataset)[0]["data_samples"].gt_instances
+        assert "masks" not in instances
+        assert len(instances.bboxes)
+        listing["categories"].reverse()
+        bare.write_text(json.dumps(listing))
+        with pytest.raises(DataError, match="labels would be mixed up"):
+            DATASETS.build(dataset)
+    bare.unlink()
+
+
+def test_samplers_may_be_asked_by_name():
+    """As GFL and Mask2Former do."""
+    seen = []
+
+    class _Sampler:
+        def sample(self, **kwargs):
+            seen.append((kwargs, torch.rand(1)))
+
+    truth = InstanceData(metainfo={DRAW_SEED: 5})
+    with drawing_by_picture([sampler := _Sampler()]):
+        for _ in range(2):
+            sampler.sample(assign_result=1, pred_instances=2, gt_instances=truth)
+    assert seen[0][0] == {"assign_result": 1, "pred_instances": 2, "gt_instances": truth}
+    assert seen[0][1] == seen[1][1]
+
+
 def test_no_such_detector():
+    with pytest.raises(ConfigError, match="detectors come from mmdet::"):
+        MMDetTask("mmseg::pspnet/x.py")
     with pytest.raises(ConfigError, match="no detector config"):
         MMDetTask("configs/nowhere.py")
     with pytest.raises(ConfigError, match="type"):

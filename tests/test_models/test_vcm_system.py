@@ -160,10 +160,19 @@ def test_pictures_of_unequal_size_share_a_batch(build):
     sample.gt_instances = sample.gt_instances[:0]
     data = system.data_preprocessor(batch, True)
     assert data["inputs"].shape == (2, 3, 256, 256)
-    latent = system.eval().transmitter(data["inputs"])
-    losses = system.loss(data["inputs"], data["data_samples"])
-    expected = (latent.bits[0] / (200 * 130) + latent.bits[1] / 256**2) / 2
+    x = data["inputs"]
+    alone, whole = system.eval().transmitter(x[:1, :, :, :192]), system.transmitter(x[1:])
+    losses = system.loss(x, data["data_samples"])
+    expected = (alone.bits[0] / (200 * 130) + whole.bits[0] / 256**2) / 2
     assert losses["bpp_train"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_half_precision_is_the_one_asked_for(build):
+    system, _ = build(amp="fp16")
+    assert system.train().transmitter.amp == "fp16"
+    assert system.eval().transmitter.amp is False
+    with pytest.raises(ConfigError, match="fp32"):
+        build(amp="fp32")
 
 
 def test_another_transmitters_bytes_are_refused(build):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,11 @@ def test_journal_forgets_only_the_torn_line(tmp_path):
         assert journal.entries() == {0: {"index": 0, "x": 1}}
         journal.add({"index": 1, "x": 3})
     assert Journal(tmp_path).entries()[1] == {"index": 1, "x": 3}
+    path.write_bytes(path.read_bytes().replace(b'{"index": 0', b'{"ind\xff\xff'))
+    before = path.stat().st_ino, path.read_bytes()
+    with Journal(tmp_path) as journal:
+        assert journal.entries() == {1: {"index": 1, "x": 3}}
+    assert (path.stat().st_ino, path.read_bytes()) == before  # what is whole is left alone
 
 
 def test_bd_rate_of_files(measured, tmp_path):
@@ -199,6 +205,52 @@ def test_bd_rate_of_files(measured, tmp_path):
     assert figure["without_headers"] != figure["value"]
     assert "2 points" in done.stderr  # a curve of two points is warned of
     assert f"{figure['value']:+.2f} %" in done.stdout
+
+
+def test_bd_rate_of_other_numbers_of_pictures(measured, tmp_path):
+    """Of four pictures and of three: there is no interval, and that is said."""
+    folder, _ = measured
+    told = json.loads((folder / "rp_points.json").read_text())
+    for point in told["curves"]["mse"]["points"]:
+        point["pictures"] = None
+    (tmp_path / "bare.json").write_text(json.dumps(told))
+    done = run_tool("bd_rate", "--anchor", f"{folder}/rp_points.json:jpeg",
+                    "--test", f"{tmp_path}/bare.json:mse", "--metric", "psnr")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for point in told["curves"]["mse"]["points"]:
+        point["bpp"] = "much"
+    (tmp_path / "bad.json").write_text(json.dumps(told))
+    done = run_tool("bd_rate", "--anchor", f"{folder}/rp_points.json:jpeg",
+                    "--test", f"{tmp_path}/bad.json:mse")  # fmt: skip
+    assert done.returncode == 1
+    assert "a figure that is none" in done.stderr
+
+
+def test_damaged_entries_are_measured_again(measured, mini, tmp_path):
+    folder, text = measured
+    shutil.copytree(folder, tmp_path / "rp")
+    for path in [*tmp_path.glob("rp/points/*/points.json"), *tmp_path.glob("rp/samples/*/*.json")]:
+        path.write_bytes(path.read_bytes()[:50])
+    done = run_tool("rp_curve", CONFIG, "--out", str(tmp_path / "rp"), *options(mini))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.replace(str(tmp_path / "rp"), str(folder)) == text
+    assert figures(tmp_path / "rp") == figures(folder)
+
+
+def test_pictures_that_cannot_be_judged_are_told(mini, tmp_path):
+    own = shutil.copytree(mini, tmp_path / "set")
+    picture = sorted((own / "val").iterdir())[1]
+    picture.write_bytes(picture.read_bytes()[:40])
+    rest = options(own)[options(own).index("--cfg-options") :]
+    given = ("--anchor", "jpeg@10", "--tasks", "det", "--out", str(tmp_path / "rp"))
+    done = run_tool("rp_curve", CONFIG, *given, *rest)
+    assert done.returncode == 1
+    assert f"{picture} is not a readable picture" in done.stderr
+    assert "Traceback" not in done.stderr
+    others = ("evaluators.det.ann_file=" + str(own / "annotations" / "train.json"),)
+    done = run_tool("rp_curve", CONFIG, *given, *rest, *others)
+    assert done.returncode == 1
+    assert "set the evaluator's ann_file" in done.stderr
 
 
 def test_bd_rate_of_the_papers_tables():

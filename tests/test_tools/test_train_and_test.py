@@ -101,6 +101,17 @@ def test_quality_out_of_range(mini):
     _fails(done, "quality 99 is out of range", "levels 1 to ")
 
 
+def test_a_config_of_stage_2():
+    _fails(run_tool("train", "configs/mini/stage2_det.py"), "tools/finetune_decoder.py --task")
+
+
+def test_a_checkpoint_between_summed_gradients(mini, tmp_path):
+    options = [*_options(mini), "optim_wrapper.main.accumulative_counts=3"]
+    done = run_tool("train", "configs/mini/stage1_det.py", "--quality", "9",
+                    "--work-dir", str(tmp_path), "--cfg-options", *options)  # fmt: skip
+    _fails(done, "a multiple of 3")
+
+
 def test_lambda_out_of_range(mini, tmp_path):
     done = run_tool(
         "train", CONFIG, "--work-dir", str(tmp_path),

@@ -61,7 +61,13 @@ def at_level(config: Config, quality: int) -> Config:
         level.custom_hooks = [*config.get("custom_hooks", []), hook]
     level.merge_from_dict({"model": entry})
     level.model.quality = quality
-    if not 0 <= level.model.lmbda <= 1:
+    lmbda = level.model.get("lmbda")
+    if not isinstance(lmbda, int | float):
+        raise ConfigError(
+            f"{config.filename}, level {quality}: give a number as lmbda, the one to start from "
+            "where there is a target_bpp"
+        )
+    if not 0 <= lmbda <= 1:
         raise ConfigError(
             f"{config.filename}, level {quality}: lambda must lie in [0, 1], "
             f"not {level.model.lmbda}"
@@ -152,6 +158,11 @@ def check_inputs(
         if config.get(f"{split}_dataloader")
         for place, what in _missing_data(config[f"{split}_dataloader"].dataset)
     ]
+    missing += [
+        f"  {path}: annotations of an evaluator"
+        for split in splits
+        for path in _missing_truths(config.get(f"{split}_evaluator"))
+    ]
     missing += [f"  {path}: weights" for path in (*_missing_weights(config.model), *weights)]
     if missing:
         told = "\n".join(dict.fromkeys(missing))
@@ -167,6 +178,12 @@ def _missing_data(dataset: Any) -> list[tuple[Path, str]]:
     if any(step["type"].endswith("LoadPicture") for step in dataset.pipeline):
         places += [(root / p, "folder of pictures") for p in dataset.data_prefix.values()]
     return [(place, what) for place, what in places if not place.exists()]
+
+
+def _missing_truths(evaluators: Any) -> list[Path]:
+    several = evaluators if isinstance(evaluators, list | tuple) else [evaluators]
+    paths = [Path(one["ann_file"]) for one in several if one and one.get("ann_file")]
+    return [path for path in paths if not path.exists()]
 
 
 def _missing_weights(model: Any) -> list[Path]:

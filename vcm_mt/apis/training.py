@@ -44,7 +44,22 @@ def train(
         if config.model.type not in _CODECS:
             raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
         config.model.amp = True
+    _check_accumulation(config)
     Runner.from_cfg(config).train()
+
+
+def _check_accumulation(config: Config) -> None:
+    wrapper = config.get("optim_wrapper", {})
+    counts = [one.get("accumulative_counts", 1) for one in (wrapper, *wrapper.values())
+              if isinstance(one, dict)]  # fmt: skip
+    interval = config.get("default_hooks", {}).get("checkpoint", {}).get("interval", 1)
+    for count in counts:
+        if interval % count:
+            raise ConfigError(
+                f"a checkpoint every {interval} iterations would fall between the {count} whose "
+                "gradients are summed, and lose them: make default_hooks.checkpoint.interval a "
+                f"multiple of {count}"
+            )
 
 
 def write_rates(work_dir: Path, levels: Sequence[int]) -> str:

@@ -56,7 +56,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads(path.read_text())
         for point in record["points"].values():
             RPPoint.from_dict(point)
-        return record if record["tasks"] else None
+        return record if isinstance(record["tasks"], dict) else None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         warnings.warn(f"{path} is damaged ({error}): measured again", stacklevel=2)
         return None

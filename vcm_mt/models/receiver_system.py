@@ -13,7 +13,7 @@ from typing_extensions import Self
 from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.receivers import Receiver, named_receivers
-from vcm_mt.models.vcm_system import VCMSystem
+from vcm_mt.models.vcm_system import VCMSystem, by_size
 from vcm_mt.registry import MODELS
 
 
@@ -107,17 +107,14 @@ class ReceiverSystem(VCMSystem):
         self, x: Tensor | None, data_samples: list[Any], quality: int | None = None
     ) -> dict[str, Tensor]:
         """Each receiver's pictures, zero outside their true sizes."""
-        by_size: dict[tuple[int, int], list[int]] = {}
-        for index, sample in enumerate(data_samples):
-            height, width = map(int, sample.img_shape[:2])
-            by_size.setdefault((height, width), []).append(index)
-        tallest, widest = (max(size[axis] for size in by_size) for axis in (0, 1))
+        groups = by_size(data_samples)
+        tallest, widest = (max(size[axis] for size in groups) for axis in (0, 1))
         if x is not None:
             tallest, widest = x.shape[-2:]
         pictures: dict[str, list[Any]] = {
             name: [None] * len(data_samples) for name in self.receivers
         }
-        for (height, width), members in by_size.items():
+        for (height, width), members in groups.items():
             y_hat = self._received(x, data_samples, members, quality)
             room = (0, widest - width, 0, tallest - height)
             for name, receiver in self.receivers.items():

@@ -10,10 +10,12 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from typing_extensions import Self
 
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
+from vcm_mt.models.precision import amp_dtype
 from vcm_mt.models.receivers import Receiver, named_receivers
 from vcm_mt.models.report import pixels_of, report
 from vcm_mt.models.tasks import named_tasks
@@ -93,6 +95,7 @@ class VCMSystem(BaseModel):
         if not tasks:
             raise ConfigError("a system needs at least one task")
         quality = quality or (len(gains) + 1) // 2
+        amp_dtype(amp, "cpu" if amp != "fp16" else "cuda")  # refuses what it does not know
         self.amp = amp
         # What a program needs to build the codec again around the weights of a checkpoint.
         self.record = {
@@ -147,17 +150,42 @@ class VCMSystem(BaseModel):
             ``loss_*`` entries, whose sum is the loss, and unweighted values to log.
         """
         quality, lmbda = self.draw()
-        latent = self.transmitter(x, quality)
-        pixels = latent.bits.new_tensor([pixels_of(sample) for sample in data_samples])
-        bpp = (latent.bits / pixels).mean()
+        bits, pictures = self._through(x, data_samples, quality)
+        pixels = bits.new_tensor([pixels_of(sample) for sample in data_samples])
+        bpp = (bits / pixels).mean()
         losses = {"loss_rate": (1 - lmbda) * bpp, "bpp_train": bpp.detach()}
-        pictures = {name: receiver(latent.y_hat) for name, receiver in self.receivers.items()}
         losses |= self.task_losses(pictures, x, data_samples, lmbda)
         if len(self.lmbdas) == 1:
             return losses
         weight = self.level_weights[quality - 1]
         losses = {k: weight * loss if "loss" in k else loss for k, loss in losses.items()}
         return losses | {f"bpp_train/{quality}": bpp.detach()}
+
+    def _through(
+        self, x: Tensor, data_samples: list[Any], quality: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The bits of each picture [B], and what each receiver makes of them [B, 3, H, W].
+
+        Pictures of one size go together, so that none is sent with the padding that only stands
+        beside it in the batch.
+        """
+        groups = by_size(data_samples)
+        if len(groups) == 1:
+            latent = self.transmitter(x, quality)
+            return latent.bits, {name: one(latent.y_hat) for name, one in self.receivers.items()}
+        divisor = self.data_preprocessor.divisor
+        bits: list[Any] = [None] * len(x)
+        pictures: dict[str, list[Any]] = {name: [None] * len(x) for name in self.receivers}
+        for (height, width), members in groups.items():
+            rows, columns = (-(-side // divisor) * divisor for side in (height, width))
+            latent = self.transmitter(x[members, :, :rows, :columns], quality)
+            room = (0, x.shape[-1] - columns, 0, x.shape[-2] - rows)
+            decoded = {name: F.pad(r(latent.y_hat), room) for name, r in self.receivers.items()}
+            for at, index in enumerate(members):
+                bits[index] = latent.bits[at]
+                for name, own in decoded.items():
+                    pictures[name][index] = own[at]
+        return torch.stack(bits), {name: torch.stack(own) for name, own in pictures.items()}
 
     def draw(self) -> tuple[int, float]:
         """The level of a step, drawn where there are several, and its lambda."""
@@ -197,7 +225,7 @@ class VCMSystem(BaseModel):
         """Set the mode, and with it the transforms' precision."""
         transforms: list[Any] = [self.transmitter, *self.receivers.values()]
         for part in transforms:
-            part.amp = self.amp and mode
+            part.amp = self.amp if mode else False
         return super().train(mode)
 
     def train_step(
@@ -265,6 +293,15 @@ class VCMSystem(BaseModel):
             name: Sent(receiver(y_hat)[..., :height, :width], len(data), bits)
             for name, receiver in self.receivers.items()
         }
+
+
+def by_size(data_samples: list[Any]) -> dict[tuple[int, int], list[int]]:
+    """The places in a batch of the pictures of each true size."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, sample in enumerate(data_samples):
+        height, width = map(int, sample.img_shape[:2])
+        groups.setdefault((height, width), []).append(index)
+    return groups
 
 
 def _drop_task_weights(

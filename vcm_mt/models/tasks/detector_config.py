@@ -34,6 +34,8 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
         ConfigError: When there is no such config, or it describes no detector.
     """
     if isinstance(detector, str):
+        if "::" in detector and not detector.startswith("mmdet::"):
+            raise ConfigError(f"{detector}: detectors come from mmdet::, a path, or a dict")
         try:
             config = (
                 Config.fromfile(detector)
@@ -44,7 +46,8 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
             raise ConfigError(f"no detector config at {detector!r}: {error}") from error
         if "model" not in config:
             raise ConfigError(f"{detector} is no detector's config: it has no `model`")
-        pipeline = config.get("test_pipeline") or config.test_dataloader.dataset.pipeline
+        loader = config.get("test_dataloader", {})
+        pipeline = config.get("test_pipeline") or loader.get("dataset", {}).get("pipeline", [])
         return DetectorPlan(
             _finished(config.model), pipeline, _loads_masks(config.get("train_dataloader"))
         )

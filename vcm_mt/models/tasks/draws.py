@@ -45,16 +45,16 @@ def drawing_by_picture(samplers: Iterable[BaseSampler]) -> Iterator[None]:
             del sampler.sample
 
 
-def _sample(
-    sample: Callable[..., Any], assigned: Any, predicted: Any, truth: Any, *args: Any, **kwargs: Any
-) -> Any:
+def _sample(sample: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """``sample(assign_result, pred_instances, gt_instances, ...)``, by place or by name."""
+    truth = kwargs["gt_instances"] if "gt_instances" in kwargs else args[2]
     seed = truth.get(DRAW_SEED)
     if seed is None:
-        return sample(assigned, predicted, truth, *args, **kwargs)
+        return sample(*args, **kwargs)
     generator = torch.default_generator  # mmdet draws on the CPU whatever the device
     before = generator.get_state()
     generator.manual_seed(seed)
     try:
-        return sample(assigned, predicted, truth, *args, **kwargs)
+        return sample(*args, **kwargs)
     finally:
         generator.set_state(before)

@@ -105,6 +105,8 @@ class MMDetTask(Task):
             with _quietly():
                 self.detector.init_weights()
         self._samplers = samplers_of(self.detector)
+        names = [name for name, _ in self.detector.named_modules()]
+        self._has_mask_head = any(name.endswith("mask_head") for name in names)
 
     def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
@@ -183,6 +185,14 @@ class MMDetTask(Task):
             scaled = resized(picture[None, :, :height, :width], self.resize)
             pictures.append(self._normalise(padded(scaled, self.pad)))
             samples.append(_rescaled_sample(given, scaled.shape[-2:], with_truth, self.masks))
+            truth = samples[-1].get("gt_instances", ())
+            wanted = with_truth and self.loss_weight and self._has_mask_head
+            if wanted and len(truth) and "masks" not in truth:
+                raise DataError(
+                    f"picture {given.metainfo.get('img_path')} has objects without a mask, which "
+                    "this task learns from: give every object a segmentation, or train through a "
+                    "detector of boxes"
+                )
         inputs = self._batch(pictures)
         for picture_in, sample in zip(pictures, samples, strict=True):
             shape = tuple(picture_in.shape[-2:])
@@ -321,11 +331,6 @@ def _rescaled_sample(given: Any, size: torch.Size, with_truth: bool, masks: bool
         raise DataError(
             f"picture {picture} has no boxes: "
             "a detector's loss needs LoadAnnotations in the training pipeline"
-        )
-    if masks and len(given.gt_instances) and "masks" not in given.gt_instances:
-        raise DataError(
-            f"picture {picture} has objects without a mask, which this task learns from: give every "
-            "object a segmentation, or train through a detector of boxes"
         )
     sample.gt_instances = _rescaled_instances(given.gt_instances, scale, size, masks)
     sample.ignored_instances = _rescaled_instances(given.ignored_instances, scale, size, masks)
