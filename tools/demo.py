@@ -329,6 +329,8 @@ def measure(config: Config, folder: Path) -> RPFile:
         checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
         files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
         curves.add_trained("stage1_det", checkpoint, files)
+    for level in levels if config.second else ():
+        curves.add_trained(MEAN, find_checkpoint(folder / MEAN / f"q{level}"))
     if config.variable:
         files = [variable_file(folder, task) for task in config.variable.tasks]
         checkpoint = find_checkpoint(folder / "stage1_det_vbr")
@@ -336,8 +338,6 @@ def measure(config: Config, folder: Path) -> RPFile:
     for name, other in config.others.items():
         for level in other.levels:
             curves.add_trained(name, find_checkpoint(folder / name / f"q{level}"))
-    for level in levels if config.second else ():
-        curves.add_trained(MEAN, find_checkpoint(folder / MEAN / f"q{level}"))
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         curves.add_untrained("mse_codec", start_from(config, checkpoint), number)
     for entry in config.anchors:
