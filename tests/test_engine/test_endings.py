@@ -39,8 +39,10 @@ def training(people_config, tmp_path):
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         started.append(process)
+        deadline = time.monotonic() + _HANG
         while wait and not list_checkpoints(tmp_path / "w"):
             assert process.poll() is None, process.stderr.read()[-3000:]
+            assert time.monotonic() < deadline, "no checkpoint yet"
             time.sleep(0.05)
         return process
 

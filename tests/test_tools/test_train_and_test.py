@@ -165,6 +165,14 @@ def test_a_checkpoint_of_another_architecture(trained, mini):
     _fails(done, "another architecture")
 
 
+def test_a_level_after_one_of_another_codec(trained, mini, tmp_path):
+    shutil.copytree(trained / "q9", tmp_path / "q9")
+    options = _options(mini, **{"model.codec.M": "16"})
+    done = run_tool("train", CONFIG, "--quality", "8", "--work-dir", str(tmp_path),
+                    "--cfg-options", *options)  # fmt: skip
+    _fails(done, "another codec", "'M': 12", "'M': 16")
+
+
 def test_no_checkpoint(mini, tmp_path):
     done = run_tool("test", CONFIG, str(tmp_path), "--cfg-options", *_options(mini))
     _fails(done, "no checkpoint in")

@@ -45,7 +45,22 @@ def train(
             raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
         config.model.amp = True
     _check_accumulation(config)
+    if config.get("load_from") and config.model.type == "VCMSystem":
+        _check_codec(Path(config.load_from), config.model.codec)
     Runner.from_cfg(config).train()
+
+
+def _check_codec(start: Path, wanted: Config) -> None:
+    """Refuse what does not fit: left to itself, mmengine leaves it out and trains on."""
+    given = ("checkpoint", "pretrained", "quality")
+    codecs = [
+        {key: value for key, value in codec.items() if key not in given}
+        for codec in (read_record(start)["codec"], wanted)
+    ]
+    if codecs[0] != codecs[1]:
+        raise ConfigError(
+            f"{start} is of another codec, {codecs[0]}, than what is to be trained, {codecs[1]}"
+        )
 
 
 def _check_accumulation(config: Config) -> None:
