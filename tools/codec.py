@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
-from vcm_mt.apis.pictures import ENDINGS, at_once, read_picture, to_array, to_tensor
+from vcm_mt.apis.pictures import at_once, read_picture, to_array, to_tensor
 from vcm_mt.bitstream.container import (
     SequenceReader,
     SequenceWriter,
@@ -33,7 +33,7 @@ from vcm_mt.bitstream.container import (
     unpack,
 )
 from vcm_mt.errors import BitstreamError, DataError, VCMError, told
-from vcm_mt.files import write_atomically
+from vcm_mt.files import ENDINGS, write_atomically
 
 VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".y4m", ".m4v"})
 

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all, and which are pictures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from PIL import Image
+
+#: Endings that a folder's pictures are taken by.
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+#: What Pillow raises for a file that is damaged, or no picture.
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 #: Added to a file's name while it is being written.
 PARTIAL = ".part"
 

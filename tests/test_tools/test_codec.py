@@ -117,7 +117,7 @@ def test_files_of_many_kinds(tmp_path):
     (tmp_path / "deep.pgm").write_bytes(b"P5 7 9 65535\n" + deep.tobytes())
     wanted = torch.from_numpy(deep.astype(np.float32) / 65535)
     assert torch.equal(read_picture(tmp_path / "deep.pgm")[0, 0], wanted)
-    first, second = (Image.fromarray(_noise(8, 8)) for _ in range(2))
+    first, second = (Image.fromarray(_noise(8, 8) // n) for n in (1, 2))
     first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
     with pytest.warns(UserWarning, match="holds 2 pictures"):
         read_picture(tmp_path / "a.gif")

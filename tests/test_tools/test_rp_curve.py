@@ -240,14 +240,18 @@ def test_damaged_entries_are_measured_again(measured, mini, tmp_path):
 def test_pictures_that_cannot_be_judged_are_told(mini, tmp_path):
     own = shutil.copytree(mini, tmp_path / "set")
     picture = sorted((own / "val").iterdir())[1]
-    picture.write_bytes(picture.read_bytes()[:40])
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:40])
     rest = options(own)[options(own).index("--cfg-options") :]
     given = ("--anchor", "jpeg@10", "--tasks", "det", "--out", str(tmp_path / "rp"))
     done = run_tool("rp_curve", CONFIG, *given, *rest)
     assert done.returncode == 1
     assert f"{picture} is not a readable picture" in done.stderr
     assert "Traceback" not in done.stderr
-    others = ("evaluators.det.ann_file=" + str(own / "annotations" / "train.json"),)
+    picture.write_bytes(whole)
+    truth = (own / "annotations" / "val.json").read_text().replace("000001", "another")
+    (own / "other.json").write_text(truth)
+    others = (f"evaluators.det.ann_file={own / 'other.json'}",)
     done = run_tool("rp_curve", CONFIG, *given, *rest, *others)
     assert done.returncode == 1
     assert "set the evaluator's ann_file" in done.stderr

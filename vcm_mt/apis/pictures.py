@@ -13,13 +13,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from vcm_mt.errors import DataError
+from vcm_mt.files import UNREADABLE
 
-#: Endings that a folder's files are taken by.
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-
-
-#: What Pillow raises for a file that is damaged, or no picture.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 #: As many pictures are coded together, and as many pixels of large ones.
 _TOGETHER, _PIXELS = 8, 1 << 22
 
@@ -51,10 +46,10 @@ def to_tensor(picture: Any) -> Tensor:
             picture = picture[..., None]
         if picture.ndim != 3:
             raise DataError(f"an array of shape {picture.shape} is no picture: it must be H, W, 3")
-        if picture.dtype == np.uint16:
-            picture = picture.astype(np.float32) / 65535
+        own = picture.astype(picture.dtype.newbyteorder("="))
+        if own.dtype == np.uint16:
+            own = own.astype(np.float32) / 65535
         try:
-            own = picture.astype(picture.dtype.newbyteorder("="))
             picture = torch.from_numpy(own).permute(2, 0, 1)
         except TypeError as error:
             raise DataError(f"an array of {picture.dtype} is no picture") from error

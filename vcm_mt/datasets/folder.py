@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from PIL import Image
 
-from vcm_mt.apis.pictures import ENDINGS, UNREADABLE
 from vcm_mt.errors import DataError
+from vcm_mt.files import ENDINGS, UNREADABLE
 from vcm_mt.registry import DATASETS
 
 

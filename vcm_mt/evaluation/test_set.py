@@ -21,11 +21,11 @@ from pycocotools.coco import COCO
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from vcm_mt.apis.pictures import UNREADABLE
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.evaluation.anchors.base import Picture
 from vcm_mt.evaluation.matches import quiet
+from vcm_mt.files import UNREADABLE
 from vcm_mt.models.data_preprocessor import VCMDataPreprocessor
 from vcm_mt.models.report import report
 from vcm_mt.models.tasks import named_tasks
