@@ -207,8 +207,7 @@ def test_bd_rate_of_files(measured, tmp_path):
     assert f"{figure['value']:+.2f} %" in done.stdout
 
 
-def test_bd_rate_of_other_numbers_of_pictures(measured, tmp_path):
-    """Of four pictures and of three: there is no interval, and that is said."""
+def test_bd_rate_without_pictures_and_of_what_is_no_figure(measured, tmp_path):
     folder, _ = measured
     told = json.loads((folder / "rp_points.json").read_text())
     for point in told["curves"]["mse"]["points"]:
