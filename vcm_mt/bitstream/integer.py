@@ -25,6 +25,9 @@ ACTIVATION_BITS = 12
 #: Activations are held within +-2^27, that is +-32768 in units of y.
 LARGEST = float(1 << 27)
 
+#: Values of a strip that is worked on at a time: what stays in a processor's cache.
+_STRIP = 1 << 22
+
 Pair = tuple[int, int]
 
 _EXACT = float(1 << 53)
@@ -264,16 +267,26 @@ def _correlate_3x3(
     (above, left), (height, width) = padding, x.shape[1:3]
     below, right = 2 * rows + 2 - above - height, 2 * columns + 2 - left - width
     grid = F.pad(x, (0, 0, left, right, above, below))
-    tiles = x.new_empty(16, len(x), rows, columns, x.shape[3])
+    out = x.new_empty(len(x), 2 * rows, 2 * columns, len(bias))
+    values = 16 * len(x) * columns * (x.shape[3] + len(bias))  # of a row of tiles
+    strip = rows if x.is_cuda else max(1, _STRIP // values)
+    for first in range(0, rows, strip):
+        last = min(first + strip, rows)
+        _winograd(grid[:, 2 * first : 2 * last + 2], kernels, bias, out[:, 2 * first : 2 * last])
+    return out[:, : size[0], : size[1]]
+
+
+def _winograd(grid: Tensor, kernels: Tensor, bias: Tensor, out: Tensor) -> None:
+    """Write sums [B, 2 H, 2 W, out] of a grid [B, 2 H + 2, 2 W + 2, in]."""
+    batch, height, width, _ = out.shape
+    tiles = grid.new_empty(16, batch, height // 2, width // 2, grid.shape[3])
     for i, across in enumerate(_winograd_inputs(grid, 1)):
         for j, tile in enumerate(_winograd_inputs(across, 2)):
             tiles[4 * i + j] = tile
     products = torch.bmm(tiles.flatten(1, 3), kernels).view(4, 4, *tiles.shape[1:4], -1)
-    out = x.new_empty(len(x), 2 * rows, 2 * columns, len(bias))
     for i, across in enumerate(_winograd_outputs(products)):
         for j, sums in enumerate(_winograd_outputs(across)):
-            out[:, i::2, j::2] = sums
-    return out.div_(4).add_(bias)[:, : size[0], : size[1]]
+            out[:, i::2, j::2] = sums.div_(4).add_(bias)
 
 
 def _winograd_inputs(grid: Tensor, axis: int) -> tuple[Tensor, ...]:
