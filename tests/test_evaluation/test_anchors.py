@@ -4,6 +4,7 @@ VTM alone is not bundled: its place is taken by two stand-ins, see `vtm_files`, 
 the real binaries that runs where `VCM_MT_VTM_ENCODER` and its two fellows are set.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
@@ -37,6 +39,7 @@ from vcm_mt.evaluation.anchors import (
     WebP,
     code_pictures,
     make_anchor,
+    make_sweep,
 )
 from vcm_mt.evaluation.anchors.learned import ARCHITECTURES
 from vcm_mt.evaluation.anchors.yuv import rgb_to_yuv420p10, yuv420p10_to_rgb
@@ -119,6 +122,12 @@ class TestVVC:
         for part in ("-qpa 0", "IntraQPOffset=0", "-threads 1", "BT.709"):
             assert part in options
         assert vvc.fingerprint == VVC().fingerprint != VVC("fast").fingerprint
+
+    def test_record_tells_which_program_coded(self, vvc):
+        program = Path(imageio_ffmpeg.get_ffmpeg_exe())
+        digest = hashlib.sha256(program.read_bytes()).hexdigest()
+        assert vvc.record.binary == f"{program.name} SHA-256 {digest}"
+        assert replace(vvc.record, binary="another machine's").fingerprint == vvc.fingerprint
 
     def test_fingerprint_stays_what_measured_curves_are_keyed_by(self, vvc):
         version = "ffmpeg n9.0.2-17-g2a571b6068-20260930, libvvenc 1.15.0-dev"
@@ -401,7 +410,7 @@ class TestVTM:
         assert str(vtm_files[0].parent) not in str(anchor.record)
         elsewhere = [shutil.copy(path, tmp_path) for path in vtm_files]
         assert VTM(*elsewhere).fingerprint == anchor.fingerprint
-        for path in elsewhere[:1] + elsewhere[2:]:
+        for path in elsewhere:
             with open(path, "a") as file:
                 file.write("# changed\n")
             assert VTM(*elsewhere).fingerprint != anchor.fingerprint
@@ -634,6 +643,22 @@ class TestNames:
         with pytest.raises(MeasurementError, match="choose one of"):
             make_anchor(spec)
 
+    @pytest.mark.parametrize(
+        "entry", ["vvc@64", "jpeg@0,50", "av1@22,640", "compressai:mbt2018-mean@9"]
+    )
+    def test_a_quality_that_a_codec_does_not_take_is_told_before_anything_is_coded(self, entry):
+        with pytest.raises(MeasurementError, match="takes a quality of"):
+            make_sweep(entry)
+
+    def test_own_weights_of_a_model_are_levels_in_the_order_of_their_files(self, weights):
+        first, second = weights("bmshj2018-factorized").values()
+        name, anchor, sweep = make_sweep(f"compressai:bmshj2018-factorized={first},{second}@2")
+        assert (name, sweep) == ("compressai:bmshj2018-factorized", (2,))
+        checkpoints = {1: first, 2: second}
+        assert anchor.fingerprint == (
+            CompressAIModel("bmshj2018-factorized", checkpoints=checkpoints).fingerprint
+        )
+
     def test_every_model_of_the_zoo_with_weights_is_there(self):
         assert set(ARCHITECTURES) == set(model_urls)
 
@@ -649,6 +674,7 @@ class Counting(Anchor):
     """A codec that counts its encodings; its "stream" is the QP and the raw pixels."""
 
     qualities = (30,)
+    quality_range = range(64)
 
     def __init__(self, name="counting"):
         self.record = AnchorRecord(name, "1", "none", ())

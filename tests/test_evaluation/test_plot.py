@@ -88,3 +88,18 @@ def test_table_is_aligned_and_complete(curves, bd):
 def test_table_refuses_a_bd_rate_without_its_curve(curves, bd):
     with pytest.raises(MeasurementError, match="stray"):
         rp_table_markdown(curves, ["det_mAP"], {"stray": [bd]})
+
+
+def test_a_curve_that_has_no_bd_rate_is_drawn_all_the_same(curves, tmp_path):
+    twice = [RPPoint(1, 0.2, None, {"det_mAP": score}) for score in (20.0, 21.0)]
+    unknown = [
+        RPPoint(1, 0.2, None, {"det_mAP": float("nan")}),
+        RPPoint(2, 0.4, None, {"det_mAP": 30.0}),
+    ]
+    path = plot_rp_curves(
+        {**curves, "twice": twice, "unknown": unknown},
+        "det_mAP",
+        tmp_path / "rp.png",
+        reference=float("nan"),
+    )
+    assert path.stat().st_size > 10_000

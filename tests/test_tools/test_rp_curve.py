@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT, run_tool
 from vcm_mt.evaluation.journal import Journal
-from vcm_mt.evaluation.rp_file import RPFile
+from vcm_mt.evaluation.rp import Pictures, RPPoint
+from vcm_mt.evaluation.rp_file import RPCurve, RPFile
 
 CONFIG = "configs/mini/stage2_segm.py"
 
@@ -26,7 +28,7 @@ def options(mini):
         *("--samples", "1", "--resamples", "20"),
         *("--cfg-options", f"test_dataloader.dataset.data_root={mini}"),
         *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm", "retina")),
-        *("test_dataloader.num_workers=0", "test_dataloader.persistent_workers=False"),
+        "test_dataloader.num_workers=0",
     ]
 
 
@@ -259,6 +261,27 @@ def test_pictures_that_cannot_be_judged_are_told(mini, tmp_path):
 def test_bd_rate_of_the_papers_tables():
     done = run_tool("bd_rate", "--anchor", "paper:vvc", "--test", "paper:trained")
     assert "-61.23 %" in done.stdout and "-58.53 %" in done.stdout
+
+
+def test_curves_of_other_pictures_have_no_interval(tmp_path):
+    def curve(factor, pictures):
+        kept = [np.full(pictures, value) for value in (80_000, 900, 10)]
+        return RPCurve(
+            [
+                RPPoint(q, factor * q, None, {"psnr": 20.0 + q}, Pictures(*kept))
+                for q in (1, 2, 3, 4)
+            ]
+        )
+
+    RPFile({"vvc": curve(2, 3), "ours": curve(1, 4)}).save(tmp_path / "rp.json")
+    given = ("--anchor", f"{tmp_path}/rp.json:vvc", "--test", f"{tmp_path}/rp.json:ours")
+    out = tmp_path / "rates.json"
+    done = run_tool("bd_rate", *given, "--monotone", "front", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "were measured on [3, 4] pictures: there is no interval" in done.stderr
+    rate = json.loads(out.read_text())["ours"]["psnr"]
+    assert rate["value"] == pytest.approx(-50) and rate["bootstrap"] is None
+    assert rate["monotone"] == "front"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ class BDRate:
             a point's pictures are not known.
         bootstrap: 95 % interval over resampled pictures; None where they are not known.
         points: How many of the anchor's and of the test's points were used.
+        monotone: How curves that do not rise were handled, see :func:`bd_rate`.
         dropped: The points left out because a cheaper point scores at least as well.
         warnings: What a reader must know before he quotes the figure.
     """
@@ -63,6 +64,7 @@ class BDRate:
     without_headers: float | None = None
     bootstrap: tuple[float, float] | None = None
     points: tuple[int, int] = (0, 0)
+    monotone: str | None = None
     dropped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -134,6 +136,7 @@ def bd_rate(
         without_headers=_without_headers(anchor, test, metric, method, monotone),
         bootstrap=_interval(anchor, test, metric, method, monotone, bootstrap),
         points=(len(first.rates), len(second.rates)),
+        monotone=monotone,
         dropped=dropped_first + dropped_second,
     )
     told = tuple(_remarks(result, first, second, quiet=monotone == "front"))

@@ -78,6 +78,7 @@ class Curves:
             "version": record.version,
             "preset": record.preset,
             "options": list(record.options),
+            "binary": record.binary,
         }
         folder = self._experiment.folder / "streams"
         jobs = max(1, (os.cpu_count() or 1) // get_world_size())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.bd_rate import BDRate
-from vcm_mt.evaluation.rp import RPPoint, metric_title, rp_curve
+from vcm_mt.evaluation.rp import RPPoint, metric_title, scored
 
 # Dark grey for the anchor, then Okabe and Ito's palette, which colour-blind readers tell apart.
 COLOURS = ("#444444", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -55,7 +56,7 @@ def plot_rp_curves(
 
     Raises:
         MeasurementError: No curves or too many to tell apart, a BD-rate of an unknown curve or
-            another metric, or unusable points (see `rp_curve`).
+            another metric, or a point without the metric.
     """
     bd_rates = bd_rates or {}
     _check_names(curves, metric, bd_rates)
@@ -63,11 +64,11 @@ def plot_rp_curves(
         figure = Figure(figsize=(7.2, 4.8), layout="constrained")
         axes = figure.add_subplot()
         for (name, points), colour, marker in zip(curves.items(), COLOURS, MARKERS, strict=False):
-            rates, scores = rp_curve(points, metric)
+            drawn = scored(points, metric)
             label = f"{name} ({_signed(bd_rates[name].value)} %)" if name in bd_rates else name
             axes.plot(
-                rates,
-                scores,
+                [point.bpp for point in drawn],
+                [point.metrics[metric] for point in drawn],
                 color=colour,
                 marker=marker,
                 markersize=7,
@@ -76,7 +77,7 @@ def plot_rp_curves(
                 label=label,
             )
         _dress(axes, metric, title, log_rate)
-        if reference is not None:
+        if reference is not None and math.isfinite(reference):
             _draw_reference(axes, reference)
         axes.legend(
             loc="lower right",

@@ -11,7 +11,7 @@ from typing import Any
 from vcm_mt.evaluation.bootstrap import Bootstrap
 from vcm_mt.evaluation.compare import Rates, bd_rates
 from vcm_mt.evaluation.plot import COLOURS, plot_rp_curves
-from vcm_mt.evaluation.rp import RPPoint, metric_title, sort_points
+from vcm_mt.evaluation.rp import RPPoint, finite, metric_title, sort_points
 from vcm_mt.evaluation.rp_file import RPFile
 from vcm_mt.evaluation.table import rp_table_markdown
 
@@ -104,7 +104,7 @@ def _summary(found: RPFile, told: dict[str, Any]) -> dict[str, Any]:
             name: [replace(point, pictures=None).to_dict() for point in sort_points(curve.points)]
             for name, curve in found.curves.items()
         },
-        "originals": found.originals,
+        "originals": finite(found.originals),
         "bd_rate": {
             task: {
                 curve: {anchor: rate["value"] for anchor, rate in by_anchor.items()}

@@ -121,9 +121,9 @@ class RPPoint:
     pictures: Pictures | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The point as plain values for JSON."""
+        """The point as plain values for JSON; a score that there is none of (NaN) is None."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "pictures"}
-        told["metrics"] = dict(self.metrics)
+        told["metrics"] = finite(self.metrics)
         return told | ({"pictures": self.pictures.to_dict()} if self.pictures else {})
 
     @classmethod
@@ -141,7 +141,10 @@ class RPPoint:
         kept = data.get("pictures")
         pictures = Pictures.from_dict(kept) if kept else None
         try:
-            metrics = {str(name): float(value) for name, value in data["metrics"].items()}
+            metrics = {
+                str(name): np.nan if value is None else float(value)
+                for name, value in data["metrics"].items()
+            }
             quality, bpp = float(data["quality"]), float(data["bpp"])
         except (TypeError, ValueError, AttributeError) as error:
             raise MeasurementError(f"an R-P point has a figure that is none: {error}") from error
@@ -161,6 +164,26 @@ def sort_points(points: Sequence[RPPoint]) -> list[RPPoint]:
     return sorted(points, key=lambda point: point.bpp)
 
 
+def finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The scores for JSON, which knows no NaN."""
+    return {name: value if np.isfinite(value) else None for name, value in metrics.items()}
+
+
+def scored(points: Sequence[RPPoint], metric: str) -> list[RPPoint]:
+    """The points by rising rate.
+
+    Raises:
+        MeasurementError: A point lacks the metric.
+    """
+    for point in points:
+        if metric not in point.metrics:
+            raise MeasurementError(
+                f"the point at quality {point.quality:g} has no {metric!r}; "
+                f"it has {sorted(point.metrics)}: measure it first or name one of these"
+            )
+    return sort_points(points)
+
+
 def rp_curve(points: Sequence[RPPoint], metric: str) -> Curve:
     """Rates and scores of `metric`, by rising rate.
 
@@ -172,13 +195,7 @@ def rp_curve(points: Sequence[RPPoint], metric: str) -> Curve:
         MeasurementError: A point lacks the metric, a rate or score is not finite, a rate is not
             positive, or two points have the same rate.
     """
-    for point in points:
-        if metric not in point.metrics:
-            raise MeasurementError(
-                f"the point at quality {point.quality:g} has no {metric!r}; "
-                f"it has {sorted(point.metrics)}: measure it first or name one of these"
-            )
-    ordered = sort_points(points)
+    ordered = scored(points, metric)
     rates = np.array([point.bpp for point in ordered], dtype=np.float64)
     scores = np.array([point.metrics[metric] for point in ordered], dtype=np.float64)
     if not np.all(np.isfinite(rates) & (rates > 0)):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vcm_mt.errors import MeasurementError
-from vcm_mt.evaluation.rp import RPPoint, sort_points
+from vcm_mt.evaluation.rp import RPPoint, finite, sort_points
 
 FORMAT = "vcm_mt R-P points"
 VERSION = 1
@@ -85,7 +85,7 @@ class RPFile:
             "version": VERSION,
             "data": dict(self.data),
             "made_with": dict(self.made_with),
-            "originals": dict(self.originals),
+            "originals": finite(self.originals),
             "curves": {
                 name: {
                     "title": curve.title or name,
@@ -129,8 +129,9 @@ class RPFile:
             }
         except (KeyError, TypeError, AttributeError) as error:
             raise MeasurementError(f"{path} is damaged: {error!r}") from error
-        rest = (told.get(name, {}) for name in ("originals", "data", "made_with"))
-        return cls(curves, *rest)
+        known = told.get("originals", {}).items()
+        originals = {name: value for name, value in known if value is not None}
+        return cls(curves, originals, told.get("data", {}), told.get("made_with", {}))
 
 
 def _write_csv(path: Path, curves: Mapping[str, RPCurve]) -> None:
@@ -145,31 +146,50 @@ def _write_csv(path: Path, curves: Mapping[str, RPCurve]) -> None:
 
 
 def _read_csv(path: Path) -> dict[str, RPCurve]:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "bpp" not in rows[0]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a mark first
+    except UnicodeDecodeError as error:
+        raise MeasurementError(f"{path} is not UTF-8 text: {error}") from error
+    header = lines[0] if lines else ""
+    separator = next((mark for mark in ";\t" if mark in header), ",")
+    table = csv.reader(lines, delimiter=separator)
+    names = [_column(name) for name in next(table, [])]
+    if "bpp" not in names:
         raise MeasurementError(f"{path} needs a header line with `bpp` and the scores' names")
     found: dict[str, list[RPPoint]] = {}
-    for number, row in enumerate(rows, start=2):
+    for cells in filter(any, table):
         try:
-            point = _csv_point(row, number)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise MeasurementError(f"{path}, line {number}: {error}") from error
-        found.setdefault(row.get("curve") or path.stem, []).append(point)
+            if len(cells) > len(names):
+                raise ValueError(f"{len(cells)} values under {len(names)} names")
+            row = dict(zip(names, map(str.strip, cells), strict=False))
+            curve = row.pop("curve", "") or path.stem
+            known = found.setdefault(curve, [])
+            known.append(_csv_point(row, len(known) + 1, separator))
+        except ValueError as error:
+            raise MeasurementError(f"{path}, line {table.line_num}: {error}") from error
+    if not found:
+        raise MeasurementError(f"{path} has no points below its header line")
     return {name: RPCurve(points, name) for name, points in found.items()}
 
 
-def _csv_point(row: Mapping[str, str], number: int) -> RPPoint:
-    scores = {
-        name: float(value) for name, value in row.items() if name not in _FIXED and value.strip()
-    }
-    estimated = row.get("bpp_estimated")
-    return RPPoint(
-        float(row.get("quality") or number - 1),
-        float(row["bpp"]),
-        float(estimated) if estimated else None,
-        scores,
-    )
+def _column(name: str) -> str:
+    """A column's name; ours in any case."""
+    name = name.strip()
+    return name.lower() if name.lower() in _FIXED else name
+
+
+def _csv_point(row: Mapping[str, str], number: int, separator: str) -> RPPoint:
+    figures = {}
+    for name, text in row.items():
+        if text:
+            try:  # where commas do not separate, they are decimal ones
+                figures[name] = float(text if separator == "," else text.replace(",", "."))
+            except ValueError:
+                raise ValueError(f"{name} is {text!r}, which is no number") from None
+    if "bpp" not in figures:
+        raise ValueError("no bpp")
+    quality, bpp = figures.pop("quality", float(number)), figures.pop("bpp")
+    return RPPoint(quality, bpp, figures.pop("bpp_estimated", None), figures)
 
 
 def split_name(source: str) -> tuple[str, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -25,17 +26,21 @@ class AnchorRecord:
         version: What the binaries or libraries say of themselves.
         preset: The encoder's speed preset; empty where it has none.
         options: Encoder options as given, and the conversion of colours.
+        binary: Name and SHA-256 of the program, where it is one. Its version already decides what
+            it writes, so that builds for other machines share a fingerprint.
     """
 
     name: str
     version: str
     preset: str
     options: tuple[str, ...]
+    binary: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the record, 64 hex digits."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the record but the binary, 64 hex digits."""
+        decides = {name: value for name, value in asdict(self).items() if name != "binary"}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 class Anchor(ABC):
@@ -47,10 +52,12 @@ class Anchor(ABC):
     Attributes:
         record: What decides bytes and pictures, but the QP.
         qualities: The default sweep of the QP, in the order of the rate.
+        quality_range: All values of the QP that are taken.
     """
 
     record: AnchorRecord
     qualities: tuple[int, ...]
+    quality_range: Sequence[int]
 
     @property
     def fingerprint(self) -> str:
@@ -85,7 +92,7 @@ def check_picture(picture: Picture) -> None:
         )
 
 
-def check_quality(codec: str, parameter: str, qualities: range, qp: int) -> None:
+def check_quality(codec: str, parameter: str, qualities: Sequence[int], qp: int) -> None:
     """Raise MeasurementError unless `qp` is an integer in `qualities`."""
     if qp not in qualities:
         raise MeasurementError(

@@ -49,7 +49,7 @@ class CachedAnchor(Anchor):
 
     def __init__(self, anchor: Anchor, folder: str | os.PathLike[str]) -> None:
         self.record = anchor.record
-        self.qualities = anchor.qualities
+        self.qualities, self.quality_range = anchor.qualities, anchor.quality_range
         self._anchor = anchor
         self._folder = Path(folder) / anchor.fingerprint[:16]
         _remove_leftovers(self._folder)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import imageio_ffmpeg
 
 from vcm_mt.errors import AnchorError
 from vcm_mt.evaluation.anchors.base import AnchorRecord
-from vcm_mt.evaluation.anchors.process import call, last_lines
+from vcm_mt.evaluation.anchors.process import call, last_lines, sha256
 from vcm_mt.evaluation.anchors.video import CONVERSION, VideoAnchor
 
 RAW = ("-f", "rawvideo", "-pix_fmt", "yuv420p10le")
@@ -46,6 +47,7 @@ class FFmpegAnchor(VideoAnchor):
             version=self._version(),
             preset=preset,
             options=(*self._options, CONVERSION),
+            binary=f"{Path(self._ffmpeg).name} SHA-256 {sha256(Path(self._ffmpeg))}",
         )
 
     def _encode(self, raw: bytes, height: int, width: int, qp: int, what: str) -> bytes:

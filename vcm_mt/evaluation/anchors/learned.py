@@ -69,6 +69,7 @@ class CompressAIModel(Anchor):
         self._frame = struct.Struct(">B" if arch == "bmshj2018-factorized" else ">BI")
         self._model = lru_cache(maxsize=1)(self._load)
         self.qualities = tuple(sorted(self._urls if checkpoints is None else checkpoints))
+        self.quality_range = self.qualities
         self.record = AnchorRecord(
             name=f"{arch} (CompressAI)",
             version=f"compressai {compressai.__version__}, torch {torch.__version__}",

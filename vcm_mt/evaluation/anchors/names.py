@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.anchors.av1 import AV1
-from vcm_mt.evaluation.anchors.base import Anchor
+from vcm_mt.evaluation.anchors.base import Anchor, check_quality
 from vcm_mt.evaluation.anchors.hevc import HEVC
 from vcm_mt.evaluation.anchors.pillow import AVIF, JPEG, WebP
 from vcm_mt.evaluation.anchors.vtm import VTM
 from vcm_mt.evaluation.anchors.vvc import VVC
 
 
-def _compressai(arch: str) -> Anchor:
+def _compressai(argument: str) -> Anchor:
     from vcm_mt.evaluation.anchors.learned import CompressAIModel  # takes seconds to import
 
-    return CompressAIModel(arch)
+    arch, _, files = argument.partition("=")
+    own = dict(enumerate(map(Path, files.split(",")), start=1)) if files else None
+    return CompressAIModel(arch, checkpoints=own)
 
 
 #: What makes an anchor, by its name; capitals stand for what is to be filled in.
@@ -31,11 +34,14 @@ ANCHORS: Mapping[str, Callable[..., Anchor]] = {
     "avif": AVIF,
     "vtm": VTM,
     "compressai:ARCHITECTURE": _compressai,
+    "compressai:ARCHITECTURE=WEIGHTS[,WEIGHTS...]": _compressai,
 }
 
 
 def make_anchor(spec: str) -> Anchor:
     """Make an anchor by name: 'vvc', 'vvc:slow', 'compressai:bmshj2018-hyperprior'.
+
+    Own weights of CompressAI's models are levels 1, 2, ... in the order of their files.
 
     Raises:
         MeasurementError: An unknown name, preset or architecture.
@@ -52,15 +58,17 @@ def make_sweep(entry: str) -> tuple[str, Anchor, tuple[int, ...]]:
     """An anchor and its qualities: 'vvc:slow@22,27,32', or 'vvc:slow' for its own sweep.
 
     Returns:
-        The name before the @, the anchor, the qualities.
+        The name before the @ without files, the anchor, the qualities.
 
     Raises:
-        MeasurementError: As `make_anchor`, or the qualities are no numbers.
+        MeasurementError: As `make_anchor`, or the qualities are no numbers, or not the codec's.
     """
-    name, _, sweep = entry.partition("@")
+    name, _, sweep = entry.rpartition("@") if "@" in entry else (entry, "", "")
     anchor = make_anchor(name)
     try:
         qualities = tuple(int(quality) for quality in sweep.split(",")) if sweep else ()
     except ValueError:
         raise MeasurementError(f"write {name}@22,27,32, not {entry!r}") from None
-    return name, anchor, qualities or anchor.qualities
+    for quality in qualities:
+        check_quality(name, "quality", anchor.quality_range, quality)
+    return name.partition("=")[0], anchor, qualities or anchor.qualities

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,11 @@ def call(
         return subprocess.run(command, input=data, capture_output=True, check=False, cwd=folder)
     except OSError as error:
         raise AnchorError(f"can not start {command[0]}: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """What a program or its configuration is known by, 64 hex digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def last_lines(text: bytes, count: int = 5) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from tempfile import TemporaryDirectory
 from vcm_mt.errors import AnchorError
 from vcm_mt.evaluation.anchors.base import AnchorRecord
 from vcm_mt.evaluation.anchors.headers import VVC_CONTENT, header_bytes, vvc_units
-from vcm_mt.evaluation.anchors.process import call, last_lines
+from vcm_mt.evaluation.anchors.process import call, last_lines, sha256
 from vcm_mt.evaluation.anchors.video import CONVERSION, VideoAnchor
 
 OPTIONS = (
@@ -59,14 +58,14 @@ class VTM(VideoAnchor):
         self._encoder = _find(encoder, "VCM_MT_VTM_ENCODER", "EncoderAppStatic")
         self._decoder = _find(decoder, "VCM_MT_VTM_DECODER", "DecoderAppStatic")
         self._cfg = _find(cfg, "VCM_MT_VTM_CFG", "cfg/encoder_intra_vtm.cfg")
+        files = {"encoder": self._encoder, "decoder": self._decoder, "cfg": self._cfg}
         self.record = AnchorRecord(
             name="VVC (VTM)",
             version=_version(self._encoder),
             preset="",
             options=(
                 *OPTIONS,
-                f"encoder SHA-256 {hashlib.sha256(self._encoder.read_bytes()).hexdigest()}",
-                f"cfg SHA-256 {hashlib.sha256(self._cfg.read_bytes()).hexdigest()}",
+                *(f"{part} SHA-256 {sha256(path)}" for part, path in files.items()),
                 CONVERSION,
             ),
         )
