@@ -65,7 +65,7 @@ def _small(path, coco, mini):
     for split in ("train", "val", "test"):
         loader = config[f"{split}_dataloader"]
         loader.dataset.data_root = str(data)
-        loader.update(num_workers=0, persistent_workers=False)
+        loader.update(num_workers=0, persistent_workers=False, timeout=0)
     config.train_dataloader.batch_size = 2
     _reduce(config, config.data_root, f"{data}/")
     return config

@@ -192,7 +192,7 @@ def batches(setting: Setting, count: int) -> list[dict[str, Any]]:
         config = load_config("configs/mini/stage1_det.py")
         check_inputs(config, ["train"])
         config.train_dataloader.update(
-            batch_size=setting.batch, num_workers=0, persistent_workers=False
+            batch_size=setting.batch, num_workers=0, persistent_workers=False, timeout=0
         )
         with DefaultScope.overwrite_default_scope("vcm_mt"):
             loader = iter(Runner.build_dataloader(config.train_dataloader, seed=0))

@@ -10,6 +10,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=True,
+    timeout=600,
     worker_init_fn=dict(type="vcm_mt.end_with_parent"),
     sampler=dict(type="vcm_mt.SeededSampler", shuffle=True),
     batch_sampler=dict(type="mmdet.AspectRatioBatchSampler"),
@@ -31,6 +32,7 @@ val_dataloader = dict(
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
+    timeout=600,
     worker_init_fn=dict(type="vcm_mt.end_with_parent"),
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(

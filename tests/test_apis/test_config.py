@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from vcm_mt.apis.config import at_level, chains, level_before, training_order
+from vcm_mt.apis.config import at_level, chains, level_before, load_config, training_order
 from vcm_mt.errors import ConfigError
 
 
@@ -40,6 +40,46 @@ def test_levels_that_wait_for_each_other():
     config = _config({"lmbda": 0.1, "after": 2}, {"lmbda": 0.2, "after": 1})
     with pytest.raises(ConfigError, match="wait for each other"):
         training_order(config, [1, 2])
+
+
+STAGE1 = "configs/mini/stage1_det.py"
+
+
+@pytest.mark.parametrize(
+    ("path", "option", "told"),
+    [
+        (STAGE1, "max_iters", "set what is made of it: train_cfg.max_iters"),
+        (STAGE1, "data_root", "train_dataloader.dataset.data_root"),
+        (STAGE1, "classes", "metainfo.classes"),
+        (STAGE1, "trian_cfg.max_iters", "no config has a setting 'trian_cfg'"),
+        (STAGE1, "model.lmbda", "level 1 as levels.0.lmbda"),
+        (STAGE1, "model.codec.checkpoint", "level 1 as levels.0.codec.checkpoint"),
+        (STAGE1, "model.quality", "the levels of"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(path, option, told):
+    with pytest.raises(ConfigError, match=told):
+        load_config(path, {option: 1})
+
+
+def test_an_option_that_changes_something():
+    options = {
+        "levels.2.lmbda": 0.5,
+        "train_cfg.max_iters": 7,
+        "model.codec.N": 8,
+        "load_from": "x",
+    }
+    config = load_config(STAGE1, options)
+    level = at_level(config, 3)
+    assert (level.model.lmbda, level.train_cfg.max_iters, level.model.codec.N) == (0.5, 7, 8)
+    assert load_config("configs/mini/stage1_det_vbr.py", {"model.lmbda": 0.2}).model.lmbda == 0.2
+
+
+def test_a_loader_without_workers_has_no_settings_of_theirs():
+    config = load_config(STAGE1, {"train_dataloader.num_workers": 0})
+    loader = config.train_dataloader
+    assert not loader.persistent_workers and "timeout" not in loader
+    assert config.val_dataloader.persistent_workers and config.val_dataloader.timeout == 600
 
 
 def test_a_lambda_that_is_no_weight():

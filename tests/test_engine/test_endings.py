@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,18 @@ def test_a_killed_worker(training, tmp_path):
     os.kill(worker, signal.SIGKILL)
     _told(process, "DataLoader worker (pid", str(worker), "memory", "num_workers")
     _goes_on(training, tmp_path / "w")
+
+
+def test_a_worker_that_hangs(training, people_config, tmp_path):
+    """Here its storage does, as a network's may: the picture is a pipe that nobody writes to."""
+    folder = shutil.copytree(people_config.train_dataloader.dataset.data_root, tmp_path / "set")
+    people_config.train_dataloader.dataset.data_root = str(folder)
+    people_config.train_dataloader.timeout = 4
+    process = training()
+    for picture in (folder / "train").iterdir():
+        picture.unlink()
+        os.mkfifo(picture)
+    _told(process, "DataLoader timed out after 4 seconds", "train_dataloader.timeout")
 
 
 def test_a_lost_process_is_noticed_by_the_other(training):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from vcm_mt.checkpoint import ZOO_PREFIX, zoo_path
 from vcm_mt.errors import ConfigError, DataError
@@ -15,6 +17,12 @@ EMBEDDED = (
     "Or try the embedded set, which needs no download: python tools/prepare_mini.py, "
     "then python tools/train.py configs/mini/stage1_det.py"
 )
+
+#: What a config says to those that read it; all else in it are names of its own.
+_READ = {
+    *inspect.signature(Runner.__init__).parameters,
+    *("levels", "rate_target", "inputs_hint", "stage1", "tasks", "evaluators"),
+}
 
 
 def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
@@ -30,8 +38,51 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     except (OSError, SyntaxError) as error:
         raise ConfigError(f"{path} cannot be read as a config: {error}") from error
     if options:
+        _check_options(config, options)
         config.merge_from_dict(options)
+    for split in ("train", "val", "test"):
+        _without_workers(config.get(f"{split}_dataloader") or {})
     return config
+
+
+def _check_options(config: Config, options: dict[str, Any]) -> None:
+    """Refuse options that would change nothing: a training goes on for days before that shows."""
+    settings = config.to_dict()
+    by_levels = {f"model.{key}" for entry in settings.get("levels") or () for key in _keys(entry)}
+    by_levels |= {"model.quality"} if by_levels else set()
+    for option in options:
+        name = option.split(".")[0]
+        if option in by_levels:
+            raise ConfigError(
+                f"--cfg-options {option}: the levels of {config.filename} set it; change it there, "
+                f"for level 1 as levels.0{option.removeprefix('model')}"
+            )
+        if name not in settings and name not in _READ:
+            raise ConfigError(f"--cfg-options {option}: no config has a setting {name!r}")
+        if name not in _READ:
+            made = (key for key in _keys(settings) if key.endswith(f".{name}"))
+            raise ConfigError(
+                f"--cfg-options {option}: {name} is a name that {config.filename} uses while it "
+                "is read, to change it afterwards changes nothing; set what is made of it: "
+                + ", ".join(key for key in made if key.split(".")[0] in _READ)
+            )
+
+
+def _keys(part: dict[str, Any] | Sequence[Any]) -> Iterator[str]:
+    """Whatever is set inside a part of a config, as ``--cfg-options`` spell it."""
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, dict) or (isinstance(value, list) and value):
+            yield from (f"{key}.{rest}" for rest in _keys(value))
+        else:
+            yield str(key)
+
+
+def _without_workers(loader: Any) -> None:
+    """PyTorch refuses settings of workers where there are none."""
+    if loader.get("num_workers") == 0:
+        loader["persistent_workers"] = False
+        for name in ("timeout", "prefetch_factor"):
+            loader.pop(name, None)
 
 
 def qualities(config: Config) -> list[int]:

@@ -94,6 +94,11 @@ def _told_by(error: BaseException) -> str | None:
             f"{text}; probably memory ran out: lower train_dataloader.num_workers or its "
             "batch_size, then"
         )
+    if text.startswith("DataLoader timed out"):
+        return (
+            f"{text}, so its worker hangs or its storage is too slow: raise "
+            "train_dataloader.timeout for slow storage, then"
+        )
     if isinstance(error, ConnectionError | EOFError | FileNotFoundError):
         # A worker that died handing over a batch: its connection closes before it counts as dead.
         time.sleep(0.2)
