@@ -60,7 +60,7 @@ bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `ma
 
 bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results/mini (hours)
 	$(RUN) tools/demo.py --long
-	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json receivers.jpg report.html ../../docs/results/mini/
+	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json results.json receivers.jpg report.html ../../docs/results/mini/
 
 zoo: setup  ## train the networks of vcm_mt/zoo anew (hours)
 	$(RUN) tools/make_zoo.py

@@ -49,8 +49,8 @@ from vcm_mt.evaluation.test_set import TestSet
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
-#: Codecs whose weights are the mean of two trainings.
-MEAN = "stage1_det_mean"
+#: Codecs whose weights are the mean of two trainings, and the one for all rates.
+MEAN, VARIABLE = "stage1_det_mean", "stage1_det_vbr"
 #: Settings that stage 1 does not depend on.
 AFTER_TRAINING = (
     *("measured", "mse_codecs", "anchors", "samples", "resamples", "report"),
@@ -75,8 +75,8 @@ def train_levels(config: Config, work_dir: Path) -> None:
         (work_dir / f"q{level}" / "done").touch()
 
 
-def train_receivers(config: Config, folder: Path) -> None:
-    """Train the receivers of stage 2 that are not there yet."""
+def train_receivers(config: Config, folder: Path, stage1: str = "stage1_det") -> None:
+    """Train the receivers of a stage 1 that are not there yet."""
     plan = config.stage2
     iterations = [
         f"train_cfg.max_iters={plan.max_iters}",
@@ -85,21 +85,21 @@ def train_receivers(config: Config, folder: Path) -> None:
     commands = {
         f"{task}, level {level}": [
             sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
-            "--config", plan.config.format(task=task), "--stage1", str(folder / "stage1_det"),
-            "--quality", str(level), "--work-dir", str(folder / f"stage2_{task}"),
+            "--config", plan.config.format(task=task), "--stage1", str(folder / stage1),
+            "--quality", str(level), "--work-dir", str(receivers(folder, task, stage1)),
             # Measured later, all of them on the same bytes.
             "--cfg-options", *iterations, "train_cfg.val_begin=1000000000",
         ]
         for level in plan.levels
         for task in plan.tasks
-        if not receiver_file(folder, task, level).is_file()
+        if not receiver_file(folder, task, level, stage1).is_file()
     }  # fmt: skip
     run_commands(commands, jobs(), show="Iter(")
 
 
 def train_variable(config: Config, folder: Path) -> None:
     """Train the codec for all rates from a level of stage 1, and its receivers."""
-    plan, place = config.variable, folder / "stage1_det_vbr"
+    plan, place = config.variable, folder / VARIABLE
     start = find_checkpoint(folder / "stage1_det" / f"q{plan.after}")
     stage1 = [
         sys.executable, "tools/train.py", plan.config, "--resume", "--work-dir", str(place),
@@ -111,7 +111,7 @@ def train_variable(config: Config, folder: Path) -> None:
         f"{task}, all rates": [
             sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
             "--config", config.stage2.config.format(task=task), "--stage1", str(place),
-            "--work-dir", str(folder / f"stage2_{task}_vbr"),
+            "--work-dir", str(receivers(folder, task, VARIABLE)),
             "--cfg-options", "train_cfg.val_begin=1000000000",
         ]
         for task in plan.tasks
@@ -183,7 +183,7 @@ def last_pass(
 
 
 def train_second(config: Config, folder: Path) -> None:
-    """Train each level's last pass with one more seed, and take the mean with the first."""
+    """Train each level's last pass once more, take the mean with the first, train its receivers."""
     draws, means = folder / "seeds" / f"seed{config.second}", folder / MEAN
     waiting = [q for q in config.measured if not list_checkpoints(means / f"q{q}")]
     commands = {
@@ -198,6 +198,7 @@ def train_second(config: Config, folder: Path) -> None:
         (draws / f"q{level}" / "done").touch()
         own = [place / f"q{level}" for place in (folder / "stage1_det", draws)]
         average(own, means / f"q{level}")
+    train_receivers(config, folder, MEAN)
 
 
 def seed_file(folder: Path, task: str, seed: int, level: int) -> Path:
@@ -205,14 +206,19 @@ def seed_file(folder: Path, task: str, seed: int, level: int) -> Path:
     return folder / "seeds" / f"{task}_seed{seed}" / f"q{level}" / f"{task}.safetensors"
 
 
+def receivers(folder: Path, task: str, stage1: str) -> Path:
+    """The folder of a stage 1's receivers for a task."""
+    return folder / f"stage2_{task}{stage1.removeprefix('stage1_det')}"
+
+
 def variable_file(folder: Path, task: str) -> Path:
     """A receiver of the codec for all rates."""
-    return folder / f"stage2_{task}_vbr" / f"{task}.safetensors"
+    return receivers(folder, task, VARIABLE) / f"{task}.safetensors"
 
 
-def receiver_file(folder: Path, task: str, level: int) -> Path:
-    """Where tools/finetune_decoder.py puts a receiver."""
-    return folder / f"stage2_{task}" / f"q{level}" / f"{task}.safetensors"
+def receiver_file(folder: Path, task: str, level: int, stage1: str = "stage1_det") -> Path:
+    """Where tools/finetune_decoder.py puts a receiver of one level."""
+    return receivers(folder, task, stage1) / f"q{level}" / f"{task}.safetensors"
 
 
 def jobs() -> int:
@@ -330,11 +336,11 @@ def measure(config: Config, folder: Path) -> RPFile:
         files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
         curves.add_trained("stage1_det", checkpoint, files)
     for level in levels if config.second else ():
-        curves.add_trained(MEAN, find_checkpoint(folder / MEAN / f"q{level}"))
+        files = [receiver_file(folder, task, level, MEAN) for task in plan.tasks]
+        curves.add_trained(MEAN, find_checkpoint(folder / MEAN / f"q{level}"), files)
     if config.variable:
         files = [variable_file(folder, task) for task in config.variable.tasks]
-        checkpoint = find_checkpoint(folder / "stage1_det_vbr")
-        curves.add_trained("stage1_det_vbr", checkpoint, files)
+        curves.add_trained(VARIABLE, find_checkpoint(folder / VARIABLE), files)
     for name, other in config.others.items():
         for level in other.levels:
             curves.add_trained(name, find_checkpoint(folder / name / f"q{level}"))
