@@ -30,6 +30,8 @@ FAMILIES = [
     ("rtmdet/rtmdet-ins_tiny_8xb32-300e_coco", 0),
     ("detr/detr_r18_8xb2-500e_coco", 100),
     ("solov2/solov2-light_r18_fpn_ms-3x_coco", 0),
+    ("tood/tood_r50_fpn_1x_coco", 0),
+    ("ghm/retinanet_r50_fpn_ghm-1x_coco", 0),
 ]
 #: With as many queries as pictures this small have places.
 LARGE = [
@@ -182,6 +184,16 @@ def test_no_loss_at_all_is_refused():
 def test_a_detector_that_prepares_its_pictures_itself_is_refused():
     with pytest.raises(ConfigError, match="BoxInstDataPreprocessor"):
         MMDetTask("mmdet::boxinst/boxinst_r50_fpn_ms-90k_coco.py")
+
+
+def test_a_detector_that_learns_from_semantic_maps_is_refused():
+    with pytest.raises(ConfigError, match="PanopticFPN learns from semantic maps.*loss_weight=0"):
+        MMDetTask("mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py")
+
+
+def test_a_name_that_mmengine_does_not_take():
+    with pytest.raises(ConfigError, match=r"no detector config at .*gn\+ws"):
+        MMDetTask("mmdet::gn+ws/faster-rcnn_r50_fpn_gn-ws-all_1x_coco.py")
 
 
 def test_a_neck_without_plain_maps_is_told(batch):

@@ -30,7 +30,9 @@ class ThinDeconv(nn.ConvTranspose2d):
     def _phases(self) -> tuple[Tensor, Tensor | None]:
         """Kernels [4 * 3, C, 3, 3] and biases of the four phases."""
         kernels = phases(self.weight.transpose(0, 1))
-        bias = None if self.bias is None else self.bias.repeat_interleave(4)
+        # Each bias four times; on a repeat_interleave in this place torch.compile fails.
+        four = torch.arange(len(kernels), device=kernels.device) // 4
+        bias = None if self.bias is None else self.bias[four]
         return kernels.contiguous(memory_format=torch.channels_last), bias
 
     def behind(self, gdn: LeanGDN, x: Tensor) -> Tensor:

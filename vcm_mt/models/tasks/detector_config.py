@@ -42,7 +42,7 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
                 if "::" not in detector
                 else _config_from_package(detector)
             )
-        except (OSError, FileNotFoundError) as error:
+        except (OSError, ValueError) as error:  # mmengine takes no names such as gn+ws/...
             raise ConfigError(f"no detector config at {detector!r}: {error}") from error
         if "model" not in config:
             raise ConfigError(f"{detector} is no detector's config: it has no `model`")

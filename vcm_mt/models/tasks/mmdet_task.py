@@ -13,6 +13,7 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import ConfigDict
+from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -106,6 +107,11 @@ class MMDetTask(Task):
                 self.detector.init_weights()
         self._samplers = samplers_of(self.detector)
         names = [name for name, _ in self.detector.named_modules()]
+        if loss_weight and any(name.endswith("semantic_head") for name in names):
+            raise ConfigError(
+                f"{type(self.detector).__name__} learns from semantic maps, which boxes and masks "
+                "are not: set loss_weight=0 and a feature_weight for this detector"
+            )
         self._has_mask_head = any(name.endswith("mask_head") for name in names)
 
     def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
@@ -138,6 +144,8 @@ class MMDetTask(Task):
             return {}
         for given, sample in zip(data_samples, samples, strict=True):
             hand_seed(given, sample)
+        if MessageHub.get_current_instance().get_info("epoch") is None:
+            MessageHub.get_current_instance().update_info("epoch", 0)  # TOOD compares with it
         with _heads_training(detector), drawing_by_picture(self._samplers):
             losses = detector.loss(inputs, samples)
         return {
@@ -278,10 +286,11 @@ def _heads_training(detector: nn.Module) -> Iterator[None]:
 
     In eval mode FCOS scales its boxes, SOLO thins its scores and DINO leaves out its denoising
     queries: their losses would be wrong, or fail. The layers below (batch norm, dropout) stay
-    in eval mode.
+    in eval mode. Losses that keep statistics of their own (GHM, Seesaw) find those of before.
     """
     heads = [module for module in detector.modules() if hasattr(module, "loss")]
     before = [head.training for head in heads]
+    kept = [(value, value.clone()) for head in heads for value in head.buffers()]
     try:
         for head in heads:
             head.training = True
@@ -289,6 +298,9 @@ def _heads_training(detector: nn.Module) -> Iterator[None]:
     finally:
         for head, mode in zip(heads, before, strict=True):
             head.training = mode
+        for value, old in kept:
+            if not torch.equal(value, old):
+                value.copy_(old)
 
 
 @contextmanager
