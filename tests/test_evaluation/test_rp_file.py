@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vcm_mt.errors import MeasurementError
-from vcm_mt.evaluation.results import write_results
+from vcm_mt.evaluation.results import shown_curves, write_results
 from vcm_mt.evaluation.rp import RPPoint
 from vcm_mt.evaluation.rp_file import RPCurve, RPFile, load_points
 
@@ -75,3 +75,16 @@ def test_a_score_that_there_is_none_of_leaves_valid_json_and_the_other_curves(tm
         json.loads((tmp_path / name).read_text(), parse_constant=refuse)
     again = RPFile.load(tmp_path / "rp_points.json")
     assert np.isnan(again.points("vvc")[0].metrics["segm_mAP"]) and again.originals == {}
+
+
+def test_a_plot_shows_what_was_made_for_its_metric_first():
+    points = [RPPoint(1, 0.1, None, {"det_mAP": 1.0, "psnr": 2.0})]
+    codecs = {"vvc": {"role": "anchor"}, "jpeg": {"role": "anchor"}} | {
+        f"ours_{receiver}": {"role": "ours", "receiver": receiver}
+        for receiver in ("segm", "human", "det", "shared")
+    }
+    found = RPFile({name: RPCurve(points, codec=codec) for name, codec in codecs.items()})
+    first = ["vvc", "ours_det", "ours_shared", "jpeg"]
+    assert list(shown_curves(found, "det_mAP")) == [*first, "ours_segm", "ours_human"]
+    first = ["vvc", "ours_human", "ours_shared", "jpeg"]
+    assert list(shown_curves(found, "psnr")) == [*first, "ours_segm", "ours_det"]

@@ -99,7 +99,8 @@ class Curves:
         """
         points = self._experiment.points(sender)
         for receiver, name in curves.items():
-            curve = self.found.setdefault(name, RPCurve([], title.format(receiver), codec))
+            own = {**codec, "receiver": receiver} if codec["role"] == OURS else codec
+            curve = self.found.setdefault(name, RPCurve([], title.format(receiver), own))
             curve.points.append(points[receiver])
         if get_rank() == 0:
             self._samples.keep(sender, curves)

@@ -87,15 +87,29 @@ def anchors_of(found: RPFile) -> list[str]:
 
 
 def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
-    """The curves that a plot of this metric has room for: the first anchor, ours, the others."""
+    """The curves that a plot of this metric has room for.
+
+    The first anchor, our shared decoders and the receivers made for this metric, the other anchors,
+    receivers made for something else.
+    """
     anchors = anchors_of(found)
-    order = [*anchors[:1], *(name for name in found.curves if name not in anchors), *anchors[1:]]
+    own = [name for name in found.curves if name not in anchors]
+    receivers = {name: str(found.curves[name].codec.get("receiver", "shared")) for name in own}
+    fitting = [name for name in own if _fits(receivers[name], metric)]
+    others = [name for name in own if name not in fitting]
+    order = [*anchors[:1], *fitting, *anchors[1:], *others]
     known = {
         name: found.curves[name].points
         for name in order
         if all(metric in point.metrics for point in found.curves[name].points)
     }
     return dict(list(known.items())[: len(COLOURS)])
+
+
+def _fits(receiver: str, metric: str) -> bool:
+    """Whether a receiver was made for what a metric judges; the shared one always is."""
+    made_for = metric.removesuffix("_mAP") if metric.endswith("_mAP") else "human"
+    return receiver == "shared" or made_for in receiver
 
 
 def _summary(found: RPFile, told: dict[str, Any]) -> dict[str, Any]:
