@@ -255,10 +255,14 @@ def _widen(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Load weights that must fit exactly.
 
+    Names of older versions fit where the network itself renames them, as mmdet's heads do. Copies
+    that mmdet's training kept of a network (``ema_...``, YOLOX) are left out.
+
     Raises:
         ConfigError: When names or shapes differ; says how many and which the first are.
     """
     own = module.state_dict()
+    state = {key: value for key, value in state.items() if key in own or key[:4] != "ema_"}
     missing = [key for key in own if key not in state and not _optional(key)]
     foreign = [key for key in state if key not in own]
     shapes = [
@@ -266,6 +270,8 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> N
         for key in state
         if key in own and own[key].shape != state[key].shape and not _optional(key)
     ]
+    if missing and foreign and not shapes and _renames(module, state):
+        return
     if missing or foreign or shapes:
         told = [
             f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
@@ -282,6 +288,15 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> N
         )
     # CompressAI's load_state_dict looks every table up, also those that were left out.
     module.load_state_dict(own | state)
+
+
+def _renames(module: nn.Module, state: dict[str, Tensor]) -> bool:
+    """Load weights whose names the network may know from older versions; whether it does."""
+    try:
+        missing, foreign = module.load_state_dict(dict(state), strict=False)
+    except (RuntimeError, KeyError):  # another shape; CompressAI's tables
+        return False
+    return not foreign and all(_optional(key) for key in missing)
 
 
 def _optional(key: str) -> bool:

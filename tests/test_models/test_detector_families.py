@@ -186,6 +186,32 @@ def test_a_detector_that_prepares_its_pictures_itself_is_refused():
         MMDetTask("mmdet::boxinst/boxinst_r50_fpn_ms-90k_coco.py")
 
 
+@pytest.mark.parametrize(
+    ("name", "older"),
+    [
+        (FCOS, lambda key: key.replace("head.conv_cls", "head.fcos_cls")),
+        (YOLOX, lambda key: key),
+    ],
+)
+def test_weights_as_older_versions_published_them(name, older, tmp_path):
+    """FCOS' layers had other names; YOLOX' files hold each weight twice."""
+    task = MMDetTask(f"mmdet::{name}.py")
+    state = task.detector.state_dict()
+    published = {older(key): value for key, value in state.items()}
+    if name == YOLOX:
+        published |= {f"ema_{key.replace('.', '_')}": value for key, value in state.items()}
+    assert set(published) != set(state)
+    torch.save({"state_dict": published}, tmp_path / "published.pth")
+    torch.manual_seed(7)
+    again = MMDetTask(f"mmdet::{name}.py", checkpoint=str(tmp_path / "published.pth"))
+    for key, value in again.detector.state_dict().items():
+        assert torch.equal(value, state[key]), key
+    published["bbox_head.another"] = torch.zeros(1)
+    torch.save({"state_dict": published}, tmp_path / "other.pth")
+    with pytest.raises(ConfigError, match="bbox_head.another"):
+        MMDetTask(f"mmdet::{name}.py", checkpoint=str(tmp_path / "other.pth"))
+
+
 def test_a_detector_that_learns_from_semantic_maps_is_refused():
     with pytest.raises(ConfigError, match="PanopticFPN learns from semantic maps.*loss_weight=0"):
         MMDetTask("mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py")
