@@ -68,6 +68,7 @@ def test_an_option_that_changes_something():
         "train_cfg.max_iters": 7,
         "model.codec.N": 8,
         "load_from": "x",
+        "model_wrapper_cfg.broadcast_buffers": True,
     }
     config = load_config(STAGE1, options)
     level = at_level(config, 3)

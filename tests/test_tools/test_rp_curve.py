@@ -306,6 +306,19 @@ def test_bd_rate_says_what_is_wrong(arguments, message):
         (("--anchor", "h261"), "vvc"),
         (("--anchor", "jpeg@10", "--tasks", "pose"), "no task 'pose'"),
         (("--curve", "ours=work_dirs/none"), "no stage 1 at work_dirs/none"),
+        (
+            (
+                "--codec",
+                "jpeg=zoo://mse_1",
+                "--anchor",
+                "jpeg@10",
+                "--codec-config",
+                "configs/mini/stage1_det.py",
+                "--tasks",
+                "det",
+            ),
+            "two codecs would share the curve jpeg",
+        ),
     ],
 )
 def test_rp_curve_says_what_is_wrong(mini, tmp_path, arguments, message):

@@ -21,6 +21,9 @@ EMBEDDED = (
 #: What a config says to those that read it; all else in it are names of its own.
 _READ = {
     *inspect.signature(Runner.__init__).parameters,
+    # The Runner reads these from the config as a whole.
+    *("model_wrapper_cfg", "compile", "sync_bn", "find_unused_parameters"),
+    *("activation_checkpointing", "efficient_conv_bn_eval", "resource_limit"),
     *("levels", "rate_target", "inputs_hint", "stage1", "tasks", "evaluators"),
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 
+from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.anchors import Anchor
 from vcm_mt.evaluation.experiment import Experiment, trained, untrained
 from vcm_mt.evaluation.results import ANCHOR, LEARNED, OURS
@@ -96,12 +97,19 @@ class Curves:
             curves: The curve's name by receiver.
             codec: What is said of the curves.
             title: Their titles, with the receiver's name in place of ``{}``.
+
+        Raises:
+            MeasurementError: When a curve of that name is another codec's.
         """
-        points = self._experiment.points(sender)
         for receiver, name in curves.items():
             own = {**codec, "receiver": receiver} if codec["role"] == OURS else codec
-            curve = self.found.setdefault(name, RPCurve([], title.format(receiver), own))
-            curve.points.append(points[receiver])
+            if self.found.setdefault(name, RPCurve([], title.format(receiver), own)).codec != own:
+                raise MeasurementError(
+                    f"two codecs would share the curve {name}: measure them in folders of their own"
+                )
+        points = self._experiment.points(sender)
+        for receiver, name in curves.items():
+            self.found[name].points.append(points[receiver])
         if get_rank() == 0:
             self._samples.keep(sender, curves)
 

@@ -286,21 +286,22 @@ def _heads_training(detector: nn.Module) -> Iterator[None]:
 
     In eval mode FCOS scales its boxes, SOLO thins its scores and DINO leaves out its denoising
     queries: their losses would be wrong, or fail. The layers below (batch norm, dropout) stay
-    in eval mode. Losses that keep statistics of their own (GHM, Seesaw) find those of before.
+    in eval mode. Losses that keep statistics (GHM, Seesaw) do so in copies, which are dropped.
     """
     heads = [module for module in detector.modules() if hasattr(module, "loss")]
     before = [head.training for head in heads]
-    kept = [(value, value.clone()) for head in heads for value in head.buffers()]
+    kept = {part: dict(part._buffers) for head in heads for part in head.modules()}
     try:
         for head in heads:
             head.training = True
+        for part, buffers in kept.items():
+            part._buffers.update({n: v if v is None else v.clone() for n, v in buffers.items()})
         yield
     finally:
         for head, mode in zip(heads, before, strict=True):
             head.training = mode
-        for value, old in kept:
-            if not torch.equal(value, old):
-                value.copy_(old)
+        for part, buffers in kept.items():
+            part._buffers.update(buffers)
 
 
 @contextmanager
