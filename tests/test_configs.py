@@ -113,7 +113,7 @@ def test_a_config_trains_a_step_and_evaluates(path, coco, mini, stage1, tmp_path
     if qualities(config):
         config = at_level(config, qualities(config)[0])
     if "stage1" in config:
-        config = for_tasks(config, [Path(path).stem.removeprefix("stage2_")])
+        config = for_tasks(config, config.task)
         mini_codec = {"arch": "MeanScaleHyperprior", "N": 48, "M": 96}
         codec = mini_codec if "mini" in path else {"arch": "mbt2018-mean", "quality": 1}
         config.model.stage1 = stage1(codec)

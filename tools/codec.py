@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
         command.add_argument(
             "-o", "--out", type=Path, required=True, help="a file for one input, else a folder"
         )
-        command.add_argument("--resume", action="store_true", help="skip what is there already")
+        command.add_argument("--resume", action="store_true", help="skip what is done already")
         command.add_argument("--amp", action="store_true", help="bfloat16 in the transform: faster")
     commands.choices["encode"].add_argument(
         "--transmitter", type=Path, required=True, help="checkpoint, or a training's folder"
@@ -79,9 +79,10 @@ def parse_args() -> argparse.Namespace:
 
 def encode(options: argparse.Namespace) -> None:
     """Encode every input."""
-    inputs = list(found(options.inputs, ENDINGS | VIDEOS))
-    jobs = outputs(inputs, options.out, ".vcm", options.resume)
+    jobs = outputs(list(found(options.inputs, ENDINGS | VIDEOS)), options.out, ".vcm")
     transmitter = Transmitter.load(options.transmitter, options.amp)
+    if options.resume:
+        jobs = [job for job in jobs if not is_coded(job[1], transmitter, options.quality)]
     pictures = [job for job in jobs if job[0].suffix.lower() not in VIDEOS]
     num_bytes = num_pixels = 0
     with tqdm(total=len(pictures), unit="picture", disable=not pictures) as bar:
@@ -98,6 +99,21 @@ def encode(options: argparse.Namespace) -> None:
     for source, target in jobs:
         if source.suffix.lower() in VIDEOS:
             encode_video(transmitter, source, target, options.quality)
+
+
+def is_coded(path: Path, transmitter: Transmitter, quality: int | None) -> bool:
+    """Whether a file is there, and whole, and what that transmitter sends at that level."""
+    if not path.exists():
+        return False
+    data = path.read_bytes()
+    try:
+        reader = SequenceReader(data) if is_sequence(data) else [unpack(data)]
+        first = reader[0]
+    except BitstreamError:
+        return False
+    network = transmitter.network
+    wanted = (network.mark, network.quality if quality is None else quality)
+    return getattr(reader, "whole", True) and (first.transmitter, first.quality) == wanted
 
 
 def encode_video(transmitter: Transmitter, source: Path, target: Path, quality: int | None) -> None:
@@ -139,7 +155,9 @@ def frame_rate(told: float) -> Fraction:
 
 def decode(options: argparse.Namespace) -> None:
     """Decode every input."""
-    jobs = outputs(list(found(options.inputs, {".vcm"})), options.out, ".png", options.resume)
+    jobs = outputs(list(found(options.inputs, {".vcm"})), options.out, ".png")
+    if options.resume:
+        jobs = [job for job in jobs if not job[1].exists()]
     source = options.receiver or options.transmitter
     receiver = Receiver.load(source, options.name, options.amp, options.base)
     for source, target in tqdm(jobs, unit="file"):
@@ -165,6 +183,13 @@ def decode_sequence(
     if not reader.whole:
         warnings.warn(f"{source} was cut off: {len(reader)} whole pictures are left", stacklevel=2)
     folder.mkdir(parents=True, exist_ok=True)
+    foreign = [p for p in folder.glob("[0-9]" * 6 + ".png") if int(p.stem) >= len(reader)]
+    if foreign:
+        warnings.warn(
+            f"{folder} holds {len(foreign)} pictures of another sequence, from {min(foreign).name} "
+            "on: they stay there",
+            stacklevel=2,
+        )
     targets = {number: folder / f"{number:06}.png" for number in range(len(reader))}
     waiting = [n for n, target in targets.items() if not (resume and target.exists())]
     damaged: list[BitstreamError] = []
@@ -235,14 +260,14 @@ def found(inputs: Iterable[Path], endings: frozenset[str] | set[str]) -> Iterato
             raise DataError(f"no file {path}")
 
 
-def outputs(inputs: list[Path], out: Path, ending: str, resume: bool) -> list[tuple[Path, Path]]:
+def outputs(inputs: list[Path], out: Path, ending: str) -> list[tuple[Path, Path]]:
     """Each input with its output."""
     to_file = len(inputs) == 1 and not out.is_dir() and out.suffix.lower() == ending
     jobs = [(path, out if to_file else out / (path.stem + ending)) for path in inputs]
     if len({target for _, target in jobs}) < len(jobs):
         raise DataError("two inputs have the same name: encode them into different folders")
     (out.parent if to_file else out).mkdir(parents=True, exist_ok=True)
-    return [(s, t) for s, t in jobs if not (resume and t.exists())]
+    return jobs
 
 
 def batches(

@@ -1,7 +1,7 @@
 """Stage 2: train a decoder for one task, or for people, on the bitstream of a trained codec.
 
 python tools/finetune_decoder.py --task segm
-python tools/finetune_decoder.py --task human --config configs/mini/stage2_human.py --quality 3
+python tools/finetune_decoder.py --config configs/mini/stage2_human.py --quality 3
 python tools/finetune_decoder.py --task det segm      one decoder for both
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -35,12 +36,16 @@ from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.version import __version__
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def parse_args(
+    arguments: Sequence[str] | None = None, known: argparse.Namespace | None = None
+) -> argparse.Namespace:
+    """Read the command line, or arguments beside options that are known already."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--task", nargs="+", required=True, help="names in the config's `tasks`")
+    parser.add_argument(
+        "--task", nargs="+", help="names in the config's `tasks`; default the config's `task`"
+    )
     parser.add_argument(
         "--config", help="config file; default configs/stage2_TASK.py, of the first task"
     )
@@ -73,7 +78,9 @@ def parse_args() -> argparse.Namespace:
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments, known)
+    if not (options.task or options.config):
+        parser.error("say which receiver: --task NAME, or --config FILE")
     if options.pictures and len(options.pictures) > 2:
         parser.error("--pictures takes one folder or two")
     if options.dry_run and options.from_bitstreams:
@@ -145,7 +152,9 @@ def export(
 def finetune(options: argparse.Namespace) -> int:
     """Train a receiver for every level that was asked for, or rehearse it for the last one."""
     path = options.config or f"configs/stage2_{options.task[0]}.py"
-    config = for_tasks(load_config(path, options.cfg_options), options.task)
+    config = load_config(path, options.cfg_options)
+    options.task = options.task or config.get("task") or []
+    config = for_tasks(config, options.task)
     name = receiver_name(options.task)
     own = f"stage2_{name}_light" if options.light else f"stage2_{name}"
     root = options.work_dir or default_work_dir(config).with_name(own)

@@ -1,5 +1,7 @@
 """Train: stage 1 of a codec at one or more quality levels, or a task network of the zoo.
 
+A config of stage 2 goes to tools/finetune_decoder.py.
+
 python tools/train.py configs/mini/stage1_det.py --quality 1 2 3
 python tools/train.py configs/stage1_det.py --dry-run
 """
@@ -11,6 +13,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from finetune_decoder import finetune
+from finetune_decoder import parse_args as finetune_args
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
@@ -28,7 +32,7 @@ from vcm_mt.apis.dry_run_report import dry_run_report
 from vcm_mt.apis.endings import clear_ends
 from vcm_mt.apis.training import train, write_rates
 from vcm_mt.checkpoint import find_checkpoint
-from vcm_mt.errors import ConfigError, VCMError, told
+from vcm_mt.errors import VCMError, told
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,10 +73,7 @@ def train_all(options: argparse.Namespace) -> int:
     """Train every level that was asked for, or rehearse the last one."""
     config = load_config(options.config, options.cfg_options)
     if config.get("model", {}).get("type") == "ReceiverSystem":
-        raise ConfigError(
-            f"{options.config} is of stage 2: python tools/finetune_decoder.py --task NAME "
-            f"--config {options.config}, with --dry-run as well"
-        )
+        return finetune(finetune_args(["--config", options.config], options))
     work_dir = options.work_dir or default_work_dir(config)
     if options.dry_run:
         return rehearse(config, work_dir, options)

@@ -1,7 +1,10 @@
 """tools/codec.py on pictures and videos as people have them."""
 
 import json
+import os
+import shutil
 import subprocess
+from dataclasses import replace
 
 import imageio_ffmpeg
 import numpy as np
@@ -14,7 +17,7 @@ from safetensors.torch import load_file
 from tests.conftest import run_tool
 from vcm_mt.apis import Receiver, Transmitter
 from vcm_mt.apis.pictures import read_picture
-from vcm_mt.bitstream.container import SequenceReader, unpack
+from vcm_mt.bitstream.container import SequenceReader, pack, unpack
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.models.receivers import Receiver as Synthesis
 from vcm_mt.models.transmitter import Transmitter as Network
@@ -267,6 +270,32 @@ def test_a_video_becomes_a_sequence(checkpoint, tmp_path):
     assert "1 of 20 pictures are lost" in done.stderr
     names = [path.stem for path in sorted((tmp_path / "more" / "cut").glob("*.png"))]
     assert names == [f"{number:06}" for number in range(20) if number != 3]
+    for number in (19, 20, 21):
+        shutil.copy(frames[0], tmp_path / "frames" / "cut" / f"{number:06}.png")
+    cut.write_bytes(coded.read_bytes())
+    done = run_tool("codec", "decode", str(cut), "-o", str(tmp_path / "frames"), *given)
+    assert done.returncode == 0, done.stderr
+    assert "holds 2 pictures of another sequence, from 000020.png on" in done.stderr
+
+
+def test_what_is_done_already_is_skipped(checkpoint, tmp_path):
+    pictures, coded = tmp_path / "pictures", tmp_path / "coded"
+    pictures.mkdir()
+    for name in "abc":
+        Image.fromarray(_noise(30, 40, 3)).save(pictures / f"{name}.png")
+    given = ["--transmitter", str(checkpoint)]
+    arguments = ["codec", "encode", str(pictures), "-o", str(coded), *given, "--resume"]
+    assert run_tool(*arguments).returncode == 0
+    whole = {path: path.read_bytes() for path in sorted(coded.iterdir())}
+    for path in whole:
+        os.utime(path, (1, 1))
+    kept, cut, foreign = whole
+    cut.write_bytes(whole[cut][:-1])
+    packet = unpack(whole[foreign])
+    foreign.write_bytes(pack(replace(packet, transmitter=bytes(4))))
+    assert run_tool(*arguments).returncode == 0
+    assert {path: path.read_bytes() for path in sorted(coded.iterdir())} == whole
+    assert kept.stat().st_mtime == 1
 
 
 def test_a_video_that_breaks_off_is_told(checkpoint, tmp_path):

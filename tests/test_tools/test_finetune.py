@@ -277,3 +277,20 @@ def test_a_dry_run_of_a_detectors_receiver_without_annotations(mini, stage1, tmp
     assert f"in {work_dir}/q2," in done.stdout
     assert done.stdout.endswith("ready to train\n")
     assert not work_dir.exists()
+
+
+def test_a_config_says_whose_receiver_it_trains(mini, stage1, tmp_path):
+    _, _, *arguments = _arguments(mini, stage1, tmp_path / "work", "--dry-run", config=SEGM)
+    done = _ran("finetune_decoder", arguments)
+    assert "segm finds" in done.stdout
+    _, config, _, _, *rest = arguments
+    again = _ran("train", [config, *rest, f"stage1={stage1}"])  # hands it on
+    assert "segm finds" in again.stdout
+    assert f"in {tmp_path}/work/q2," in again.stdout
+    assert not (tmp_path / "work").exists()
+    plain = tmp_path / "plain.py"
+    plain.write_text(f'_base_ = "{ROOT}/configs/_base_/stage2_mini.py"\n')
+    done = run_tool("finetune_decoder", "--config", str(plain))
+    assert done.returncode == 1
+    assert "names no task: say --task, det or segm" in done.stderr
+    assert run_tool("finetune_decoder").returncode == 2

@@ -101,8 +101,9 @@ def test_quality_out_of_range(mini):
     _fails(done, "quality 99 is out of range", "levels 1 to ")
 
 
-def test_a_config_of_stage_2():
-    _fails(run_tool("train", "configs/mini/stage2_det.py"), "tools/finetune_decoder.py --task")
+def test_a_config_of_stage_2_without_its_stage_1(tmp_path):
+    options = ["--dry-run", "--cfg-options", f"stage1={tmp_path}/none"]
+    _fails(run_tool("train", "configs/mini/stage2_det.py", *options), "none: train it first")
 
 
 def test_a_checkpoint_between_summed_gradients(mini, tmp_path):

@@ -24,7 +24,7 @@ _READ = {
     # The Runner reads these from the config as a whole.
     *("model_wrapper_cfg", "compile", "sync_bn", "find_unused_parameters"),
     *("activation_checkpointing", "efficient_conv_bn_eval", "resource_limit"),
-    *("levels", "rate_target", "inputs_hint", "stage1", "tasks", "evaluators"),
+    *("levels", "rate_target", "inputs_hint", "stage1", "task", "tasks", "evaluators"),
 }
 
 

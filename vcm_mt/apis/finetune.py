@@ -79,8 +79,10 @@ def for_tasks(config: Config, names: Sequence[str]) -> Config:
         ConfigError: When the config has no such task.
     """
     known = config.get("tasks", {})
+    if not names:
+        raise ConfigError(f"{config.filename} names no task: say --task, {' or '.join(known)}")
     unknown = [name for name in names if name not in known]
-    if unknown or not names:
+    if unknown:
         raise ConfigError(
             f"{config.filename} has no task {', '.join(unknown)}, but {', '.join(known) or 'none'}"
         )
