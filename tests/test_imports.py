@@ -33,6 +33,11 @@ ALLOWED = {
         "models.report",
         "models.tasks",
     },
+    "models.refiner": {
+        "models.receivers",
+        "models.tasks",
+        "models.vcm_system",
+    },
     "models.receiver_system": {"models.vcm_system", "models.receivers"},
     "engine": {"models", "visualization"},
     "apis": {"models", "bitstream"},

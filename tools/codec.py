@@ -25,7 +25,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.config import load_config
 from vcm_mt.apis.pictures import at_once, read_picture, to_array, to_tensor
+from vcm_mt.apis.refined import refining
 from vcm_mt.bitstream.container import (
     SequenceReader,
     SequenceWriter,
@@ -61,6 +63,13 @@ def parse_args() -> argparse.Namespace:
     commands.choices["encode"].add_argument(
         "--quality", type=int, help="level, of a transmitter that has several"
     )
+    commands.choices["encode"].add_argument(
+        "--refine", type=int, default=0, metavar="STEPS",
+        help="refine each picture's latent through the frozen tasks (seconds a picture)",
+    )  # fmt: skip
+    commands.choices["encode"].add_argument(
+        "--refine-config", help="config of the transmitter's training, whose tasks those are"
+    )
     decode = commands.choices["decode"]
     source = decode.add_mutually_exclusive_group(required=True)
     source.add_argument("--receiver", type=Path, help="file of a receiver (.safetensors)")
@@ -74,13 +83,20 @@ def parse_args() -> argparse.Namespace:
     export.add_argument("--merge", action="store_true", help="a light receiver as a full one")
     info = commands.add_parser("info", help="what a .vcm file holds")
     info.add_argument("inputs", nargs="+", type=Path, help=".vcm files")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.command == "encode" and bool(options.refine) != bool(options.refine_config):
+        parser.error("--refine and --refine-config go together")
+    return options
 
 
 def encode(options: argparse.Namespace) -> None:
     """Encode every input."""
     jobs = outputs(list(found(options.inputs, ENDINGS | VIDEOS)), options.out, ".vcm")
-    transmitter = Transmitter.load(options.transmitter, options.amp)
+    if options.refine:
+        config = load_config(options.refine_config)
+        transmitter = refining(config, options.transmitter, options.refine, options.amp)
+    else:
+        transmitter = Transmitter.load(options.transmitter, options.amp)
     if options.resume:
         jobs = [job for job in jobs if not is_coded(job[1], transmitter, options.quality)]
     pictures = [job for job in jobs if job[0].suffix.lower() not in VIDEOS]

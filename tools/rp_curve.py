@@ -29,6 +29,7 @@ from mmengine.logging import MMLogger
 
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
 from vcm_mt.apis.finetune import find_stage1, level_dir
+from vcm_mt.apis.refined import refining
 from vcm_mt.apis.training import join_processes
 from vcm_mt.errors import ConfigError, VCMError, told
 from vcm_mt.evaluation.anchors import ANCHORS, make_sweep
@@ -48,6 +49,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--codec", nargs="+", default=[], metavar="NAME=WEIGHTS[,WEIGHTS...]",
                         help="codecs as a config starts to train them")  # fmt: skip
     parser.add_argument("--codec-config", help="whose codec that is; default the config itself")
+    parser.add_argument("--refine", type=int, default=0, metavar="STEPS",
+                        help="curves NAME_refined too, see vcm_mt.models.refiner")  # fmt: skip
+    parser.add_argument("--refine-config", help="of stage 1, whose tasks; default the config")
     parser.add_argument("--anchor", nargs="+", default=[], metavar="NAME[@Q,Q...]",
                         help=f"of {', '.join(ANCHORS)}")  # fmt: skip
     parser.add_argument("--quality", type=int, nargs="+", help="levels of the curves; default all")
@@ -96,11 +100,16 @@ def receivers_of(folders: list[str], level: int) -> list[Path]:
 def measure(curves: Curves, options: argparse.Namespace, start: Config) -> None:
     """Measure everything that was asked for."""
     sweeps = [make_sweep(entry) for entry in options.anchor]  # refuses what it does not know
+    path = options.refine_config or options.config
+    refine = load_config(path) if options.refine else None
     for entry in options.curve:
         name, (stage1, *stage2) = named(entry)
         for level, checkpoint in find_stage1(Path(stage1), options.quality).items():
             files = receivers_of(stage2, level)
             curves.add_trained(name, checkpoint, files, options.quality)
+            if options.refine:
+                sender = refining(refine, checkpoint, options.refine)
+                curves.add_trained(f"{name}_refined", checkpoint, files, options.quality, sender)
     for entry in options.codec:
         name, sources = named(entry)
         for number, source in enumerate(sources, start=1):

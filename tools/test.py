@@ -7,6 +7,8 @@ every task of the config looks at each one's picture:
 
 python tools/test.py configs/mini/stage2_segm.py work_dirs/mini/stage1_det/q1 --receivers \
     work_dirs/mini/stage2_segm/q1/segm.safetensors work_dirs/mini/stage2_human/q1/human.safetensors
+
+With --refine the transmitter takes seconds for every picture, see vcm_mt.models.refiner.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
+from vcm_mt.apis.refined import refining
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import find_checkpoint, read_record
 from vcm_mt.errors import ConfigError, VCMError, told
@@ -42,6 +45,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--receivers", type=Path, nargs="+", help="files of stage 2's receivers")
     parser.add_argument("--tasks", nargs="+", help="which tasks judge receivers; default all")
+    parser.add_argument("--refine", type=int, default=0, metavar="STEPS",
+                        help="refine each picture's latent through the frozen tasks")  # fmt: skip
+    parser.add_argument("--refine-config", help="of stage 1, whose tasks; default the config")
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
@@ -64,7 +70,11 @@ def level_of(checkpoint: Path, wanted: int | None) -> int:
 
 def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> None:
     """One table of all receivers on one stream."""
-    senders = trained(checkpoint, options.receivers or [])
+    transmitter = None
+    if options.refine:
+        start = load_config(options.refine_config) if options.refine_config else config
+        transmitter = refining(start, checkpoint, options.refine)
+    senders = trained(checkpoint, options.receivers or [], transmitter)
     quality = level_of(checkpoint, options.quality)
     sender = next(sender for sender in senders if len(senders) == 1 or sender.quality == quality)
     with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +101,7 @@ def main() -> int:
         checkpoint = find_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
         if options.out:
             options.out.parent.mkdir(parents=True, exist_ok=True)
-        if options.receivers or config.model.type == "ReceiverSystem":
+        if options.receivers or options.refine or config.model.type == "ReceiverSystem":
             check_inputs(config, ["test"])
             compare(config, checkpoint, options)
             return 0

@@ -30,6 +30,7 @@ from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.files import write_atomically
 from vcm_mt.models import receivers, transmitter
 from vcm_mt.models.codec import build_codec
+from vcm_mt.models.refiner import Refiner
 from vcm_mt.structures import Packet
 
 #: Ending of a receiver's file.
@@ -41,10 +42,13 @@ class Transmitter:
 
     Args:
         network: theta_e, with its entropy tables.
+        refiner: Finds better latents for each picture, in seconds; see
+            :func:`vcm_mt.apis.refined.refining`.
     """
 
-    def __init__(self, network: transmitter.Transmitter) -> None:
+    def __init__(self, network: transmitter.Transmitter, refiner: Refiner | None = None) -> None:
         self.network = network.eval()
+        self.refiner = refiner
 
     @classmethod
     def load(cls, path: str | Path, amp: bool = False) -> Self:
@@ -92,7 +96,16 @@ class Transmitter:
             raise DataError(f"pictures are coded together as float [B, 3, H, W], not as {what}")
         check_size(*pictures.shape[-2:])
         device = next(self.network.parameters()).device
-        return self.network.encode(in_range(pictures.to(device)), quality)
+        y = self.latents(in_range(pictures.to(device)), quality)
+        height, width = pictures.shape[-2:]
+        return self.network.code(y, height, width, quality)
+
+    def latents(self, pictures: Tensor, quality: int | None = None) -> Tensor:
+        """What is to be sent of pictures of one size: y, float [B, M, h, w]."""
+        if self.refiner is None:
+            with torch.no_grad():
+                return self.network.analyse(pictures)
+        return torch.cat([self.refiner(picture, quality) for picture in pictures.split(1)])
 
 
 class Receiver:

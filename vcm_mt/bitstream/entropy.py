@@ -147,6 +147,10 @@ class Hyperprior(nn.Module):
         scales, means = self._synthesise(z_hat)
         return _round_straight_through(y, means), scales, means
 
+    def rounded(self, y: Tensor) -> Latent:
+        """``y`` [B, M, h, w] as it will be sent, with a gradient, and the bits that it takes."""
+        return self._rounded(y.float().contiguous(), self._analyse(y).float())
+
     def aux_loss(self) -> Tensor:
         """How far the entropy bottleneck's quantiles are from their targets."""
         return self.entropy_bottleneck.loss()

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 
+from vcm_mt.apis.codec import Transmitter
 from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.anchors import Anchor
 from vcm_mt.evaluation.experiment import Experiment, trained, untrained
@@ -49,6 +50,7 @@ class Curves:
         checkpoint: Path,
         files: Sequence[Path] = (),
         qualities: Sequence[int] | None = None,
+        transmitter: Transmitter | None = None,
     ) -> None:
         """A stage 1 and its receivers of stage 2: ``NAME``, ``NAME_RECEIVER``.
 
@@ -57,9 +59,12 @@ class Curves:
             checkpoint: Of one level, or of a transmitter with several.
             files: The receivers' files.
             qualities: Which levels of several; by default all.
+            transmitter: The checkpoint's, where it is to refine what it sends.
         """
         codec = {"role": OURS, "name": "vcm_mt", "version": __version__}
-        senders = trained(checkpoint, files)
+        if transmitter is not None and transmitter.refiner is not None:
+            codec["refined"] = f"{transmitter.refiner.steps} steps"
+        senders = trained(checkpoint, files, transmitter)
         for sender in senders:
             if len(senders) == 1 or qualities is None or sender.quality in qualities:
                 curves = {r: name if r == "shared" else f"{name}_{r}" for r in sender.receivers}

@@ -168,13 +168,21 @@ class Experiment:
         )
 
 
-def trained(checkpoint: Path, files: Sequence[Path] = ()) -> list[StreamSender]:
+def trained(
+    checkpoint: Path, files: Sequence[Path] = (), transmitter: Transmitter | None = None
+) -> list[StreamSender]:
     """What stage 1 trained, with its shared receiver and those of stage 2's files.
+
+    Args:
+        checkpoint: Of stage 1.
+        files: Of stage 2.
+        transmitter: The checkpoint's, where it is to refine what it sends.
 
     Returns:
         One for each level that the transmitter can send at.
     """
-    transmitter, receivers = Transmitter.load(checkpoint), load_receivers(files, checkpoint)
+    transmitter = transmitter or Transmitter.load(checkpoint)
+    receivers = load_receivers(files, checkpoint)
     return [
         StreamSender(transmitter, receivers, "stage 1, level", level=level)
         for level in transmitter.network.qualities

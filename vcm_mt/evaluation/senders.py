@@ -124,6 +124,8 @@ class StreamSender(Sender):
         }
         if len(network.qualities) > 1:
             self.record["level"] = self._level
+        if transmitter.refiner is not None:
+            self.record["refined"] = transmitter.refiner.record
         self.receivers = tuple(receivers)
         self._transmitter, self._receivers = transmitter, receivers
         for name, receiver in receivers.items():
@@ -137,7 +139,7 @@ class StreamSender(Sender):
     def send(self, picture: Tensor) -> dict[str, Sent]:
         """Encode once, decode the bytes with every receiver."""
         network = self._transmitter.network
-        y = network.analyse(picture)
+        y = self._transmitter.latents(picture, self._level)
         height, width = picture.shape[-2:]
         (data,) = network.code(y, height, width, self._level)
         bits = network.estimate(y, self._level).bits.item()
@@ -153,6 +155,8 @@ class StreamSender(Sender):
         """Bits by latent position, float32 [H/16, W/16]; they add up to ``bits_estimated``."""
         network = self._transmitter.network
         bits: NDArray[np.float32] = (
-            network.bit_map(network.analyse(picture), self._level)[0].cpu().numpy()
+            network.bit_map(self._transmitter.latents(picture, self._level), self._level)[0]
+            .cpu()
+            .numpy()
         )
         return bits

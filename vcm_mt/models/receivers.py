@@ -33,7 +33,7 @@ class Receiver(nn.Module):
             raise ConfigError(f"a light receiver's rank must be 1 or more, not {rank}")
         self.g_s = g_s
         self.rank = rank
-        self.amp = False  # see vcm_mt.models.precision
+        self.amp: bool | str = False  # see vcm_mt.models.precision
         if rank:
             g_s.requires_grad_(False)
             for layer in _convolutions(g_s):

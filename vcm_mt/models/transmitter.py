@@ -65,6 +65,12 @@ class Transmitter(nn.Module):
         y_hat, bits = self.entropy(y * gain)
         return Latent(y_hat * inverse, bits)
 
+    def rounded(self, y: Tensor, quality: int | None = None) -> Latent:
+        """The same of rounded latents, as they will be sent, with a gradient that passes."""
+        gain, inverse = self._gains(y, quality)
+        y_hat, bits = self.entropy.rounded(y * gain)
+        return Latent(y_hat * inverse, bits)
+
     def bit_map(self, y: Tensor, quality: int | None = None) -> Tensor:
         """Where those bits go; see :meth:`Hyperprior.bit_map`."""
         gain, _ = self._gains(y, quality)
@@ -97,6 +103,7 @@ class Transmitter(nn.Module):
         height, width = pictures.shape[-2:]
         return self.code(self.analyse(pictures), height, width, quality)
 
+    @torch.no_grad()
     def code(self, y: Tensor, height: int, width: int, quality: int | None = None) -> list[bytes]:
         """Encode the latents of pictures of ``height`` and ``width``."""
         gain, _ = self._gains(y, quality)

@@ -52,6 +52,16 @@ class Task(nn.Module, ABC):
             Scalars by name; their sum is the loss L_task of equation (1).
         """
 
+    def own_truth(self, x: Tensor, data_sample: Any, score: float) -> Any:  # noqa: ARG002
+        """A data sample for :meth:`loss`, with what the task finds in an original as its truth.
+
+        Args:
+            x: The original, float [1, 3, H, W] in [0, 1].
+            data_sample: Of that picture; it is left as it is.
+            score: From which score on a find counts, in [0, 1].
+        """
+        return data_sample
+
     @abstractmethod
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData] | None:
         """What the task finds, per picture, in native coordinates; ``None`` for a viewer."""

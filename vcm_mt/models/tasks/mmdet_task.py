@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.models import DetDataPreprocessor
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import get_box_tensor
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
@@ -23,11 +26,14 @@ from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks.base import Task
 from vcm_mt.models.tasks.detector_config import read_detector
-from vcm_mt.models.tasks.draws import drawing_by_picture, hand_seed, samplers_of
+from vcm_mt.models.tasks.draws import DRAW_SEED, drawing_by_picture, hand_seed, samplers_of
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
 from vcm_mt.models.tasks.geometry import geometry_of, padded, resized
 from vcm_mt.models.tasks.running import QuickDetector, Switches
 from vcm_mt.registry import MODELS
+
+#: Where a data sample keeps its original's feature maps, in its metainfo.
+_MAPS = "original_maps"
 
 
 @MODELS.register_module()
@@ -122,7 +128,9 @@ class MMDetTask(Task):
         with _running(inputs), _maps_of(detector) as maps:
             parts = self._own_loss(detector, inputs, samples, data_samples)
         if self.feature_weight:
-            wanted = self._original_maps(detector, x, data_samples)
+            wanted = data_samples[0].get(_MAPS) if len(data_samples) == 1 else None
+            if wanted is None:
+                wanted = self._original_maps(detector, x, data_samples)
             foreground = inputs.new_ones(len(inputs), 1, 1, 1)
             if with_truth:
                 boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
@@ -183,6 +191,23 @@ class MMDetTask(Task):
         if not all("pred_instances" in result for result in results):
             raise ConfigError(f"{type(self.detector).__name__} finds no instances in pictures")
         return [result.pred_instances for result in results]
+
+    def own_truth(self, x: Tensor, data_sample: Any, score: float) -> Any:
+        """See :meth:`Task.own_truth`; the sample also keeps the original's feature maps."""
+        (found,) = self.predict(x, [data_sample])
+        found = found[found.scores >= score]
+        truth = InstanceData(bboxes=found.bboxes, labels=found.labels)
+        if self.masks and "masks" in found:
+            masks = found.masks.cpu().numpy().astype(np.uint8)
+            truth.masks = BitmapMasks(masks, *x.shape[-2:])
+        sample = copy.copy(data_sample)
+        sample.gt_instances = truth
+        sample.ignored_instances = InstanceData(bboxes=found.bboxes[:0], labels=found.labels[:0])
+        sample.set_metainfo({DRAW_SEED: 0})  # the same draws each time: the same loss
+        if self.feature_weight:
+            maps = self._original_maps(self.quick.of(self.detector), x, [sample])
+            sample.set_metainfo({_MAPS: maps})
+        return sample
 
     def _prepare(
         self, x_hat: Tensor, data_samples: list[Any], with_truth: bool

@@ -1,0 +1,126 @@
+"""Latents refined at the encoder: better by equation (1), with nothing else changed."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.structures import BaseDataElement
+
+from vcm_mt.apis.codec import Transmitter
+from vcm_mt.apis.pictures import read_picture
+from vcm_mt.apis.system import build_system
+from vcm_mt.checkpoint import fingerprint
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.refiner import Refiner
+
+ZOO = {"arch": "MeanScaleHyperprior", "N": 48, "M": 96, "checkpoint": "zoo://mse_1"}
+PEOPLE = {"people": {"type": "HumanTask"}}
+
+
+@pytest.fixture
+def build(stage1_config):
+    """A system with the zoo's codec and detector, after changes to the config's model."""
+
+    def _build(**changes):
+        config = copy.deepcopy(stage1_config)
+        config.model.codec = changes.pop("codec", ZOO)
+        config.model.tasks.det.checkpoint = "zoo://faster_rcnn"
+        config.model.tasks = changes.pop("tasks", config.model.tasks)
+        config.merge_from_dict({"model": {"lmbda": 0.04, **changes}})
+        torch.manual_seed(0)
+        return build_system(config)
+
+    return _build
+
+
+@pytest.fixture
+def picture(mini):
+    return read_picture(sorted((mini / "val").glob("*.bmp"))[0])
+
+
+def _cost(system, picture, y, quality=None):
+    """Equation (1) by real bytes, against what the task finds in the original."""
+    height, width = picture.shape[-2:]
+    (data,) = system.transmitter.code(y, height, width, quality)
+    y_hat, _ = system.transmitter.decode(data)
+    decoded = system.receivers["shared"](y_hat)[..., :height, :width]
+    ((_, task),) = system.tasks.items()
+    plain = BaseDataElement(metainfo={"img_shape": (height, width), "ori_shape": (height, width)})
+    with torch.no_grad():
+        found = task.loss(decoded, picture, [task.own_truth(picture, plain, 0.5)])
+    (lmbda,) = system.lmbdas
+    loss = sum(value.item() for value in found.values())
+    return (1 - lmbda) * 8 * len(data) / (height * width) + lmbda * loss
+
+
+@pytest.mark.parametrize("tasks", [None, PEOPLE], ids=["detector", "people"])
+def test_a_picture_costs_less_by_its_real_bytes(build, picture, tasks):
+    system = build(**({"tasks": tasks, "lmbda": 0.01} if tasks else {}))
+    networks = [system.transmitter, system.receivers, system.tasks]
+    before = [fingerprint(network) for network in networks]
+    start = system.transmitter.analyse(picture)
+    refined = Refiner(system, steps=5, amp=False)(picture)
+    assert [fingerprint(network) for network in networks] == before
+    assert _cost(system, picture, refined) < 0.97 * _cost(system, picture, start)
+
+
+def test_the_same_picture_is_refined_alike(build, picture):
+    refine = Refiner(build(), steps=2)
+    assert torch.equal(refine(picture), refine(picture))
+    assert refine.record == Refiner(build(), steps=2).record
+    assert refine.record != Refiner(build(lmbda=0.05), steps=2).record
+
+
+@pytest.mark.parametrize("size", [(1, 1), (70, 131)])
+def test_any_size_and_a_picture_without_objects(build, size):
+    system = build()
+    grey = torch.full((3, *size), 0.5)
+    transmitter = Transmitter(system.transmitter, Refiner(system, steps=1))
+    data = transmitter.encode(grey)
+    assert system.transmitter.decode(data)[1] == size
+    assert transmitter.fingerprint == Transmitter(system.transmitter).fingerprint
+
+
+def test_a_level_of_several(build, picture):
+    system = build(lmbda=[0.01, 0.2], gains=[0.5, 1.0])
+    refine = Refiner(system, steps=2)
+    sizes = []
+    for quality in (1, 2):
+        y = refine(picture, quality)
+        (data,) = system.transmitter.code(y, *picture.shape[-2:], quality)
+        sizes.append(len(data))
+    assert sizes[0] < sizes[1]
+
+
+def test_a_codec_with_context(build):
+    small = {"arch": "JointAutoregressiveHierarchicalPriors", "N": 8, "M": 12}
+    system = build(codec=small, tasks=PEOPLE, lmbda=0.1)
+    with torch.no_grad():  # so that the latent is not all zeros
+        system.transmitter.g_a[-1].weight.mul_(40)
+    noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    start = system.transmitter.analyse(noise)
+    refined = Refiner(system, steps=3, amp=False)(noise)
+    assert not torch.equal(refined, start)
+    assert _cost(system, noise, refined) < _cost(system, noise, start)
+
+
+def test_a_segmenters_masks_are_truth_too(build, picture):
+    mask_rcnn = {
+        "type": "MMDetTask",
+        "detector": "configs/mini/tasks/mask_rcnn.py",
+        "checkpoint": "zoo://mask_rcnn",
+    }
+    system = build(tasks={"segm": mask_rcnn})
+    height, width = picture.shape[-2:]
+    plain = BaseDataElement(metainfo={"img_shape": (height, width), "ori_shape": (height, width)})
+    truth = system.tasks["segm"].own_truth(picture, plain, 0.5).gt_instances
+    assert len(truth) >= 1
+    assert truth.masks.masks.shape == (len(truth), height, width)
+    start = system.transmitter.analyse(picture)
+    refined = Refiner(system, steps=3, amp=False)(picture)
+    assert _cost(system, picture, refined) < _cost(system, picture, start)
+
+
+def test_no_step_is_refused(build):
+    with pytest.raises(ConfigError, match="1 step or more"):
+        Refiner(build(tasks=PEOPLE), steps=0)

@@ -1,0 +1,40 @@
+"""A transmitter that refines each picture's latent through the tasks of its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from vcm_mt.apis.codec import Transmitter
+from vcm_mt.apis.config import at_level, qualities
+from vcm_mt.apis.system import build_system
+from vcm_mt.checkpoint import find_checkpoint, read_record
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.refiner import Refiner
+
+
+def refining(config: Config, path: str | Path, steps: int, amp: bool = False) -> Transmitter:
+    """Load a transmitter with the frozen tasks and the lambda that it was trained with.
+
+    Args:
+        config: Of its training, whose tasks and levels are taken.
+        path: Checkpoint of that training, or its folder.
+        steps: Of a :class:`vcm_mt.models.refiner.Refiner`.
+        amp: Run ``g_a`` in bfloat16.
+
+    Raises:
+        ConfigError: When the checkpoint is not of such a training.
+    """
+    path = Path(path)
+    checkpoint = find_checkpoint(path) if path.is_dir() else path
+    record = read_record(checkpoint)
+    if config.get("model", {}).get("type") != "VCMSystem":
+        raise ConfigError(f"{config.filename} is no stage 1: name the config of {path}'s training")
+    if qualities(config) or config.model.get("gains"):
+        config = at_level(config, record["quality"])
+    system = build_system(config, checkpoint)
+    if "rate_target" in record:  # where lambda was steered to
+        system.lmbdas = [record["rate_target"]["lmbda"]]
+    system.transmitter.amp = amp
+    return Transmitter(system.transmitter, Refiner(system, steps))

@@ -1,0 +1,134 @@
+"""Latents refined where a picture is sent: more for the same bits, for receivers as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from vcm_mt.checkpoint import fingerprint
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.receivers import named_receivers
+from vcm_mt.models.tasks import Task, named_tasks
+from vcm_mt.models.vcm_system import VCMSystem
+
+
+class Refiner:
+    """Finds latents that serve equation (1) better, for one picture, than ``g_a``'s.
+
+    ``g_a`` was trained to do well by all pictures. A transmitter that has the time can go on from
+    there for the picture at hand (Campos et al. 2019; for machines Le et al. 2021): gradient
+    descent on y alone, on
+
+        (1 - lambda) * R(y)  +  lambda * sum_t w_t * L_t(Psi_t(g_s(y)), what Psi_t finds in x)
+
+    It needs the frozen tasks, but no annotations: what they find in the original is the truth that
+    the decoded picture is held against. Nothing else changes: no weight, no table, no byte of the
+    format. Any receiver of the transmitter decodes the result, and none can tell.
+
+    R is what rounded symbols cost. y moves by less than half a step at a time, as trained in
+    ``quantizer="round"``: rounded forwards, straight through backwards. The best y seen is kept,
+    so that a picture is never worse by this measure than without.
+
+    Args:
+        system: Transmitter, receivers that the tasks look through, tasks, lambda. It is frozen,
+            and its receivers are for searching alone.
+        steps: Steps per picture, each about as long as encoding and looking at the picture thrice.
+        rate: How far a step moves a value of y, in quantisation steps (Adam's learning rate).
+        score: From which score on a find counts as truth.
+        amp: Run ``g_s`` in bfloat16, see :mod:`vcm_mt.models.precision`.
+
+    Raises:
+        ConfigError: For fewer than 1 step.
+    """
+
+    def __init__(
+        self,
+        system: VCMSystem,
+        steps: int = 10,
+        rate: float = 0.03,
+        score: float = 0.5,
+        amp: bool | str = True,
+    ) -> None:
+        if steps < 1:
+            raise ConfigError(f"a latent is refined in 1 step or more, not {steps}")
+        self.system = system.eval().requires_grad_(False)
+        for _, receiver in named_receivers(system.receivers):
+            receiver.amp = amp
+        self.steps, self.rate, self.score, self.amp = steps, rate, score, amp
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What decides its latents beside the transmitter, as plain values."""
+        own = {name: getattr(self, name) for name in ("steps", "rate", "score", "amp")}
+        networks = {**self.system.receivers, **self.system.tasks}
+        return {
+            **own,
+            "lmbda": self.system.lmbdas,
+            "networks": {name: fingerprint(network) for name, network in networks.items()},
+            "tasks": {name: _settings(task) for name, task in named_tasks(self.system.tasks)},
+        }
+
+    def __call__(self, picture: Tensor, quality: int | None = None) -> Tensor:
+        """The latent y, float [1, M, h, w], to be sent for a picture.
+
+        Args:
+            picture: float [1, 3, H, W], RGB in [0, 1], any size.
+            quality: One of the transmitter's levels.
+        """
+        transmitter = self.system.transmitter
+        level = transmitter.quality if quality is None else quality
+        with torch.no_grad():
+            start = transmitter.analyse(picture)
+        truths = self._truths(picture)
+        y = start.clone().requires_grad_()
+        optimiser = torch.optim.Adam([y], self.rate)
+        best, lowest = start, float("inf")
+        with torch.enable_grad():
+            for step in range(self.steps + 1):
+                loss = self._loss(y, picture, truths, level)
+                if loss.item() < lowest:
+                    best, lowest = y.detach().clone(), loss.item()
+                if step == self.steps:
+                    break
+                (y.grad,) = torch.autograd.grad(loss, y)
+                optimiser.step()
+        return best
+
+    @torch.no_grad()
+    def _truths(self, picture: Tensor) -> dict[str, Any]:
+        """By task, a data sample with what it finds in the original."""
+        size = tuple(picture.shape[-2:])
+        return {
+            name: task.own_truth(
+                picture,
+                BaseDataElement(metainfo={"img_shape": size, "ori_shape": size}),
+                self.score,
+            )
+            for name, task in named_tasks(self.system.tasks)
+        }
+
+    def _loss(self, y: Tensor, picture: Tensor, truths: dict[str, Any], level: int) -> Tensor:
+        """Equation (1) of one picture."""
+        system = self.system
+        lmbdas: Sequence[float] = system.lmbdas
+        lmbda = lmbdas[0] if len(lmbdas) == 1 else lmbdas[level - 1]
+        height, width = picture.shape[-2:]
+        latent = system.transmitter.rounded(y, level)
+        decoded = {}
+        for name, receiver in named_receivers(system.receivers):
+            decoded[name] = receiver(latent.y_hat)[..., :height, :width]
+        loss = (1 - lmbda) * latent.bits.sum() / (height * width)
+        for name, task in named_tasks(system.tasks):
+            parts = task.loss(decoded[task.receiver], picture, [truths[name]])
+            loss = loss + lmbda * task.weight * torch.stack([*parts.values()]).sum()
+        return loss
+
+
+def _settings(task: Task) -> dict[str, Any]:
+    """The plain values that a task was made with."""
+    plain = (bool, int, float, str)
+    return {k: v for k, v in vars(task).items() if isinstance(v, plain) and k[0] != "_"}
