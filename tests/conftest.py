@@ -46,8 +46,8 @@ def small_options(mini: Path) -> dict[str, str]:
         "test_evaluator.1.ann_file": annotations,
         "model.codec.N": "8",
         "model.codec.M": "12",
-        "levels.8.codec.checkpoint": "None",  # levels 9 and 15, where the chains start
-        "levels.14.codec.checkpoint": "None",
+        "levels.2.codec.checkpoint": "None",  # levels 3 and 6, where the chains start
+        "levels.5.codec.checkpoint": "None",
         "model.tasks.det.checkpoint": "None",
         "train_dataloader.batch_size": "2",
         "train_cfg.max_iters": "4",

@@ -20,7 +20,6 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from vcm_mt.apis.average import average
 from vcm_mt.apis.config import (
     at_level,
     chains,
@@ -30,8 +29,9 @@ from vcm_mt.apis.config import (
     qualities,
 )
 from vcm_mt.apis.processes import run_commands, share_of_cores
+from vcm_mt.apis.refined import refining
 from vcm_mt.apis.training import join_processes
-from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, zoo_path
+from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.errors import CommandError, ConfigError, VCMError, told
 from vcm_mt.evaluation.anchors import make_sweep
@@ -49,12 +49,12 @@ from vcm_mt.evaluation.test_set import TestSet
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
-#: Codecs whose weights are the mean of two trainings, and the one for all rates.
-MEAN, VARIABLE = "stage1_det_mean", "stage1_det_vbr"
+#: The codec for all rates.
+VARIABLE = "stage1_det_vbr"
 #: Settings that stage 1 does not depend on.
 AFTER_TRAINING = (
     *("measured", "mse_codecs", "anchors", "samples", "resamples", "report"),
-    *("stage2", "variable", "others", "seeds", "second"),
+    *("stage2", "variable", "others", "seeds", "refine"),
     *("test_cfg", "test_dataloader", "test_evaluator"),
 )
 
@@ -121,13 +121,15 @@ def train_variable(config: Config, folder: Path) -> None:
 
 
 def train_others(config: Config, folder: Path) -> None:
-    """Train the last pass of some levels through other networks, for the matrix."""
+    """Let some levels go on through other networks, for the matrix."""
     commands = {
-        f"{name}, level {level}": last_pass(
-            config, plan.config, folder, folder / name, level,
+        f"{name}, level {level}": [
+            sys.executable, "tools/train.py", plan.config, "--resume", "--quality", str(level),
+            "--work-dir", str(folder / name), "--cfg-options", f"levels.{level - 1}.after=None",
+            f"load_from={find_checkpoint(folder / 'stage1_det' / f'q{level}')}",
             f"train_cfg.max_iters={plan.max_iters}", f"param_scheduler.1.T_max={plan.max_iters}",
             "train_cfg.val_begin=1000000000",
-        )
+        ]
         for name, plan in config.others.items()
         for level in plan.levels
         if not (folder / name / f"q{level}" / "done").is_file()
@@ -139,7 +141,7 @@ def train_others(config: Config, folder: Path) -> None:
 
 
 def train_seeds(config: Config, folder: Path) -> None:
-    """Train the last pass of one level, and its receivers, with other seeds."""
+    """Train one level, and its receivers, with other seeds."""
     plan, place = config.seeds, folder / "seeds"
     level, iterations = str(plan.level), config.stage2.max_iters
     own = {seed: place / f"seed{seed}" for seed in plan.seeds}
@@ -180,25 +182,6 @@ def last_pass(
         sys.executable, "tools/train.py", path, "--resume", "--quality", str(level),
         "--work-dir", str(own), "--cfg-options", *options,
     ]  # fmt: skip
-
-
-def train_second(config: Config, folder: Path) -> None:
-    """Train each level's last pass once more, take the mean with the first, train its receivers."""
-    draws, means = folder / "seeds" / f"seed{config.second}", folder / MEAN
-    waiting = [q for q in config.measured if not list_checkpoints(means / f"q{q}")]
-    commands = {
-        f"level {level}, seed {config.second}": last_pass(
-            config, config.filename, folder, draws, level, f"randomness.seed={config.second}"
-        )
-        for level in waiting
-        if not (draws / f"q{level}" / "done").is_file()
-    }
-    run_commands(commands, jobs(), show="Iter(")
-    for level in waiting:
-        (draws / f"q{level}" / "done").touch()
-        own = [place / f"q{level}" for place in (folder / "stage1_det", draws)]
-        average(own, means / f"q{level}")
-    train_receivers(config, folder, MEAN)
 
 
 def seed_file(folder: Path, task: str, seed: int, level: int) -> Path:
@@ -282,8 +265,6 @@ def run(config_path: str, folder: Path) -> None:
     train_others(config, folder)
     if config.seeds:
         train_seeds(config, folder)
-    if config.second:
-        train_second(config, folder)
     say(4, "measuring on real bytes")
     measure_together()
     found = measure(config, folder)
@@ -335,9 +316,11 @@ def measure(config: Config, folder: Path) -> RPFile:
         checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
         files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
         curves.add_trained("stage1_det", checkpoint, files)
-    for level in levels if config.second else ():
-        files = [receiver_file(folder, task, level, MEAN) for task in plan.tasks]
-        curves.add_trained(MEAN, find_checkpoint(folder / MEAN / f"q{level}"), files)
+    for level in levels:
+        checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
+        files = [receiver_file(folder, task, level) for task in config.refine.tasks]
+        sender = refining(config, checkpoint, config.refine.steps)
+        curves.add_trained("stage1_det_refined", checkpoint, files, transmitter=sender)
     if config.variable:
         files = [variable_file(folder, task) for task in config.variable.tasks]
         curves.add_trained(VARIABLE, find_checkpoint(folder / VARIABLE), files)

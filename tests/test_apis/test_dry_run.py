@@ -111,7 +111,7 @@ def test_from_the_command_line(mini, tmp_path):
         "--cfg-options", *options,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert f"in {work_dir}/q16," in done.stdout  # the last level
+    assert f"in {work_dir}/q6," in done.stdout  # the last level
     assert done.stdout.endswith("ready to train\n")
     assert not work_dir.exists()
 

@@ -40,7 +40,7 @@ def train_on_two(mini, tmp_path):
     def run(script, *before, after=(), **environment):
         return subprocess.run(
             [
-                ROOT / "tools" / script, *before, str(config), *after, "--quality", "9",
+                ROOT / "tools" / script, *before, str(config), *after, "--quality", "3",
                 "--cfg-options", *(f"{k}={v}" for k, v in options.items()),
             ],
             env={**os.environ, "PYTHON": sys.executable, **environment},
@@ -52,7 +52,7 @@ def train_on_two(mini, tmp_path):
 
 def _trained_as_one(done, work_dir, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
-    weights = torch.load(work_dir / "q9" / "iter_4.pth", weights_only=True)["state_dict"]
+    weights = torch.load(work_dir / "q3" / "iter_4.pth", weights_only=True)["state_dict"]
     assert all(torch.isfinite(v).all() for v in weights.values() if v.is_floating_point())
     ranks = [(tmp_path / f"rank{rank}.txt").read_text() for rank in range(2)]
     assert ranks[0] == ranks[1]
@@ -87,7 +87,7 @@ def test_a_cluster_without_gpus(train_on_two, tmp_path):
 def test_a_launcher_that_did_not_start_it(launcher, mini, tmp_path):
     options = [f"{k}={v}" for k, v in small_options(mini).items()]
     done = run_tool(
-        "train", "configs/mini/stage1_det.py", "--quality", "9", "--work-dir", str(tmp_path),
+        "train", "configs/mini/stage1_det.py", "--quality", "3", "--work-dir", str(tmp_path),
         "--launcher", launcher, "--cfg-options", *options,
     )  # fmt: skip
     assert done.returncode == 1

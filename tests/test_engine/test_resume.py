@@ -16,7 +16,7 @@ def _arguments(mini, work_dir, **more):
     return [
         "configs/mini/stage1_det.py",
         "--quality",
-        "9",
+        "3",
         "--work-dir",
         str(work_dir),
         "--cfg-options",
@@ -25,7 +25,7 @@ def _arguments(mini, work_dir, **more):
 
 
 def _weights(work_dir):
-    path = (work_dir / "q9" / "last_checkpoint").read_text()
+    path = (work_dir / "q3" / "last_checkpoint").read_text()
     return torch.load(path, map_location="cpu", weights_only=False)
 
 
@@ -37,7 +37,7 @@ def _kill_after_first_checkpoint(arguments, work_dir):
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 240
-    while not (work_dir / "q9" / "last_checkpoint").is_file():
+    while not (work_dir / "q3" / "last_checkpoint").is_file():
         assert process.poll() is None, "it ended before its first checkpoint"
         assert time.monotonic() < deadline, "no checkpoint"
         time.sleep(0.05)

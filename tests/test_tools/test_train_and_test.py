@@ -19,7 +19,7 @@ def trained(mini, tmp_path_factory):
     """Two levels, the first after the second, trained for four steps each by tools/train.py."""
     work_dir = tmp_path_factory.mktemp("stage1")
     done = run_tool(
-        "train", CONFIG, "--quality", "8", "9", "--work-dir", str(work_dir),
+        "train", CONFIG, "--quality", "2", "3", "--work-dir", str(work_dir),
         "--cfg-options", *_options(mini),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -27,14 +27,14 @@ def trained(mini, tmp_path_factory):
 
 
 def test_each_level_has_its_own_folder(trained):
-    assert (trained / "q9" / "iter_4.pth").is_file()
-    assert (trained / "q8" / "iter_4.pth").is_file()
+    assert (trained / "q3" / "iter_4.pth").is_file()
+    assert (trained / "q2" / "iter_4.pth").is_file()
 
 
 def test_tensorboard_has_losses_rates_scores_and_pictures(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (events,) = (trained / "q9").rglob("events.out.tfevents*")
+    (events,) = (trained / "q3").rglob("events.out.tfevents*")
     log = EventAccumulator(str(events)).Reload()
     scalars = set(log.Tags()["scalars"])
     assert {"loss", "loss_rate", "loss_det", "bpp_train", "bpp", "bpp_estimated", "aux"} <= scalars
@@ -44,11 +44,11 @@ def test_tensorboard_has_losses_rates_scores_and_pictures(trained):
 
 def test_test_reports_real_bytes(trained, mini, tmp_path):
     done = run_tool(
-        "test", CONFIG, str(trained / "q8"), "--quality", "8", "--out", str(tmp_path / "q8.json"),
+        "test", CONFIG, str(trained / "q2"), "--quality", "2", "--out", str(tmp_path / "q2.json"),
         "--cfg-options", *_options(mini),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    record = json.loads((tmp_path / "q8.json").read_text())
+    record = json.loads((tmp_path / "q2.json").read_text())
     assert record["point"]["quality"] == 8
     assert len(record["num_bytes"]) == 4
     bpp = sum(8 * b / p for b, p in zip(record["num_bytes"], record["num_pixels"], strict=True)) / 4
@@ -58,7 +58,7 @@ def test_test_reports_real_bytes(trained, mini, tmp_path):
 
 
 def test_what_was_trained_codes_pictures(trained, mini, tmp_path):
-    checkpoint = ["--transmitter", str(trained / "q9")]
+    checkpoint = ["--transmitter", str(trained / "q3")]
     coded, back = tmp_path / "coded", tmp_path / "back"
     done = run_tool("codec", "encode", str(mini / "val"), "-o", str(coded), *checkpoint)
     assert done.returncode == 0, done.stderr
@@ -67,7 +67,7 @@ def test_what_was_trained_codes_pictures(trained, mini, tmp_path):
     done = run_tool("codec", "decode", str(coded), "-o", str(back), *checkpoint)
     assert done.returncode == 0, done.stderr
     assert len(list(back.glob("*.png"))) == 4
-    other = ["--transmitter", str(trained / "q8")]
+    other = ["--transmitter", str(trained / "q2")]
     _fails(
         run_tool("codec", "decode", str(coded), "-o", str(back), *other),
         "was made by transmitter",
@@ -108,7 +108,7 @@ def test_a_config_of_stage_2_without_its_stage_1(tmp_path):
 
 def test_a_checkpoint_between_summed_gradients(mini, tmp_path):
     options = [*_options(mini), "optim_wrapper.main.accumulative_counts=3"]
-    done = run_tool("train", "configs/mini/stage1_det.py", "--quality", "9",
+    done = run_tool("train", "configs/mini/stage1_det.py", "--quality", "3",
                     "--work-dir", str(tmp_path), "--cfg-options", *options)  # fmt: skip
     _fails(done, "a multiple of 3")
 
@@ -159,7 +159,7 @@ def test_a_checkpoint_of_another_architecture(trained, mini):
     done = run_tool(
         "test",
         CONFIG,
-        str(trained / "q9"),
+        str(trained / "q3"),
         "--cfg-options",
         *_options(mini, **{"model.codec.N": "16"}),
     )
@@ -167,9 +167,9 @@ def test_a_checkpoint_of_another_architecture(trained, mini):
 
 
 def test_a_level_after_one_of_another_codec(trained, mini, tmp_path):
-    shutil.copytree(trained / "q9", tmp_path / "q9")
+    shutil.copytree(trained / "q3", tmp_path / "q3")
     options = _options(mini, **{"model.codec.M": "16"})
-    done = run_tool("train", CONFIG, "--quality", "8", "--work-dir", str(tmp_path),
+    done = run_tool("train", CONFIG, "--quality", "2", "--work-dir", str(tmp_path),
                     "--cfg-options", *options)  # fmt: skip
     _fails(done, "another codec", "'M': 12", "'M': 16")
 
