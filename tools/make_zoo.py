@@ -15,7 +15,7 @@ from pathlib import Path
 from vcm_mt.apis.config import at_level, load_config
 from vcm_mt.checkpoint import zoo_path
 from vcm_mt.datasets.mini import prepare
-from vcm_mt.evaluation.anchors import VVC
+from vcm_mt.evaluation.anchors import make_sweep
 from vcm_mt.evaluation.experiment import Experiment, untrained
 from vcm_mt.evaluation.senders import AnchorSender, Originals, Sender
 
@@ -38,12 +38,12 @@ def work_dir(arguments: list[str]) -> Path:
 
 
 def ship_points(folder: Path) -> None:
-    """Put an experiment's points of VVC, of the MSE codecs and of the originals into the zoo."""
+    """Put an experiment's points of anchors, MSE codecs and originals into the zoo."""
     config = load_config("configs/mini/stage1_det.py")
-    experiment = Experiment(load_config("configs/mini/stage2_segm.py"), folder, ["det", "segm"])
-    anchor = VVC()
+    experiment = Experiment(load_config("configs/mini/stage2_segm.py"), folder)
     senders: list[Sender] = [Originals()]
-    senders += [AnchorSender(anchor, qp, folder / "streams") for qp in anchor.qualities]
+    for _, anchor, sweep in map(make_sweep, config.anchors):
+        senders += [AnchorSender(anchor, quality, folder / "streams") for quality in sweep]
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         start = at_level(config, 1)
         start.merge_from_dict({"model": {"codec": {"checkpoint": checkpoint}}})
@@ -52,7 +52,7 @@ def ship_points(folder: Path) -> None:
     for sender in senders:
         experiment.points(sender)
         of = {"data": experiment.data.data_digest, **sender.record}
-        records += [r for r in experiment.store.records(of) if set(r["tasks"]) <= {"det", "segm"}]
+        records += experiment.store.records(of)
     zoo_path("points").with_suffix(".json").write_text(json.dumps(records) + "\n")
 
 

@@ -32,8 +32,8 @@ report = dict(
         "What else was tried, and kept: SOAP in place of Adam; the distance of the detector's "
         "feature maps on the objects beside its own loss; the rate of rounded latents in place of "
         "noise; levels that go on from higher rates. An earlier, longer training (6,000 to 15,000 "
-        "iterations a level) was worth -40.0 % for detection without refinement, -41.1 % as the mean "
-        "of two trainings' weights.",
+        "iterations a level) was worth -40.0 % for detection without refinement, as the mean of "
+        "two trainings' weights -41.1 %.",
         "Tried and left out: a context network of three 7x7 blocks behind g_a, a dead zone in the "
         "quantiser, the mean of successive repetitions' weights. Not tried yet: larger N and M, "
         "longer MSE pretraining than the zoo's, larger pictures.",

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import run_tool, small_options
+from tests.conftest import ROOT, run_tool, small_options
 
 CONFIG = "configs/mini/stage1_det.py"
 
@@ -49,7 +49,7 @@ def test_test_reports_real_bytes(trained, mini, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "q2.json").read_text())
-    assert record["point"]["quality"] == 8
+    assert record["point"]["quality"] == 2
     assert len(record["num_bytes"]) == 4
     bpp = sum(8 * b / p for b, p in zip(record["num_bytes"], record["num_pixels"], strict=True)) / 4
     assert record["point"]["bpp"] == pytest.approx(bpp)
@@ -177,3 +177,41 @@ def test_a_level_after_one_of_another_codec(trained, mini, tmp_path):
 def test_no_checkpoint(mini, tmp_path):
     done = run_tool("test", CONFIG, str(tmp_path), "--cfg-options", *_options(mini))
     _fails(done, "no checkpoint in")
+
+
+def test_a_transmitter_that_takes_its_time(trained, mini, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text(
+        f'_base_ = "{ROOT}/{CONFIG}"\nmodel = dict(tasks=dict(det=dict(checkpoint=None)))\n'
+    )
+    source = str(sorted((mini / "val").glob("*.bmp"))[0])
+    given = ["encode", source, "--transmitter", str(trained / "q3"), "--refine", "1"]
+    done = run_tool("codec", *given, "--refine-config", str(config), "-o", str(tmp_path / "a.vcm"))
+    assert done.returncode == 0, done.stderr
+    done = run_tool("codec", "decode", str(tmp_path / "a.vcm"), "-o", str(tmp_path / "a.png"),
+                    "--transmitter", str(trained / "q3"))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert run_tool("codec", *given, "-o", str(tmp_path / "b.vcm")).returncode == 2
+    receivers = "configs/mini/stage2_det.py"
+    _fails(
+        run_tool("codec", *given, "--refine-config", receivers, "-o", str(tmp_path / "b.vcm")),
+        "stage2_det.py is no stage 1",
+    )
+    data = [f"test_dataloader.dataset.data_root={mini}", "test_dataloader.num_workers=0"]
+    data += [f"evaluators.det.ann_file={mini}/annotations/val.json"]
+    done = run_tool(
+        "rp_curve", receivers, "--curve", f"ours={trained}", "--quality", "3", "--tasks", "det",
+        "--out", str(tmp_path / "rp"), "--refine", "1", "--refine-config", str(config),
+        "--resamples", "0", "--samples", "1", "--cfg-options", *data, "tasks.det.checkpoint=None",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    curves = json.loads((tmp_path / "rp" / "rp_points.json").read_text())["curves"]
+    assert curves["ours_refined"]["codec"]["refined"] == "1 steps"
+    assert "refined" not in curves["ours"]["codec"]
+    done = run_tool(
+        "test", CONFIG, str(trained / "q3"), "--refine", "1", "--out", str(tmp_path / "out.json"),
+        "--cfg-options", *_options(mini),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "out.json").read_text())["points"]["shared"]
+    assert told["bpp"] == curves["ours_refined"]["points"][0]["bpp"]

@@ -31,8 +31,9 @@ def refining(config: Config, path: str | Path, steps: int, amp: bool = False) ->
     record = read_record(checkpoint)
     if config.get("model", {}).get("type") != "VCMSystem":
         raise ConfigError(f"{config.filename} is no stage 1: name the config of {path}'s training")
-    if qualities(config) or config.model.get("gains"):
-        config = at_level(config, record["quality"])
+    several = qualities(config) or config.model.get("gains")
+    config = at_level(config, record["quality"]) if several else config.copy()
+    config.model.codec = record["codec"]  # without the weights that training started from
     system = build_system(config, checkpoint)
     if "rate_target" in record:  # where lambda was steered to
         system.lmbdas = [record["rate_target"]["lmbda"]]
