@@ -25,7 +25,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
-from vcm_mt.apis.config import load_config
 from vcm_mt.apis.pictures import at_once, read_picture, to_array, to_tensor
 from vcm_mt.apis.refined import refining
 from vcm_mt.bitstream.container import (
@@ -93,8 +92,8 @@ def encode(options: argparse.Namespace) -> None:
     """Encode every input."""
     jobs = outputs(list(found(options.inputs, ENDINGS | VIDEOS)), options.out, ".vcm")
     if options.refine:
-        config = load_config(options.refine_config)
-        transmitter = refining(config, options.transmitter, options.refine, options.amp)
+        steps, config = options.refine, options.refine_config
+        transmitter = refining(config, options.transmitter, steps, options.amp)
     else:
         transmitter = Transmitter.load(options.transmitter, options.amp)
     if options.resume:

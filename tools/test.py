@@ -72,8 +72,7 @@ def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> No
     """One table of all receivers on one stream."""
     transmitter = None
     if options.refine:
-        start = load_config(options.refine_config) if options.refine_config else config
-        transmitter = refining(start, checkpoint, options.refine)
+        transmitter = refining(options.refine_config or config, checkpoint, options.refine)
     senders = trained(checkpoint, options.receivers or [], transmitter)
     quality = level_of(checkpoint, options.quality)
     sender = next(sender for sender in senders if len(senders) == 1 or sender.quality == quality)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -263,6 +264,26 @@ def test_people_need_no_annotations(mini, stage1, tmp_path):
     assert record["tasks"] == ["human"]
     assert record["training"]["iterations"] == 4
     assert record["quality"] == 2
+
+
+@pytest.mark.slow
+def test_two_processes_code_the_training_set_once(mini, stage1, light, tmp_path):
+    folder = tmp_path / "coded"
+    arguments = _arguments(mini, stage1, tmp_path / "two", "--quality", "1", "--from-bitstreams",
+                           str(folder), "--launcher", "pytorch")  # fmt: skip
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, "tools/finetune_decoder.py", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    coded, one = (
+        {path.relative_to(place): path.read_bytes() for path in place.rglob("*.vcm")}
+        for place in (folder, light / "coded")
+    )
+    assert len(coded) >= 6
+    assert coded == one
+    assert Receiver.load(tmp_path / "two" / "q1" / "human.safetensors").record["name"] == "human"
 
 
 def test_a_dry_run_of_a_detectors_receiver_without_annotations(mini, stage1, tmp_path):

@@ -3,12 +3,12 @@
 from importlib import import_module
 from typing import Any
 
-_PLACES = {"Transmitter": "codec", "Receiver": "codec", "Machine": "machine"}
+_PLACES = {"Transmitter": "codec", "Receiver": "codec", "Machine": "machine", "refining": "refined"}
 __all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:
-    """The two ends of a channel and a task behind it, loaded when they are asked for."""
+    """Both ends of a channel and a task behind it, loaded when they are asked for."""
     if name in _PLACES:
         return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

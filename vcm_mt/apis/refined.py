@@ -7,18 +7,20 @@ from pathlib import Path
 from mmengine.config import Config
 
 from vcm_mt.apis.codec import Transmitter
-from vcm_mt.apis.config import at_level, qualities
+from vcm_mt.apis.config import at_level, load_config, qualities
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import find_checkpoint, read_record
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.refiner import Refiner
 
 
-def refining(config: Config, path: str | Path, steps: int, amp: bool = False) -> Transmitter:
+def refining(
+    config: Config | str | Path, path: str | Path, steps: int, amp: bool = False
+) -> Transmitter:
     """Load a transmitter with the frozen tasks and the lambda that it was trained with.
 
     Args:
-        config: Of its training, whose tasks and levels are taken.
+        config: Of its training, or that config's file; its tasks and levels are taken.
         path: Checkpoint of that training, or its folder.
         steps: Of a :class:`vcm_mt.models.refiner.Refiner`.
         amp: Run ``g_a`` in bfloat16.
@@ -26,6 +28,7 @@ def refining(config: Config, path: str | Path, steps: int, amp: bool = False) ->
     Raises:
         ConfigError: When the checkpoint is not of such a training.
     """
+    config = config if isinstance(config, Config) else load_config(config)
     path = Path(path)
     checkpoint = find_checkpoint(path) if path.is_dir() else path
     record = read_record(checkpoint)

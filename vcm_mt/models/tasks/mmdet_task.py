@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -200,7 +199,7 @@ class MMDetTask(Task):
         if self.masks and "masks" in found:
             masks = found.masks.cpu().numpy().astype(np.uint8)
             truth.masks = BitmapMasks(masks, *x.shape[-2:])
-        sample = copy.copy(data_sample)
+        sample = data_sample.clone()
         sample.gt_instances = truth
         sample.ignored_instances = InstanceData(bboxes=found.bboxes[:0], labels=found.labels[:0])
         sample.set_metainfo({DRAW_SEED: 0})  # the same draws each time: the same loss
