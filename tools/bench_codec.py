@@ -2,10 +2,11 @@
 
 python tools/bench_codec.py --repeats 7
 
-Entropy coding alone, then a whole encoder and decoder, at 512x640 and at 1080p, in float32 and with
-bfloat16 transforms, on the CPU and on a GPU where there is one. A ratio is CompressAI's time over
-ours, the median over turns of both, with the smallest and largest. Beside it what speed costs: the
-rate of integer entropy parameters, rate and PSNR of bfloat16, both with the embedded zoo's codecs.
+Entropy coding alone, then a whole encoder and decoder, at 512x640, one picture and eight together,
+and at 1080p, in float32 and with bfloat16 transforms, on the CPU and on a GPU where there is one.
+A ratio is CompressAI's time over ours, the median over turns of both, with the smallest and
+largest. Beside it what speed costs: the rate of integer entropy parameters, rate and PSNR of
+bfloat16, both with the embedded zoo's codecs.
 The network timed is mbt2018-mean with N=128, M=192 and random weights, set so that its latents and
 scales spread like a trained codec's; --pretrained takes CompressAI's own.
 """
@@ -40,7 +41,8 @@ from vcm_mt.models.receivers import Receiver
 from vcm_mt.models.transmitter import Transmitter, pad
 
 OUT = Path("work_dirs/bench")
-SIZES = ((512, 640), (1080, 1920))
+#: Height and width, and how many pictures are coded together.
+SIZES = ((512, 640, 1), (512, 640, 8), (1080, 1920, 1))
 ZOO = ("mse_1", "mse_2", "mse_3", "mse_4")
 SHORTEST_TURN = 0.05
 #: Spread of the latent's channels, in quantisation steps, from the quietest to the loudest.
@@ -60,7 +62,8 @@ def main() -> int:
         settings = [(d, size, amp) for d in devices for size in SIZES for amp in (False, True)]
         result: dict[str, Any] = {"ratio": {}, "spread": {}, "seconds": {}}
         for device, size, amp in tqdm(settings, unit="setting"):
-            name = f"{device}/{'bfloat16' if amp else 'float32'}/{size[0]}x{size[1]}"
+            together = f", {size[2]} together" if size[2] > 1 else ""
+            name = f"{device}/{'bfloat16' if amp else 'float32'}/{size[0]}x{size[1]}{together}"
             for what, (theirs, ours) in timed(device, size, amp, options):
                 ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
                 result["ratio"].setdefault(what, {})[name] = float(np.median(ratios))
@@ -81,21 +84,23 @@ def main() -> int:
 
 
 def timed(
-    device: str, size: tuple[int, int], amp: bool, options: argparse.Namespace
+    device: str, size: tuple[int, int, int], amp: bool, options: argparse.Namespace
 ) -> Iterator[tuple[str, tuple[list[float], list[float]]]]:
     """What is compared, and the seconds of each turn of CompressAI and of this project."""
-    x = picture(*size).to(device)
+    height, width, together = size
+    x = torch.cat([picture(height, width, n % len(PHOTOGRAPHS)) for n in range(together)])
+    x = x.to(device)
     theirs = network(x, options.pretrained).to(device)
     sender, receiver = ends(theirs, amp, device)
     padded = pad(x, sender.entropy.divisor)
     with torch.no_grad():
-        if not amp:
+        if not amp and together == 1:
             yield from entropy_coders(theirs, padded, options.repeats)
         sent = theirs.compress(padded)
-        (data,) = sender.encode(x)
+        coded = sender.encode(x)
 
         def decode() -> Tensor:
-            return receiver(sender.decode_packets([unpack(data)]))
+            return receiver(sender.decode_packets([unpack(data) for data in coded]))
 
         strings, shape = sent["strings"], sent["shape"]
         yield (
