@@ -316,7 +316,7 @@ def measure(config: Config, folder: Path) -> RPFile:
         checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
         files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
         curves.add_trained("stage1_det", checkpoint, files)
-    for level in levels:
+    for level in config.refine.levels:
         checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
         files = [receiver_file(folder, task, level) for task in config.refine.tasks]
         sender = refining(config, checkpoint, config.refine.steps)
