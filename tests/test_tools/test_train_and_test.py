@@ -179,11 +179,17 @@ def test_no_checkpoint(mini, tmp_path):
     _fails(done, "no checkpoint in")
 
 
-def test_a_transmitter_that_takes_its_time(trained, mini, tmp_path):
+@pytest.fixture
+def without_weights(tmp_path):
+    """The config that ``trained`` is of, with a detector of random weights."""
     config = tmp_path / "config.py"
-    config.write_text(
-        f'_base_ = "{ROOT}/{CONFIG}"\nmodel = dict(tasks=dict(det=dict(checkpoint=None)))\n'
-    )
+    random = "model = dict(tasks=dict(det=dict(checkpoint=None)))"
+    config.write_text(f'_base_ = "{ROOT}/{CONFIG}"\n{random}\n')
+    return config
+
+
+def test_a_transmitter_that_takes_its_time(trained, mini, tmp_path, without_weights):
+    config = without_weights
     source = str(sorted((mini / "val").glob("*.bmp"))[0])
     given = ["encode", source, "--transmitter", str(trained / "q3"), "--refine", "1"]
     done = run_tool("codec", *given, "--refine-config", str(config), "-o", str(tmp_path / "a.vcm"))
@@ -192,11 +198,13 @@ def test_a_transmitter_that_takes_its_time(trained, mini, tmp_path):
                     "--transmitter", str(trained / "q3"))  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert run_tool("codec", *given, "-o", str(tmp_path / "b.vcm")).returncode == 2
-    receivers = "configs/mini/stage2_det.py"
-    _fails(
-        run_tool("codec", *given, "--refine-config", receivers, "-o", str(tmp_path / "b.vcm")),
-        "stage2_det.py is no stage 1",
-    )
+    other = ["--refine-config", "configs/mini/stage2_det.py", "-o", str(tmp_path / "b.vcm")]
+    _fails(run_tool("codec", *given, *other), "stage2_det.py is no stage 1")
+
+
+@pytest.mark.slow
+def test_curves_of_a_transmitter_that_takes_its_time(trained, mini, tmp_path, without_weights):
+    config, receivers = without_weights, "configs/mini/stage2_det.py"
     data = [f"test_dataloader.dataset.data_root={mini}", "test_dataloader.num_workers=0"]
     data += [f"evaluators.det.ann_file={mini}/annotations/val.json"]
     done = run_tool(
