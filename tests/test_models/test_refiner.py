@@ -87,6 +87,7 @@ def test_a_level_of_several(build, picture):
     sizes = []
     for quality in (1, 2):
         y = refine(picture, quality)
+        assert not torch.equal(y, system.transmitter.analyse(picture))
         (data,) = system.transmitter.code(y, *picture.shape[-2:], quality)
         sizes.append(len(data))
     assert sizes[0] < sizes[1]

@@ -29,14 +29,14 @@ class Refiner:
     the decoded picture is held against. Nothing else changes: no weight, no table, no byte of the
     format. Any receiver of the transmitter decodes the result, and none can tell.
 
-    R is what rounded symbols cost. y moves by less than half a step at a time, as trained in
-    ``quantizer="round"``: rounded forwards, straight through backwards. The best y seen is kept,
+    R is what rounded symbols cost, with the gradient of ``quantizer="round"``: rounded forwards,
+    straight through backwards. The best y seen is kept,
     so that a picture is never worse by this measure than without.
 
     Args:
         system: Transmitter, receivers that the tasks look through, tasks, lambda. It is frozen,
             and its receivers are for searching alone.
-        steps: Steps per picture, each about as long as encoding and looking at the picture thrice.
+        steps: Steps per picture; each runs ``g_s`` and the tasks forwards and backwards.
         rate: How far a step moves a value of y, in quantisation steps (Adam's learning rate).
         score: From which score on a find counts as truth.
         amp: Run ``g_s`` in bfloat16, see :mod:`vcm_mt.models.precision`.
