@@ -24,7 +24,7 @@ report = dict(
     notes=[
         "The targets are the source paper's figures, on COCO with VTM as the anchor and a codec of "
         "7 million parameters; here a codec of 1.3 million is trained for hours on two cores.",
-        "Curves named refined: the transmitter goes on from g_a's latent for each picture, five "
+        "Curves named refined: the transmitter goes on from g_a's latent for each picture, eight "
         "steps of gradient descent on equation (1), with what the frozen detector finds in the "
         "original as truth (no annotations). The format, the tables and the receivers stay as they "
         "are. Networks that it was not refined through gain as well: the Mask R-CNN and RetinaNet "
@@ -50,7 +50,7 @@ others = dict(
 # One level, and its receiver, with other seeds than the first, 0.
 seeds = dict(level=3, seeds=[1, 2], tasks=["segm"])
 # Steps that each picture's latent is refined by, on curves of their own, and whose receivers.
-refine = dict(steps=5, levels=[1, 2, 3, 4, 5, 6], tasks=["segm"])
+refine = dict(steps=8, levels=[1, 2, 3, 4, 5, 6], tasks=["segm"])
 mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]
 stage2 = dict(
     config="configs/mini/stage2_{task}.py",

@@ -48,3 +48,14 @@ def test_it_computes_in_float32_whatever_is_around_it(pair):
     assert torch.equal(found["y"], expected["y"])
     assert torch.equal(found["gamma"], expected["gamma"])
     assert torch.equal(found["x"], expected["x"].bfloat16())
+
+
+def test_what_is_frozen_takes_no_gradient_but_passes_it_on(pair):
+    _, ours = pair
+    x, weight = torch.randn(2, 1, 12, 7, 9)
+    expected = _gradients(ours, x, weight)
+    ours.requires_grad_(False)
+    found = _gradients(ours, x, weight)
+    assert torch.equal(found["x"], expected["x"])
+    assert found["gamma"] is None
+    assert found["beta"] is None

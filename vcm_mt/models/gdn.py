@@ -68,9 +68,10 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Gradients of x, gamma and beta."""
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+        """Gradients of x, and of gamma and beta where they are trained."""
         x, gamma, beta = ctx.saved_tensors
+        trained = any(ctx.needs_input_grad[1:3])
         dx, dgamma, dbeta = _like(x, x.dtype), torch.zeros_like(gamma), beta * 0
         with torch.autocast(x.device.type, enabled=False):
             for v, slope, out in _strips(_columns(x), _columns(dy), _columns(dx)):
@@ -82,10 +83,11 @@ class _Normalise(torch.autograd.Function):
                 # The derivative of n^p is root / 2, or -root^3 / 2.
                 change = root * (0.5 if ctx.inverse else root * root * -0.5)
                 dn = change.mul_(v).mul_(slope)
-                dgamma.addmm_(dn.t(), squares)
-                dbeta.add_(dn.sum(0))
+                if trained:
+                    dgamma.addmm_(dn.t(), squares)
+                    dbeta.add_(dn.sum(0))
                 out.copy_((dn @ gamma).mul_(v).mul_(2).addcmul_(factor, slope))
-        return dx, dgamma, dbeta, None
+        return (dx, dgamma, dbeta, None) if trained else (dx, None, None, None)
 
 
 def _columns(x: Tensor) -> Tensor:

@@ -30,14 +30,21 @@ class Refiner:
     format. Any receiver of the transmitter decodes the result, and none can tell.
 
     R is what rounded symbols cost, with the gradient of ``quantizer="round"``: rounded forwards,
-    straight through backwards. The best y seen is kept,
-    so that a picture is never worse by this measure than without.
+    straight through backwards. With g the gradient and k = 0, 1, ... a step is
+
+        y <- y - rate * decay^k * g / (|g| + rms(g))
+
+    Where the slope is steep a value moves as far as the step allows, and elsewhere in proportion:
+    what hardly matters stays where ``g_a`` put it and crosses no rounding edge for nothing. The
+    best y seen is kept, so that a picture is never worse by this measure than without.
 
     Args:
         system: Transmitter, receivers that the tasks look through, tasks, lambda. It is frozen,
             and its receivers are for searching alone.
         steps: Steps per picture; each runs ``g_s`` and the tasks forwards and backwards.
-        rate: How far a step moves a value of y, in quantisation steps (Adam's learning rate).
+        rate: How far the first step moves a value of y at most, in quantisation steps.
+        decay: How far the next one does, relative to it, in (0, 1]: few steps or many, the first
+            ones are the same.
         score: From which score on a find counts as truth.
         amp: Run ``g_s`` in bfloat16, see :mod:`vcm_mt.models.precision`.
 
@@ -48,8 +55,9 @@ class Refiner:
     def __init__(
         self,
         system: VCMSystem,
-        steps: int = 10,
-        rate: float = 0.03,
+        steps: int = 8,
+        rate: float = 0.08,
+        decay: float = 0.7,
         score: float = 0.5,
         amp: bool | str = True,
     ) -> None:
@@ -58,12 +66,13 @@ class Refiner:
         self.system = system.eval().requires_grad_(False)
         for _, receiver in named_receivers(system.receivers):
             receiver.amp = amp
-        self.steps, self.rate, self.score, self.amp = steps, rate, score, amp
+        self.steps, self.rate, self.decay, self.score = steps, rate, decay, score
+        self.amp = amp
 
     @property
     def record(self) -> dict[str, Any]:
         """What decides its latents beside the transmitter, as plain values."""
-        own = {name: getattr(self, name) for name in ("steps", "rate", "score", "amp")}
+        own = {name: getattr(self, name) for name in ("steps", "rate", "decay", "score", "amp")}
         networks = {**self.system.receivers, **self.system.tasks}
         return {
             **own,
@@ -85,7 +94,6 @@ class Refiner:
             start = transmitter.analyse(picture)
         truths = self._truths(picture)
         y = start.clone().requires_grad_()
-        optimiser = torch.optim.Adam([y], self.rate)
         best, lowest = start, float("inf")
         with torch.enable_grad():
             for step in range(self.steps + 1):
@@ -94,8 +102,9 @@ class Refiner:
                     best, lowest = y.detach().clone(), loss.item()
                 if step == self.steps:
                     break
-                (y.grad,) = torch.autograd.grad(loss, y)
-                optimiser.step()
+                (slope,) = torch.autograd.grad(loss, y)
+                with torch.no_grad():
+                    y -= self.rate * self.decay**step * _saturated(slope)
         return best
 
     @torch.no_grad()
@@ -126,6 +135,12 @@ class Refiner:
             parts = task.loss(decoded[task.receiver], picture, [truths[name]])
             loss = loss + lmbda * task.weight * torch.stack([*parts.values()]).sum()
         return loss
+
+
+def _saturated(slope: Tensor) -> Tensor:
+    """From -1 to 1: the sign where a slope is far above their root mean square, else less."""
+    tiny = torch.finfo(slope.dtype).tiny
+    return slope / (slope.abs() + slope.square().mean().sqrt().clamp_min(tiny))
 
 
 def _settings(task: Task) -> dict[str, Any]:
