@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,13 +100,37 @@ def people_config(stage1_config: Config) -> Iterator[Config]:
     torch.set_num_threads(threads)
 
 
-def run_tool(name: str, *arguments: str, **kwargs) -> subprocess.CompletedProcess[str]:
-    """Run a script of tools/ as a user would."""
-    return subprocess.run(
-        [sys.executable, f"tools/{name}.py", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-        **kwargs,
-    )
+#: Starts processes that have imported already what takes a script most of its time to import.
+_STARTER = multiprocessing.get_context("forkserver")
+_STARTER.set_forkserver_preload(["vcm_mt.apis.training", "vcm_mt.evaluation.report"])
+
+
+def run_tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of tools/ as a user would, in a process of its own."""
+    command = [f"tools/{name}.py", *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        process = _STARTER.Process(target=_run_script, args=(command, dict(os.environ), out, err))
+        process.start()
+        try:
+            process.join()
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(
+            command, process.exitcode or 0, out.read_text(), err.read_text()
+        )
+
+
+def _run_script(command: list[str], environment: dict[str, str], out: Path, err: Path) -> None:
+    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), stream.fileno())
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = command
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        runpy.run_path(command[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()

@@ -1,6 +1,8 @@
 """Every codec of CompressAI's with a hyperprior, by config alone, through both stages."""
 
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,6 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
-from tests.conftest import run_tool
 from tests.test_models.test_vcm_system import _optimizers
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.system import build_system
@@ -101,8 +102,13 @@ def test_one_process_encodes_another_decodes(stage1_config, name, last, tmp_path
     Image.fromarray(picture).save(tmp_path / "a.png")
 
     def tool(threads, *arguments):
-        done = run_tool("codec", *map(str, arguments),
-                        env={**os.environ, "OMP_NUM_THREADS": threads})  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "tools/codec.py", *map(str, arguments)],
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
 
     tool("1", "encode", tmp_path / "a.png", "-o", tmp_path / "coded", "--transmitter", stage1)
