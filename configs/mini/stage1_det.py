@@ -28,8 +28,7 @@ report = dict(
         "steps of gradient descent on equation (1), with what the frozen detector finds in the "
         "original as truth (no annotations). The format, the tables and the receivers stay as they "
         "are. Networks that it was not refined through gain as well: the Mask R-CNN and RetinaNet "
-        "here. At the highest rates the detector itself gains least: what it finds with a score "
-        "below 0.5 is no truth for it.",
+        "here.",
         "What else was tried, and kept: SOAP in place of Adam for the codec, steps of a saturated "
         "gradient in place of Adam's for the latents; the distance of the detector's "
         "feature maps on the objects beside its own loss; the rate of rounded latents in place of "

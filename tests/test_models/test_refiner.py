@@ -64,6 +64,17 @@ def test_a_picture_costs_less_by_its_real_bytes(build, picture, tasks):
     assert _cost(system, picture, refined) < 0.97 * _cost(system, picture, start)
 
 
+def test_losses_count_above_those_of_the_original(build, picture):
+    refine = Refiner(build(lmbda=1.0))  # the tasks alone, and all of them at their best
+    refine.system.receivers["shared"].forward = lambda y_hat: picture
+    wanted, level = refine._wanted(picture), refine.system.transmitter.quality
+    assert sum(wanted["det"].floor.values()) > 0.1
+    y = refine.system.transmitter.analyse(picture)
+    assert refine._loss(y, picture, wanted, level) == 0
+    refine.system.receivers["shared"].forward = lambda y_hat: 0.5 * picture
+    assert refine._loss(y, picture, wanted, level) > 0.1
+
+
 def test_the_same_picture_is_refined_alike(build, picture):
     refine = Refiner(build(), steps=2)
     assert torch.equal(refine(picture), refine(picture))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -16,6 +16,13 @@ from vcm_mt.models.tasks import Task, named_tasks
 from vcm_mt.models.vcm_system import VCMSystem
 
 
+class _Wanted(NamedTuple):
+    """What a task finds in an original, as a data sample, and its losses by part there."""
+
+    truth: Any
+    floor: dict[str, Tensor]
+
+
 class Refiner:
     """Finds latents that serve equation (1) better, for one picture, than ``g_a``'s.
 
@@ -23,11 +30,14 @@ class Refiner:
     there for the picture at hand (Campos et al. 2019; for machines Le et al. 2021): gradient
     descent on y alone, on
 
-        (1 - lambda) * R(y)  +  lambda * sum_t w_t * L_t(Psi_t(g_s(y)), what Psi_t finds in x)
+        (1 - lambda) * R(y)  +  lambda * sum_t w_t * max(0, L_t(Psi_t(g_s(y))) - L_t(Psi_t(x)))
 
-    It needs the frozen tasks, but no annotations: what they find in the original is the truth that
-    the decoded picture is held against. Nothing else changes: no weight, no table, no byte of the
-    format. Any receiver of the transmitter decodes the result, and none can tell.
+    with what Psi_t finds in the original as the truth of L_t: it needs the frozen tasks, but no
+    annotations. Each part of L_t counts for as much as it exceeds its value for the original. A
+    network that is unsure of the original is to be as unsure of the decoded picture: made surer of
+    its own errors, it would rank them above what is there. Nothing else changes: no weight, no
+    table, no byte of the format. Any receiver of the transmitter decodes the result, and none can
+    tell.
 
     R is what rounded symbols cost, with the gradient of ``quantizer="round"``: rounded forwards,
     straight through backwards. With g the gradient and k = 0, 1, ... a step is
@@ -76,6 +86,7 @@ class Refiner:
         networks = {**self.system.receivers, **self.system.tasks}
         return {
             **own,
+            "excess": True,  # over the losses of the original
             "lmbda": self.system.lmbdas,
             "networks": {name: fingerprint(network) for name, network in networks.items()},
             "tasks": {name: _settings(task) for name, task in named_tasks(self.system.tasks)},
@@ -92,12 +103,12 @@ class Refiner:
         level = transmitter.quality if quality is None else quality
         with torch.no_grad():
             start = transmitter.analyse(picture)
-        truths = self._truths(picture)
+        wanted = self._wanted(picture)
         y = start.clone().requires_grad_()
         best, lowest = start, float("inf")
         with torch.enable_grad():
             for step in range(self.steps + 1):
-                loss = self._loss(y, picture, truths, level)
+                loss = self._loss(y, picture, wanted, level)
                 if loss.item() < lowest:
                     best, lowest = y.detach().clone(), loss.item()
                 if step == self.steps:
@@ -108,19 +119,17 @@ class Refiner:
         return best
 
     @torch.no_grad()
-    def _truths(self, picture: Tensor) -> dict[str, Any]:
-        """By task, a data sample with what it finds in the original."""
+    def _wanted(self, picture: Tensor) -> dict[str, _Wanted]:
+        """By task."""
         size = tuple(picture.shape[-2:])
-        return {
-            name: task.own_truth(
-                picture,
-                BaseDataElement(metainfo={"img_shape": size, "ori_shape": size}),
-                self.score,
-            )
-            for name, task in named_tasks(self.system.tasks)
-        }
+        wanted = {}
+        for name, task in named_tasks(self.system.tasks):
+            plain = BaseDataElement(metainfo={"img_shape": size, "ori_shape": size})
+            truth = task.own_truth(picture, plain, self.score)
+            wanted[name] = _Wanted(truth, task.loss(picture, picture, [truth]))
+        return wanted
 
-    def _loss(self, y: Tensor, picture: Tensor, truths: dict[str, Any], level: int) -> Tensor:
+    def _loss(self, y: Tensor, picture: Tensor, wanted: dict[str, _Wanted], level: int) -> Tensor:
         """Equation (1) of one picture."""
         system = self.system
         lmbdas: Sequence[float] = system.lmbdas
@@ -132,8 +141,10 @@ class Refiner:
             decoded[name] = receiver(latent.y_hat)[..., :height, :width]
         loss = (1 - lmbda) * latent.bits.sum() / (height * width)
         for name, task in named_tasks(system.tasks):
-            parts = task.loss(decoded[task.receiver], picture, [truths[name]])
-            loss = loss + lmbda * task.weight * torch.stack([*parts.values()]).sum()
+            truth, floor = wanted[name]
+            parts = task.loss(decoded[task.receiver], picture, [truth])
+            excess = [(value - floor[part]).clamp_min(0) for part, value in parts.items()]
+            loss = loss + lmbda * task.weight * torch.stack(excess).sum()
         return loss
 
 
