@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import run_tool
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_kills(kills):
     done = run_tool("kill_test", "--kills", str(kills))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
