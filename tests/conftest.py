@@ -117,7 +117,7 @@ def run_tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         finally:
             process.kill()
         return subprocess.CompletedProcess(
-            command, process.exitcode or 0, out.read_text(), err.read_text()
+            command, process.exitcode, out.read_text(), err.read_text()
         )
 
 

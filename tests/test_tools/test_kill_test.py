@@ -14,4 +14,4 @@ def test_kills(kills):
     (hits,) = re.findall(
         rf"{kills} kills, (\d+) of them in a checkpoint's write: 0 lost", done.stdout
     )
-    assert int(hits) >= kills // 3
+    assert int(hits) >= max(1, kills // 3)

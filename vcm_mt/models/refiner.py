@@ -120,7 +120,7 @@ class Refiner:
 
     @torch.no_grad()
     def _wanted(self, picture: Tensor) -> dict[str, _Wanted]:
-        """By task."""
+        """What each task finds in the original, by name."""
         size = tuple(picture.shape[-2:])
         wanted = {}
         for name, task in named_tasks(self.system.tasks):
@@ -130,7 +130,7 @@ class Refiner:
         return wanted
 
     def _loss(self, y: Tensor, picture: Tensor, wanted: dict[str, _Wanted], level: int) -> Tensor:
-        """Equation (1) of one picture."""
+        """Equation (1) of one picture, with the tasks' losses above those of the original."""
         system = self.system
         lmbdas: Sequence[float] = system.lmbdas
         lmbda = lmbdas[0] if len(lmbdas) == 1 else lmbdas[level - 1]
