@@ -78,12 +78,13 @@ model = dict(
             # The same loss and gradient in less time (make bench-train).
             fold=True,
             quick_roi_align=True,
+            amp=True,
         )
     ),
 )
 
 train_dataloader = dict(batch_size=2)
-max_iters = 1200
+max_iters = 4000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),

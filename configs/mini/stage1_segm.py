@@ -13,6 +13,7 @@ model = dict(
             feature_background=0.0,
             fold=True,
             quick_roi_align=True,
+            amp=True,
         ),
     )
 )
