@@ -6,11 +6,13 @@ optim_wrapper = dict(
     main=dict(
         optimizer=dict(
             _delete_=True,
-            type="SOAP",
+            type="ConvSOAP",
             lr=1e-3,
             betas=(0.95, 0.95),
             weight_decay=0.0,
             precondition_frequency=10,
+            # h_s's wide ends are not worth a matrix of their own: a sixth off a step's time.
+            max_precondition_dim=128,
         )
     )
 )

@@ -33,8 +33,6 @@ evaluators = dict(
     retina=dict(type="TaskCocoMetric", task="retina", ann_file=_annotations, metric="bbox"),
 )
 model = dict(type="ReceiverSystem", amp=True)
-# A light receiver's thin matrices have a long side, which is not worth a preconditioner.
-optim_wrapper = dict(main=dict(optimizer=dict(max_precondition_dim=512)))
 
 train_dataloader = dict(batch_size=2)
 max_iters = 600

@@ -21,10 +21,10 @@ report = dict(
 )
 
 # Minutes count here: levels are measured at the end only.
-max_iters = 260
+max_iters = 290
 train_cfg = dict(max_iters=max_iters, val_begin=max_iters + 1)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
-default_hooks = dict(checkpoint=dict(interval=130))
+default_hooks = dict(checkpoint=dict(interval=145))

@@ -7,16 +7,28 @@ from typing import Any
 from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIMIZERS
 from pytorch_optimizer import SOAP
-from torch import nn
+from torch import Tensor, nn
 
 from vcm_mt.errors import ConfigError
 from vcm_mt.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 _QUANTILES = ".quantiles"
 
-# Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024): far fewer steps for a
-# learned codec than Adam's (Zhang & Zhu 2026).
-OPTIMIZERS.register_module(module=SOAP)
+
+@OPTIMIZERS.register_module()
+class ConvSOAP(SOAP):
+    """Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024), for convolutions.
+
+    Far fewer steps for a learned codec than Adam's (Zhang & Zhu 2026). The places of a kernel are
+    one dimension here, [out, in, h * w]: one matrix more telling than two, in half the time.
+    """
+
+    def __init__(self, params: Any, **settings: Any) -> None:
+        super().__init__(params, merge_dims=True, **settings)
+
+    def merge_dims(self, grad: Tensor, max_precondition_dim: int) -> Tensor:  # noqa: ARG002
+        """[out, in, h, w] -> [out, in, h * w]; others as they are."""
+        return grad.flatten(2) if grad.dim() > 2 else grad
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
