@@ -66,7 +66,7 @@ class Refiner:
         self,
         system: VCMSystem,
         steps: int = 8,
-        rate: float = 0.1,
+        rate: float = 0.08,
         decay: float = 0.7,
         score: float = 0.5,
         amp: bool | str = True,
