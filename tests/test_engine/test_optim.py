@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def test_it_descends_and_goes_on_from_its_state() -> None:
     run(optimizer, p, target, 120)
     other = nn.Parameter(p.detach().clone())
     resumed = ConvSOAP([other], **SETTINGS)
-    resumed.load_state_dict(optimizer.state_dict())
+    resumed.load_state_dict(deepcopy(optimizer.state_dict()))
     ends = run(optimizer, p, target, 120), run(resumed, other, target, 120)
     assert ends[0] < 0.5 * start
     assert torch.equal(p, other)
