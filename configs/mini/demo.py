@@ -8,8 +8,9 @@ levels = [
     dict(lmbda=0.26, codec=dict(checkpoint="zoo://mse_3")),
 ]
 measured = [1, 2, 3, 4]
+resamples = 500
 
-stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=80)
+stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=60)
 
 anchors = ["vvc"]
 variable = seeds = None
@@ -21,10 +22,10 @@ report = dict(
 )
 
 # Minutes count here: levels are measured at the end only.
-max_iters = 290
+max_iters = 240
 train_cfg = dict(max_iters=max_iters, val_begin=max_iters + 1)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
-default_hooks = dict(checkpoint=dict(interval=145))
+default_hooks = dict(checkpoint=dict(interval=120))
