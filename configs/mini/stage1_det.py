@@ -23,7 +23,8 @@ report = dict(
     targets=dict(det_mAP=-61.16, segm_mAP=-58.43),
     notes=[
         "The targets are the source paper's figures, on COCO with VTM as the anchor and a codec of "
-        "7 million parameters; here six codecs of 1.3 million are trained in some seventy minutes on two cores.",
+        "7 million parameters; here six codecs of 1.3 million are trained in some "
+        "seventy minutes on two cores.",
         "Curves named refined: the transmitter goes on from g_a's latent for each picture, eight "
         "steps of gradient descent on equation (1), with what the frozen detector finds in the "
         "original as truth (no annotations). The format, the tables and the receivers stay as they "

@@ -20,7 +20,7 @@ class ConvSOAP(SOAP):
     """Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024), for convolutions.
 
     Far fewer steps for a learned codec than Adam's (Zhang & Zhu 2026). The places of a kernel are
-    one dimension here, [out, in, h * w]: one matrix more telling than two, in half the time.
+    one dimension here, [out, in, h * w]: one matrix in place of two small ones, in less time.
     """
 
     def __init__(self, params: Any, **settings: Any) -> None:
