@@ -316,11 +316,13 @@ def measure(config: Config, folder: Path) -> RPFile:
         checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
         files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
         curves.add_trained("stage1_det", checkpoint, files)
-    for level in config.refine.levels:
-        checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
-        files = [receiver_file(folder, task, level) for task in config.refine.tasks]
-        sender = refining(config, checkpoint, config.refine.steps)
-        curves.add_trained("stage1_det_refined", checkpoint, files, transmitter=sender)
+    for name, refined in config.refine.items():
+        through = load_config(refined.config) if "config" in refined else config
+        for level in refined.levels:
+            checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
+            files = [receiver_file(folder, task, level) for task in refined.tasks]
+            sender = refining(through, checkpoint, refined.steps)
+            curves.add_trained(name, checkpoint, files, transmitter=sender)
     if config.variable:
         files = [variable_file(folder, task) for task in config.variable.tasks]
         curves.add_trained(VARIABLE, find_checkpoint(folder / VARIABLE), files)

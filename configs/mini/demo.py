@@ -14,7 +14,7 @@ stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=60)
 
 anchors = ["vvc"]
 variable = seeds = None
-refine = dict(steps=4, levels=[1, 2, 3, 4], tasks=[])
+refine = dict(_delete_=True, stage1_det_refined=dict(steps=4, levels=[1, 2, 3, 4], tasks=[]))
 others = dict(_delete_=True)
 report = dict(
     title="The demo: a codec trained for minutes through a detector",

@@ -51,8 +51,17 @@ others = dict(
 )
 # One level, and its receiver, with other seeds than the first, 0.
 seeds = dict(level=3, seeds=[1, 2], tasks=["segm"])
-# Steps that each picture's latent is refined by, on curves of their own, and whose receivers.
-refine = dict(steps=8, levels=[1, 2, 3, 4, 5, 6], tasks=["segm"])
+# Curves with each picture's latent refined: by how many steps, whose receivers, through which
+# config's tasks if not this one's.
+refine = dict(
+    stage1_det_refined=dict(steps=8, levels=[1, 2, 3, 4, 5, 6], tasks=["segm"]),
+    stage1_det_refined_joint=dict(
+        config="configs/mini/stage1_det_segm.py",
+        steps=8,
+        levels=[1, 2, 3, 4, 5, 6],
+        tasks=["segm"],
+    ),
+)
 mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]
 stage2 = dict(
     config="configs/mini/stage2_{task}.py",

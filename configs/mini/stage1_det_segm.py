@@ -11,6 +11,9 @@ model = dict(
             checkpoint="zoo://faster_rcnn",
             feature_weight=20.0,
             feature_background=0.0,
+            fold=True,
+            quick_roi_align=True,
+            amp=True,
             weight=0.5,
         ),
     )

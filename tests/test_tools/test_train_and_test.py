@@ -214,7 +214,7 @@ def test_curves_of_a_transmitter_that_takes_its_time(trained, mini, tmp_path, wi
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     curves = json.loads((tmp_path / "rp" / "rp_points.json").read_text())["curves"]
-    assert curves["ours_refined"]["codec"]["refined"] == "1 steps"
+    assert curves["ours_refined"]["codec"]["refined"] == "1 steps through det"
     assert "refined" not in curves["ours"]["codec"]
     done = run_tool(
         "test", CONFIG, str(trained / "q3"), "--refine", "1", "--out", str(tmp_path / "out.json"),
