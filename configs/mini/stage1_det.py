@@ -30,8 +30,8 @@ report = dict(
         "original as truth (no annotations). The format, the tables and the receivers stay as they "
         "are. Networks that it was not refined through gain as well: the Mask R-CNN and RetinaNet "
         "here. Curves named refined_joint: the same codec, trained for detection only, refined "
-        "through the detector and the Mask R-CNN, by the mean of their losses, in four steps: about "
-        "the time of eight through one.",
+        "through the detector and the Mask R-CNN, by the mean of their losses, in four steps, "
+        "which take about as long as eight through one.",
         "What else was tried, and kept: SOAP in place of Adam for the codec, steps of a saturated "
         "gradient in place of Adam's for the latents; the distance of the detector's "
         "feature maps on the objects beside its own loss; the rate of rounded latents in place of "
