@@ -46,6 +46,7 @@ from vcm_mt.evaluation.senders import StreamSender
 from vcm_mt.evaluation.strip import receiver_strip
 from vcm_mt.evaluation.table import rp_table_markdown
 from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.models.refiner import Known
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
@@ -318,10 +319,11 @@ def measure(config: Config, folder: Path) -> RPFile:
         curves.add_trained("stage1_det", checkpoint, files)
     for name, refined in config.refine.items():
         through = load_config(refined.config) if "config" in refined else config
+        known: Known = {}
         for level in refined.levels:
             checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
             files = [receiver_file(folder, task, level) for task in refined.tasks]
-            sender = refining(through, checkpoint, refined.steps)
+            sender = refining(through, checkpoint, refined.steps, known=known)
             curves.add_trained(name, checkpoint, files, transmitter=sender)
     if config.variable:
         files = [variable_file(folder, task) for task in config.variable.tasks]

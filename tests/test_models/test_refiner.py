@@ -82,6 +82,17 @@ def test_the_same_picture_is_refined_alike(build, picture):
     assert refine.record != Refiner(build(lmbda=0.05), steps=2).record
 
 
+def test_what_is_in_an_original_is_found_once_for_all_levels(build, picture):
+    known = {}
+    alone = Refiner(build(lmbda=0.2), steps=2)(picture)
+    Refiner(build(lmbda=0.02), steps=2, known=known)(picture)
+    Refiner(build(lmbda=0.02), steps=1, known=known)(1 - picture)
+    assert len(known) == 2
+    next_level = Refiner(build(lmbda=0.2), steps=2, known=known)
+    next_level._wanted = None  # it is not asked again
+    assert torch.equal(next_level(picture), alone)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (70, 131)])
 def test_any_size_and_a_picture_without_objects(build, size):
     system = build()

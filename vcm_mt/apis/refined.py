@@ -11,11 +11,15 @@ from vcm_mt.apis.config import at_level, load_config, qualities
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import find_checkpoint, read_record
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.refiner import Refiner
+from vcm_mt.models.refiner import Known, Refiner
 
 
 def refining(
-    config: Config | str | Path, path: str | Path, steps: int, amp: bool = False
+    config: Config | str | Path,
+    path: str | Path,
+    steps: int,
+    amp: bool = False,
+    known: Known | None = None,
 ) -> Transmitter:
     """Load a transmitter with the frozen tasks and the lambda that it was trained with.
 
@@ -24,6 +28,7 @@ def refining(
         path: Checkpoint of that training, or its folder.
         steps: Of a :class:`vcm_mt.models.refiner.Refiner`.
         amp: Run ``g_a`` in bfloat16.
+        known: See there too: shared by the levels of one config.
 
     Raises:
         ConfigError: When the checkpoint is not of such a training.
@@ -41,4 +46,4 @@ def refining(
     if "rate_target" in record:  # where lambda was steered to
         system.lmbdas = [record["rate_target"]["lmbda"]]
     system.transmitter.amp = amp
-    return Transmitter(system.transmitter, Refiner(system, steps))
+    return Transmitter(system.transmitter, Refiner(system, steps, known=known))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ class _Wanted(NamedTuple):
 
     truth: Any
     floor: dict[str, Tensor]
+
+
+#: What tasks found in originals, by a digest of the picture and by task.
+Known = dict[bytes, dict[str, _Wanted]]
 
 
 class Refiner:
@@ -57,6 +62,8 @@ class Refiner:
             ones are the same.
         score: From which score on a find counts as truth.
         amp: Run ``g_s`` in bfloat16, see :mod:`vcm_mt.models.precision`.
+        known: Kept there, if given: what the tasks found in the originals, for refiners of other
+            levels with the same tasks. With a detector's feature maps, megabytes a picture.
 
     Raises:
         ConfigError: For fewer than 1 step.
@@ -70,6 +77,7 @@ class Refiner:
         decay: float = 0.7,
         score: float = 0.5,
         amp: bool | str = True,
+        known: Known | None = None,
     ) -> None:
         if steps < 1:
             raise ConfigError(f"a latent is refined in 1 step or more, not {steps}")
@@ -78,6 +86,7 @@ class Refiner:
             receiver.amp = amp
         self.steps, self.rate, self.decay, self.score = steps, rate, decay, score
         self.amp = amp
+        self.known = known
 
     @property
     def record(self) -> dict[str, Any]:
@@ -103,7 +112,7 @@ class Refiner:
         level = transmitter.quality if quality is None else quality
         with torch.no_grad():
             start = transmitter.analyse(picture)
-        wanted = self._wanted(picture)
+        wanted = self._wanted(picture) if self.known is None else self._remembered(picture)
         y = start.clone().requires_grad_()
         best, lowest = start, float("inf")
         with torch.enable_grad():
@@ -117,6 +126,15 @@ class Refiner:
                 with torch.no_grad():
                     y -= self.rate * self.decay**step * _saturated(slope)
         return best
+
+    def _remembered(self, picture: Tensor) -> dict[str, _Wanted]:
+        """What each task finds in the original, found once."""
+        assert self.known is not None
+        values = picture.cpu().numpy()
+        key = hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).digest()
+        if key not in self.known:
+            self.known[key] = self._wanted(picture)
+        return self.known[key]
 
     @torch.no_grad()
     def _wanted(self, picture: Tensor) -> dict[str, _Wanted]:
