@@ -13,7 +13,7 @@ model = dict(
     codec=dict(checkpoint="zoo://mse_3"),
 )
 
-max_iters = 3000
+max_iters = 8000
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
