@@ -81,7 +81,7 @@ def rates():
     rows = [RateRow(name, "vvc", bd) for (name, _), bd in found.items()]
     rows[1] = replace(rows[1], bd=replace(rows[1].bd, bootstrap=(-54.3, -45.6)))
     rows[2] = replace(rows[2], bd=replace(rows[2].bd, warnings=("thin: " + HOSTILE,)))
-    return rows
+    return [*rows, RateRow("s2", "mse", bd_rate(named["mse"], named["s2"], "det_mAP"))]
 
 
 def coded(pixels, quality):
@@ -200,7 +200,7 @@ def test_page_loads_nothing_from_anywhere(parsed):
 def test_names_are_shown_and_never_run(parsed, data):
     assert not [a for _, a in parsed.elements if any(name.startswith("on") for name in a)]
     kinds = [attributes.get("type") for tag, attributes in parsed.elements if tag == "script"]
-    assert kinds == ["application/json", None, None, None, None]
+    assert kinds == ["application/json", None, None, None, None, None]
     for tag in ("title", "h1"):
         assert parsed.said(tag) == "Report " + HOSTILE
     assert HOSTILE in parsed.said("li") and HOSTILE in parsed.said("pre") + parsed.said("code")
@@ -366,6 +366,18 @@ def test_curves_can_be_hidden_tabs_and_scale_chosen(visit):
         tools = page.locator("#plot-1 .modebar-btn")
         said = tools.evaluate_all("all => all.map(one => one.dataset.title)")
         assert len(said) == 4 and not [text for text in said if "Cloud" in text or "link" in text]
+
+
+def test_bd_rates_against_one_anchor_or_all(visit):
+    with visit() as page:
+        rows = page.locator("#rates tbody tr:visible")
+        shown = {}
+        for label in ("VVC (VVenC)", "MSE", "all of them"):
+            page.locator("#anchor").select_option(label=label)
+            shown[label] = rows.count()
+            tables = page.locator("#rates h3:visible").count()
+            assert tables == (1 if label == "MSE" else 2)
+        assert shown == {"VVC (VVenC)": 4, "MSE": 1, "all of them": 5}  # one is a warning
 
 
 def test_curves_follow_the_colour_scheme(visit):

@@ -84,7 +84,7 @@ def build_report(
     return Report(
         title=wording.title,
         summary=wording.summary or str(found.data.get("description", "")),
-        originals=found.originals,
+        originals={m: found.originals[m] for m in metrics_of(found) if m in found.originals},
         curves=[_curve(name, found.curves[name]) for name in order],
         rates=rows,
         samples=samples,

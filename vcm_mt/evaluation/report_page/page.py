@@ -20,7 +20,7 @@ from vcm_mt.evaluation.rp import metric_title, sort_points
 
 ABSENT = "\N{EN DASH}"
 #: In the order in which they run, after plotly.js.
-SCRIPTS = ("app.js", "curves.js", "pictures.js")
+SCRIPTS = ("app.js", "curves.js", "rates.js", "pictures.js")
 _FILES = files(__package__)
 
 
@@ -64,6 +64,7 @@ def render(report: Report) -> str:
                 )
             ],
             roles=ROLES,
+            rate_anchors=list(dict.fromkeys(row.anchor for row in report.rates)),
             rate_metrics=list(dict.fromkeys(row.bd.metric for row in report.rates)),
             matrices=[_shaded(matrix) for matrix in report.matrices],
             webp_quality=WEBP_QUALITY,
