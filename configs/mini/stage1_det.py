@@ -39,8 +39,10 @@ report = dict(
         "iterations a level) was worth -40.0 % for detection without refinement, as the mean of "
         "two trainings' weights -41.1 %.",
         "Tried and left out: a context network of three 7x7 blocks behind g_a, a dead zone in the "
-        "quantiser, the mean of successive repetitions' weights. Not tried yet: larger N and M, "
-        "longer MSE pretraining than the zoo's, larger pictures.",
+        "quantiser, the mean of successive repetitions' weights; N=72 and M=144, widened from the "
+        "zoo's codec so that they start from the same pictures and bits: at level 3, after 1,000 "
+        "iterations, 0.0955 bpp and 47.1 mAP beside 0.0940 and 47.0, at half as much time a step "
+        "again. Not tried: longer MSE pretraining than the zoo's, larger pictures.",
         "Headers weigh on pictures this small: 17 bytes of ours are 5 % of level 1's rate, VVC's "
         "74 bytes are 16 % of its rate at QP 47. The BD-rates without both stand in the table.",
     ],
