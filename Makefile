@@ -58,7 +58,7 @@ determinism: setup  ## decode under every setting, and under another PyTorch, wh
 bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `make demo`)
 	$(RUN) tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2
 
-bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results/mini (three to four hours)
+bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results/mini (some four hours)
 	$(RUN) tools/demo.py --long
 	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json results.json receivers.jpg report.html ../../docs/results/mini/
 

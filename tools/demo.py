@@ -1,7 +1,7 @@
 """The whole chain on the embedded set: stage 1, stage 2, measured and compared with VVC.
 
 python tools/demo.py            minutes: four levels, trained briefly
-python tools/demo.py --long     three to four hours: six levels and more; can be stopped and resumed
+python tools/demo.py --long     some four hours: six levels and more; can be stopped and resumed
 """
 
 from __future__ import annotations
