@@ -29,6 +29,8 @@ def training(people_config, tmp_path):
     people_config.train_dataloader.num_workers = 1
     people_config.default_hooks.checkpoint.interval = 1
     started = []
+    # Under `make test-slow &` Ctrl-C is ignored, and a process that is started would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _start(*options, launcher=(sys.executable,), wait=True, **environment):
         people_config.dump(tmp_path / "config.py")
@@ -48,6 +50,7 @@ def training(people_config, tmp_path):
         return process
 
     yield _start
+    signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
 
