@@ -67,7 +67,6 @@ def stage1_config(mini: Path) -> Config:
     config = Config.fromfile("configs/mini/stage1_det.py")
     for split in ("train", "val", "test"):
         config[f"{split}_dataloader"].dataset.data_root = str(mini)
-        config[f"{split}_dataloader"].update(num_workers=0, persistent_workers=False, timeout=0)
     for name in ("val_evaluator", "test_evaluator"):
         config[name][1].ann_file = str(mini / "annotations" / "val.json")
     config.model.codec = {"arch": "MeanScaleHyperprior", "N": 8, "M": 12}

@@ -191,9 +191,7 @@ def batches(setting: Setting, count: int) -> list[dict[str, Any]]:
     if setting.size is None:
         config = load_config("configs/mini/stage1_det.py")
         check_inputs(config, ["train"])
-        config.train_dataloader.update(
-            batch_size=setting.batch, num_workers=0, persistent_workers=False, timeout=0
-        )
+        config.train_dataloader.batch_size = setting.batch
         with DefaultScope.overwrite_default_scope("vcm_mt"):
             loader = iter(Runner.build_dataloader(config.train_dataloader, seed=0))
         return [next(loader) for _ in range(count)]

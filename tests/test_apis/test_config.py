@@ -77,7 +77,7 @@ def test_an_option_that_changes_something():
 
 
 def test_a_loader_without_workers_has_no_settings_of_theirs():
-    config = load_config(STAGE1, {"train_dataloader.num_workers": 0})
+    config = load_config("configs/stage1_det.py", {"train_dataloader.num_workers": 0})
     loader = config.train_dataloader
     assert not loader.persistent_workers and "timeout" not in loader
     assert config.val_dataloader.persistent_workers and config.val_dataloader.timeout == 600

@@ -26,7 +26,9 @@ def training(people_config, tmp_path):
     """Starts a training of many steps in a process, a checkpoint after each; waits for one."""
     people_config.levels = []
     people_config.train_cfg.max_iters = 5000
-    people_config.train_dataloader.num_workers = 1
+    people_config.train_dataloader.update(
+        num_workers=1, persistent_workers=True, worker_init_fn={"type": "vcm_mt.end_with_parent"}
+    )
     people_config.default_hooks.checkpoint.interval = 1
     started = []
     # Under `make test-slow &` Ctrl-C is ignored, and a process that is started would inherit that.

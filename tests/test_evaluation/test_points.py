@@ -54,7 +54,6 @@ def config(mini):
     """The zoo's networks on four pictures."""
     config = load_config("configs/mini/stage2_segm.py")
     config.test_dataloader.dataset.data_root = str(mini)
-    config.test_dataloader.update(num_workers=0, persistent_workers=False, timeout=0)
     for evaluator in config.evaluators.values():
         evaluator.ann_file = str(mini / "annotations" / "val.json")
     return config

@@ -28,7 +28,6 @@ def options(mini):
         *("--samples", "1", "--resamples", "20"),
         *("--cfg-options", f"test_dataloader.dataset.data_root={mini}"),
         *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm", "retina")),
-        "test_dataloader.num_workers=0",
     ]
 
 

@@ -205,8 +205,10 @@ def test_a_transmitter_that_takes_its_time(trained, mini, tmp_path, without_weig
 @pytest.mark.slow
 def test_curves_of_a_transmitter_that_takes_its_time(trained, mini, tmp_path, without_weights):
     config, receivers = without_weights, "configs/mini/stage2_det.py"
-    data = [f"test_dataloader.dataset.data_root={mini}", "test_dataloader.num_workers=0"]
-    data += [f"evaluators.det.ann_file={mini}/annotations/val.json"]
+    data = [
+        f"test_dataloader.dataset.data_root={mini}",
+        f"evaluators.det.ann_file={mini}/annotations/val.json",
+    ]
     done = run_tool(
         "rp_curve", receivers, "--curve", f"ours={trained}", "--quality", "3", "--tasks", "det",
         "--out", str(tmp_path / "rp"), "--refine", "1", "--refine-config", str(config),

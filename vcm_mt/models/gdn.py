@@ -18,9 +18,9 @@ _CODING_STRIP, _TRAINING_STRIP = 1 << 20, 1 << 18
 class LeanGDN(GDN):
     """CompressAI's GDN, the same parameters and the same values in less time and memory.
 
-    It trains in float32 whatever the precision around it. When coding it works on strips that
-    stay in the processor's cache, and writes the result in the place of an input that nobody
-    else reads.
+    It trains in float32 whatever the precision around it, and hands on what the next layer
+    takes. When coding it works on strips that stay in the processor's cache, and writes the
+    result in the place of an input that nobody else reads.
     """
 
     own_input: bool
@@ -29,7 +29,7 @@ class LeanGDN(GDN):
         """Normalise [B, C, H, W]."""
         if torch.is_grad_enabled():
             gamma, beta = self.gamma_reparam(self.gamma), self.beta_reparam(self.beta)
-            return _Normalise.apply(x, gamma, beta, self.inverse)
+            return _Normalise.apply(x, gamma, beta, self.inverse, _taken_next(x))
         return self.write(x, x if self.own_input else torch.empty_like(x))
 
     def write(self, x: Tensor, y: Tensor) -> Tensor:
@@ -51,43 +51,51 @@ class _Normalise(torch.autograd.Function):
     Only x is kept for the gradient; n is computed again, strip by strip:
 
         dn = p * n^(p - 1) * x * dy,   dx = n^p * dy + 2 x * (gamma^T dn)
+
+    The code's ``dn`` is without the factor p.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, inverse: bool) -> Tensor:
-        """Args: x [B, C, H, W] of any float type, gamma [C, C], beta [C]. Returns float32."""
+    def forward(
+        ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, inverse: bool, dtype: torch.dtype
+    ) -> Tensor:
+        """Args: x [B, C, H, W] of any float type, gamma [C, C], beta [C], y's type."""
         ctx.save_for_backward(x, gamma, beta)
         ctx.inverse = inverse
-        y = _like(x, torch.float32)
+        y = _like(x, dtype)
         with torch.autocast(x.device.type, enabled=False):
             for v, out in _strips(_columns(x), _columns(y)):
                 v = v.float()
                 norm = torch.addmm(beta, v * v, gamma.t())
-                torch.mul(v, norm.sqrt_() if inverse else norm.rsqrt_(), out=out)
+                out.copy_((norm.sqrt_() if inverse else norm.rsqrt_()).mul_(v))
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, and of gamma and beta where they are trained."""
         x, gamma, beta = ctx.saved_tensors
         trained = any(ctx.needs_input_grad[1:3])
+        p = 0.5 if ctx.inverse else -0.5
         dx, dgamma, dbeta = _like(x, x.dtype), torch.zeros_like(gamma), beta * 0
         with torch.autocast(x.device.type, enabled=False):
             for v, slope, out in _strips(_columns(x), _columns(dy), _columns(dx)):
-                v = v.float()
+                v, slope = v.float(), slope.float()
                 squares = v * v
                 norm = torch.addmm(beta, squares, gamma.t())
-                root = norm.rsqrt()
-                factor = norm.mul_(root) if ctx.inverse else root
-                # The derivative of n^p is root / 2, or -root^3 / 2.
-                change = root * (0.5 if ctx.inverse else root * root * -0.5)
-                dn = change.mul_(v).mul_(slope)
+                s = norm.rsqrt().mul_(slope)
+                direct, dn = (norm.mul_(s), s.mul_(v)) if ctx.inverse else (s, s * v / norm)
                 if trained:
-                    dgamma.addmm_(dn.t(), squares)
-                    dbeta.add_(dn.sum(0))
-                out.copy_((dn @ gamma).mul_(v).mul_(2).addcmul_(factor, slope))
-        return (dx, dgamma, dbeta, None) if trained else (dx, None, None, None)
+                    dgamma.addmm_(dn.t(), squares, alpha=p)
+                    dbeta.add_(dn.sum(0), alpha=p)
+                out.copy_(direct.addcmul_(dn @ gamma, v, value=2 * p))
+        return (dx, *((dgamma, dbeta) if trained else (None, None)), None, None)
+
+
+def _taken_next(x: Tensor) -> torch.dtype:
+    """The type that a convolution would make of its input."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
 
 
 def _columns(x: Tensor) -> Tensor:
