@@ -111,17 +111,18 @@ class ReceiverSystem(VCMSystem):
         tallest, widest = (max(size[axis] for size in groups) for axis in (0, 1))
         if x is not None:
             tallest, widest = x.shape[-2:]
-        pictures: dict[str, list[Any]] = {
-            name: [None] * len(data_samples) for name in self.receivers
-        }
+        order = [index for members in groups.values() for index in members]
+        places = sorted(range(len(order)), key=order.__getitem__)
+        parts: dict[str, list[Tensor]] = {name: [] for name in self.receivers}
         for (height, width), members in groups.items():
             y_hat = self._received(x, data_samples, members, quality)
             room = (0, widest - width, 0, tallest - height)
             for name, receiver in self.receivers.items():
-                decoded = F.pad(receiver(y_hat)[..., :height, :width], room)
-                for index, picture in zip(members, decoded, strict=True):
-                    pictures[name][index] = picture
-        return {name: torch.stack(found) for name, found in pictures.items()}
+                decoded = receiver(y_hat)[..., :height, :width]
+                parts[name].append(F.pad(decoded, room) if any(room) else decoded)
+        if len(groups) == 1:
+            return {name: decoded for name, (decoded,) in parts.items()}
+        return {name: torch.cat(found)[places] for name, found in parts.items()}
 
     def _received(
         self, x: Tensor | None, data_samples: list[Any], members: list[int], quality: int | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +49,7 @@ class Receiver(nn.Module):
         """
         if not torch.is_grad_enabled():
             return self._decoded(y_hat).clamp_(0, 1)
-        x_hat = transformed(self.g_s, y_hat, self.amp)
-        return x_hat + (x_hat.clamp(0, 1) - x_hat).detach()
+        return _Clamp.apply(transformed(self.g_s, y_hat, self.amp))
 
     def _decoded(self, y_hat: Tensor) -> Tensor:
         """With ``amp`` only what costs most in bfloat16, so that no pixel moves by a level.
@@ -80,6 +79,18 @@ class Receiver(nn.Module):
             if parametrize.is_parametrized(layer):
                 parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
         self.rank = 0
+
+
+class _Clamp(torch.autograd.Function):
+    """Clamp to [0, 1]; the gradient passes as if nothing had been done."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, dx: Tensor) -> Tensor:  # noqa: ARG004
+        return dx
 
 
 def named_receivers(receivers: nn.ModuleDict) -> list[tuple[str, Receiver]]:
