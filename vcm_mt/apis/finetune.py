@@ -73,7 +73,7 @@ def receiver_name(tasks: Sequence[str]) -> str:
 
 
 def for_tasks(config: Config, names: Sequence[str]) -> Config:
-    """The config with one receiver for these of its ``tasks``.
+    """The config with one receiver for these of its ``tasks``, and what they need of the data.
 
     Raises:
         ConfigError: When the config has no such task.
@@ -91,6 +91,9 @@ def for_tasks(config: Config, names: Sequence[str]) -> Config:
     chosen.model.tasks = ConfigDict({name: {**known[name], "receiver": receiver} for name in names})
     evaluators = [dict(type="CodingMetric")]
     evaluators += [config.evaluators[name] for name in names if name in config.evaluators]
+    if not any(_needs_annotations(task) for task in chosen.model.tasks.values()):
+        dataset = chosen.train_dataloader.dataset
+        dataset.pipeline = [step for step in dataset.pipeline if _kind(step) != "LoadAnnotations"]
     chosen.val_evaluator = chosen.test_evaluator = evaluators
     return chosen
 

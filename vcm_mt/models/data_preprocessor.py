@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
-from torch.nn import functional as F  # noqa: N812
 
-from vcm_mt.models.transmitter import pad
+from vcm_mt.models.transmitter import extend, pad
 from vcm_mt.registry import MODELS
 
 
@@ -34,16 +33,10 @@ class VCMDataPreprocessor(BaseDataPreprocessor):
         data = self.cast_data(data)
         if "inputs" not in data:  # received latents are all there is
             return {"inputs": None, "data_samples": data["data_samples"]}
-        pictures = [picture.float() / 255 for picture in data["inputs"]]
-        if self.bgr_to_rgb:
-            pictures = [picture.flip(0) for picture in pictures]
-        height = max(picture.shape[-2] for picture in pictures)
-        width = max(picture.shape[-1] for picture in pictures)
-        extended = [
-            F.pad(p[None], (0, width - p.shape[-1], 0, height - p.shape[-2]), mode="replicate")
-            for p in pictures
-        ]
+        pictures = [picture.flip(0) if self.bgr_to_rgb else picture for picture in data["inputs"]]
+        height, width = (max(p.shape[axis] for p in pictures) for axis in (-2, -1))
+        extended = torch.cat([extend(p[None].float(), height, width) for p in pictures])
         return {
-            "inputs": pad(torch.cat(extended), self.divisor),
+            "inputs": pad(extended, self.divisor).div_(255),
             "data_samples": data["data_samples"],
         }

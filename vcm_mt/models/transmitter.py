@@ -201,6 +201,13 @@ def pad(picture: Tensor, divisor: int) -> Tensor:
 
     The border is repeated: unlike zeros, that makes no edge for the codec to spend bits on.
     """
-    height, width = picture.shape[-2:]
-    right, below = -width % divisor, -height % divisor
+    height, width = (size + -size % divisor for size in picture.shape[-2:])
+    return extend(picture, height, width)
+
+
+def extend(picture: Tensor, height: int, width: int) -> Tensor:
+    """The same to a given size; a picture of that size is returned as it is."""
+    below, right = height - picture.shape[-2], width - picture.shape[-1]
+    if not below and not right:
+        return picture
     return F.pad(picture, (0, right, 0, below), mode="replicate")
