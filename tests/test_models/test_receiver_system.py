@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from pytorch_msssim import ms_ssim
 
 from tests.conftest import ROOT
 from tests.test_models.test_vcm_system import _optimizers
@@ -206,6 +207,23 @@ def test_people_see_more_than_mse():
             HumanTask(**wrong)
     with pytest.raises(ConfigError, match="VGG-16"):
         HumanTask(perceptual=1.0)
+
+
+def test_peoples_loss_is_the_mean_over_pictures_each_on_its_own_area():
+    x = torch.rand(3, 3, 192, 256)
+    x_hat = (x + 0.1 * torch.randn_like(x)).clamp(0, 1)
+    samples = [SimpleNamespace(img_shape=size) for size in ((192, 170), (161, 256), (192, 170))]
+    task = HumanTask(ms_ssim=60.0)
+    together = task.loss(x_hat, x, samples)
+    alone = [task.loss(x_hat[n : n + 1], x[n : n + 1], samples[n : n + 1]) for n in range(3)]
+    for name, value in together.items():
+        expected = sum(one[name] for one in alone) / 3
+        assert torch.allclose(value, expected, rtol=1e-5)
+    height, width = samples[1].img_shape
+    own = (p[1:2, :, :height, :width] for p in (x_hat, x))
+    assert alone[1]["ms_ssim"].item() == pytest.approx(
+        60 * (1 - ms_ssim(*own, data_range=1.0).item()), rel=1e-4
+    )
 
 
 def test_the_perceptual_term_is_vggs_features(tmp_path):

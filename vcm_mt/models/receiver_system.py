@@ -13,7 +13,8 @@ from typing_extensions import Self
 from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.receivers import Receiver, named_receivers
-from vcm_mt.models.vcm_system import VCMSystem, by_size
+from vcm_mt.models.sizes import by_size, true_size
+from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.registry import MODELS
 
 
@@ -127,7 +128,7 @@ class ReceiverSystem(VCMSystem):
     def _received(
         self, x: Tensor | None, data_samples: list[Any], members: list[int], quality: int | None
     ) -> Tensor:
-        height, width = map(int, data_samples[members[0]].img_shape[:2])
+        height, width = true_size(data_samples[members[0]])
         given = [data_samples[index].get("y_hat") for index in members]
         if all(latent is not None for latent in given):
             return torch.cat(given).to(self.data_preprocessor.device)

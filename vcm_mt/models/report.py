@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 
+from vcm_mt.models.similarity import similarity
+from vcm_mt.models.sizes import pixels_of
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.structures import Sent
-
-#: Shortest side in pixels for which MS-SSIM's five scales of an 11-pixel window exist.
-MS_SSIM_SIDE = 161
 
 
 def report(
@@ -55,12 +53,6 @@ def report(
                 sample.set_field(found[0], f"pred_{place}")
 
 
-def pixels_of(sample: Any) -> int:
-    """Native pixels of a data sample's picture."""
-    height, width = sample.img_shape[:2]
-    return int(height) * int(width)
-
-
 def _rounded(picture: Tensor) -> Tensor:
     return (255 * picture.clamp(0, 1)).round()
 
@@ -72,6 +64,5 @@ def _psnr(decoded: Tensor, original: Tensor) -> float:
 
 
 def _ms_ssim(decoded: Tensor, original: Tensor) -> float | None:
-    if min(original.shape[-2:]) < MS_SSIM_SIDE:
-        return None
-    return float(ms_ssim(decoded, original, data_range=255))
+    found = similarity(decoded, original, 255)
+    return None if found is None else found.item()

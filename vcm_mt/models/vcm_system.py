@@ -17,7 +17,8 @@ from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
 from vcm_mt.models.precision import amp_dtype
 from vcm_mt.models.receivers import Receiver, named_receivers
-from vcm_mt.models.report import pixels_of, report
+from vcm_mt.models.report import report
+from vcm_mt.models.sizes import by_size, pixels_of
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.transmitter import Transmitter
 from vcm_mt.registry import MODELS
@@ -293,15 +294,6 @@ class VCMSystem(BaseModel):
             name: Sent(receiver(y_hat)[..., :height, :width], len(data), bits)
             for name, receiver in self.receivers.items()
         }
-
-
-def by_size(data_samples: list[Any]) -> dict[tuple[int, int], list[int]]:
-    """The places in a batch of the pictures of each true size."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for index, sample in enumerate(data_samples):
-        height, width = map(int, sample.img_shape[:2])
-        groups.setdefault((height, width), []).append(index)
-    return groups
 
 
 def _drop_task_weights(

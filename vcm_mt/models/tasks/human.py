@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 import torchvision
-from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.similarity import SMALLEST, similarity
+from vcm_mt.models.sizes import by_size
 from vcm_mt.models.tasks.base import Task
 from vcm_mt.models.tasks.features import feature_distance
 from vcm_mt.registry import MODELS
@@ -18,7 +19,6 @@ from vcm_mt.registry import MODELS
 #: Ends of VGG-16's five stages, in front of their pooling.
 _STAGES = (3, 8, 15, 22, 29)
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_SMALLEST = 161
 
 
 @MODELS.register_module()
@@ -62,33 +62,40 @@ class HumanTask(Task):
 
     def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """Mean over the pictures of each one's distortion on its true area."""
-        parts = [
-            self._distortion(decoded[None, :, :height, :width].float(), original)
-            for decoded, original, (height, width) in _true_areas(x_hat, x, data_samples)
-        ]
-        return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+        if x is None:
+            raise ConfigError("a receiver for people is trained against the original pictures")
+        parts = []
+        for (height, width), members in by_size(data_samples).items():
+            whole = len(members) == len(x)
+            decoded, original = (p if whole else p[members] for p in (x_hat, x))
+            parts.append(
+                self._distortion(
+                    decoded[..., :height, :width].float(), original[..., :height, :width].float()
+                )
+            )
+        return {name: torch.cat([part[name] for part in parts]).mean() for name in parts[0]}
 
     def _distortion(self, decoded: Tensor, original: Tensor) -> dict[str, Tensor]:
+        """Of each picture of one size, [B]."""
         found = {}
         if self.mse:
-            found["mse"] = self.mse * 255**2 * (decoded - original).square().mean()
+            error = (decoded - original).square().mean((1, 2, 3))
+            found["mse"] = self.mse * 255**2 * error
         if self.ms_ssim:
-            if min(original.shape[-2:]) >= _SMALLEST:
-                similarity = ms_ssim(decoded, original, data_range=1.0)
-                found["ms_ssim"] = self.ms_ssim * (1 - similarity)
-            elif not self.mse + self.perceptual:
+            alike = similarity(decoded, original, 1.0)
+            if alike is None and not self.mse + self.perceptual:
                 raise ConfigError(
                     f"a picture of {original.shape[-1]}x{original.shape[-2]} pixels has no "
-                    f"MS-SSIM: take pictures of {_SMALLEST} or more, or set mse too"
+                    f"MS-SSIM: take pictures of {SMALLEST} or more, or set mse too"
                 )
-            else:
-                found["ms_ssim"] = decoded.new_zeros(())
+            none = decoded.new_zeros(len(decoded))
+            found["ms_ssim"] = none if alike is None else self.ms_ssim * (1 - alike)
         if self.perceptual:
             with torch.no_grad():
                 wanted = self._maps(original)
             anywhere = torch.ones_like(original[:, :1])
             distance = feature_distance(self._maps(decoded), wanted, anywhere)
-            found["perceptual"] = self.perceptual * distance
+            found["perceptual"] = self.perceptual * distance.expand(len(decoded))
         return found
 
     def _maps(self, picture: Tensor) -> list[Tensor]:
@@ -103,18 +110,6 @@ class HumanTask(Task):
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> None:  # noqa: ARG002
         """A viewer reports nothing; fidelity is measured for every receiver anyway."""
         return None
-
-
-def _true_areas(
-    x_hat: Tensor, x: Tensor | None, data_samples: list[Any]
-) -> list[tuple[Tensor, Tensor, tuple[int, int]]]:
-    if x is None:
-        raise ConfigError("a receiver for people is trained against the original pictures")
-    sizes = [tuple(map(int, sample.img_shape[:2])) for sample in data_samples]
-    return [
-        (decoded, original[None, :, :height, :width].float(), (height, width))
-        for decoded, original, (height, width) in zip(x_hat, x, sizes, strict=True)
-    ]
 
 
 def _vgg(source: str | None) -> nn.Sequential:
