@@ -1,15 +1,25 @@
 """Parameters of the entropy model that do not depend on who computes them, and how."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from compressai.models import MeanScaleHyperprior, ScaleHyperprior
 from compressai.models.base import get_scale_table
 from torch import nn
 
+from vcm_mt.apis.pictures import to_tensor
+from vcm_mt.bitstream import products
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.integer import LARGEST, IntegerSynthesis
+from vcm_mt.bitstream.products import InBytes, narrowed
 from vcm_mt.checkpoint import read_state_dict
+from vcm_mt.datasets.mini.photographs import photograph
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.codec import build_codec
+from vcm_mt.models.transmitter import Transmitter
 
 
 def _built(codec):
@@ -32,6 +42,7 @@ def _z(batch=1, size=5, seed=1):
 @pytest.mark.parametrize("codec", [MeanScaleHyperprior, ScaleHyperprior])
 def test_they_are_those_of_the_float_network_but_for_a_few_steps(codec):
     prior = _built(codec)
+    prior.integer_h_s.build(prior.h_s, prior.gaussian_conditional.scale_table)
     z = _z(batch=4)
     scales, means = prior._synthesise(z.float())
     wanted = prior.gaussian_conditional.build_indexes(scales)
@@ -153,23 +164,125 @@ def test_sub_pixel_shuffling_is_torchs(factor):
     assert torch.equal(scales(x), net.double()(x))
 
 
+@pytest.mark.parametrize("quality", [1, 4])
+def test_weights_of_8_bits_cost_next_to_no_rate(quality):
+    sender = Transmitter(
+        build_codec("MeanScaleHyperprior", N=48, M=96, checkpoint=f"zoo://mse_{quality}")
+    ).eval()
+    sender.update_tables()
+    entropy = sender.entropy
+    latents = [sender.analyse(to_tensor(photograph(n, "val"))) for n in range(4)]
+    narrow = sum(len(entropy.compress(y)[0]) for y in latents)
+    entropy.integer_h_s.build(entropy.h_s, entropy.gaussian_conditional.scale_table)
+    wide = sum(len(entropy.compress(y)[0]) for y in latents)
+    assert narrow == pytest.approx(wide, rel=0.005)  # a string has whole words of 4 bytes
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+def test_narrow_weights_are_bytes_whose_errors_cancel(stride):
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randint(-40000, 40000, (3, 4, 5, 5), generator=generator).double()
+    weight[1] = 126.5
+    weight[1, :, 2, 2] = 126 * 300
+    weight[2] = 0
+    found = narrowed(weight, stride)
+    steps = (weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 126).ceil().clamp_min(1)
+    assert torch.equal(found / steps, (found / steps).round())
+    assert (found / steps).abs().max() <= 127
+    assert (found - weight).abs().amax() <= steps.max()
+    for row in range(stride[0]):
+        for column in range(stride[1]):
+            error = (found - weight)[..., row :: stride[0], column :: stride[1]]
+            assert (error.sum((2, 3)) / steps[..., 0, 0]).abs().max() <= 0.5
+
+
+@pytest.fixture
+def bytes_multiplied(monkeypatch):
+    """Products of bytes, also on processors that do not add them up exactly."""
+    if not products.multiplies_bytes():
+        exact = lambda a, b: (a.double() @ b.double()).to(torch.int32)  # noqa: E731
+        monkeypatch.setattr(torch, "_int_mm", exact)
+        monkeypatch.setattr(products, "multiplies_bytes", lambda: True)
+
+
+@pytest.mark.usefixtures("bytes_multiplied")
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (8, 6), (7, 9)])
 @pytest.mark.parametrize(
     "layer",
     [nn.Conv2d(5, 7, 3), nn.Conv2d(5, 7, 3, padding=1), nn.ConvTranspose2d(5, 7, 5, 2, 2, 1)],
     ids=["unpadded", "padded", "transposed"],
 )
-def test_fewer_products_give_the_same_integers(size, layer, monkeypatch):
-    """Winograd's form where its sums are sure to be exact, and the sums written out elsewhere."""
+@pytest.mark.parametrize("largest", [127, 128, 32639, 32640, 8355711])
+@pytest.mark.parametrize("strip", [1, 1 << 22])
+def test_fewer_products_give_the_same_integers(size, layer, largest, strip, monkeypatch):
+    """In bytes and in Winograd's form as in the sums written out."""
+    monkeypatch.setattr(products, "_STRIP", strip)
     torch.manual_seed(3)
     if layer.padding == (0, 0):
         size = tuple(max(length, 3) for length in size)
     scales = IntegerSynthesis(layer)
-    scales.build(layer, get_scale_table())
+    scales.build(layer, get_scale_table(), narrow=True)
     own = scales.layers[0]
-    x = torch.randint(-(1 << 20), 1 << 20, (2, *size, 5)).double()
-    found = own.sums(x)
-    _, bound = own._in_winograd()
-    assert x.abs().max() * bound < 2**53
-    monkeypatch.setattr(type(own), "_in_winograd", lambda self: (None, float("inf")))
-    assert torch.equal(found, own.sums(x))
+    x = torch.randint(-largest, largest + 1, (2, *size, 5)).double()
+    x[0, 0, 0, 0], x[1, -1, -1, 0] = largest, -largest
+    ways = own._quicker()
+    assert all(way.takes(x, largest) for way in ways)
+    monkeypatch.setattr(own, "_quicker", lambda: ())
+    wanted = own.sums(x)
+    for way in ways:
+        monkeypatch.setattr(own, "_quicker", lambda way=way: (way,))
+        assert torch.equal(own.sums(x), wanted)
+
+
+@pytest.mark.usefixtures("bytes_multiplied")
+def test_what_does_not_fit_is_multiplied_otherwise():
+    layer = nn.Conv2d(5, 7, 3)
+    wide, narrow = IntegerSynthesis(layer), IntegerSynthesis(layer)
+    wide.build(layer)
+    narrow.build(layer, narrow=True)
+    x = torch.zeros(1, 4, 4, 5, dtype=torch.float64)
+    assert not InBytes(wide.layers[0].weight.double()).takes(x, 100.0)
+    in_bytes = InBytes(narrow.layers[0].weight.double())
+    assert in_bytes.takes(x, 8355711.0)
+    assert not in_bytes.takes(x, 8355712.0)
+    many = torch.ones(1, 15000, 3, 3, dtype=torch.float64)
+    assert not InBytes(many).takes(x, 100.0)  # a sum could leave 32 bits
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+def test_without_onednn_there_is_no_quick_product_of_bytes():
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert not products.multiplies_bytes()
+
+
+def test_a_processor_that_adds_up_in_16_bits_is_found_out():
+    """There oneDNN multiplies bytes too, but not exactly; the integers stay what they are."""
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", _DIGEST],
+            env={**os.environ, **setting},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+        for setting in ({}, {"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    ]
+    (_, digest), (exact, other) = told
+    assert exact == "False"
+    assert other == digest
+
+
+_DIGEST = """
+import hashlib
+import torch
+from compressai.models import MeanScaleHyperprior
+from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.bitstream.products import multiplies_bytes
+torch.manual_seed(0)
+net = MeanScaleHyperprior(8, 12)
+prior = Hyperprior(net).eval()
+prior.update_tables()
+z = torch.arange(-800, 800).double().view(1, 8, 10, 20)
+found = prior.integer_h_s(z).contiguous().numpy().tobytes()
+print(multiplies_bytes(), hashlib.sha256(found).hexdigest())
+"""

@@ -66,6 +66,8 @@ class ContextHyperprior(Hyperprior):
             raster order of a 5x5 kernel.
     """
 
+    _narrow = False  # a small part of the time here, and an error in a mean goes on to the next
+
     def __init__(self, codec: CompressionModel, quantizer: str = "noise") -> None:
         super().__init__(codec, quantizer)
         self.context_prediction = codec.context_prediction

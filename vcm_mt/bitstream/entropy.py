@@ -63,6 +63,9 @@ class Hyperprior(nn.Module):
             :func:`vcm_mt.bitstream.context.entropy_model`.
     """
 
+    #: Whether ``h_s`` has weights of 8 bits when coding.
+    _narrow = True
+
     def __init__(self, codec: CompressionModel, quantizer: str = "noise") -> None:
         super().__init__()
         if not self._takes(codec):
@@ -164,7 +167,7 @@ class Hyperprior(nn.Module):
         """
         self.entropy_bottleneck.update(force=True, update_quantiles=True)
         self.gaussian_conditional.update_scale_table(get_scale_table(), force=True)
-        self.integer_h_s.build(self.h_s, self.gaussian_conditional.scale_table)
+        self.integer_h_s.build(self.h_s, self.gaussian_conditional.scale_table, self._narrow)
         self._joined = None
 
     @property

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from vcm_mt.bitstream.products import EXACT, InBytes, Winograd, narrowed, phases
 from vcm_mt.errors import ConfigError
 
 #: Fractional bits of weights and of what goes from layer to layer.
@@ -25,13 +26,10 @@ ACTIVATION_BITS = 12
 #: Activations are held within +-2^27, that is +-32768 in units of y.
 LARGEST = float(1 << 27)
 
-#: Values of a strip that is worked on at a time: what stays in a processor's cache.
-_STRIP = 1 << 22
-
 Pair = tuple[int, int]
 
-_EXACT = float(1 << 53)
 _ACCUMULATOR_BITS = WEIGHT_BITS + ACTIVATION_BITS
+_HALF = torch.tensor(0.5, dtype=torch.float64)
 
 
 class IntegerSynthesis(nn.Module):
@@ -53,16 +51,24 @@ class IntegerSynthesis(nn.Module):
         self.register_buffer("thresholds", torch.zeros(0, dtype=torch.int64))
 
     @torch.no_grad()
-    def build(self, h_s: nn.Module, scale_table: Tensor | None = None) -> None:
-        """Take over the present weights, and the scales that :meth:`indexes` looks up.
+    def build(
+        self, h_s: nn.Module, scale_table: Tensor | None = None, narrow: bool = False
+    ) -> None:
+        """Take over the present weights.
+
+        Args:
+            h_s: What the integers stand for.
+            scale_table: The scales that :meth:`indexes` looks up.
+            narrow: Round the weights of 3x3 convolutions, and of those that can be written as
+                such, to 8 bits, so that they are multiplied in :class:`InBytes`.
 
         Raises:
             ConfigError: When a sum could reach 2^53, where float64 stops to be exact.
         """
         layers = [m for m in h_s.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
         for number, (own, layer) in enumerate(zip(self.layers, layers, strict=True)):
-            own.build(layer)  # type: ignore[operator]
-            if own.largest_sum() >= _EXACT:  # type: ignore[operator]
+            own.build(layer, narrow)  # type: ignore[operator]
+            if own.largest_sum() >= EXACT:  # type: ignore[operator]
                 raise ConfigError(
                     f"layer {number} of {self.name} has weights so large that its sums could "
                     "pass 2^53: its output cannot be computed exactly"
@@ -109,14 +115,17 @@ class _IntegerConv(nn.Module):
         self.upscale = 1
         self.slope: int | None = None
         self._doubles: tuple[Tensor, dict[Pair, Tensor], Tensor] | None = None
-        self._winograd: tuple[Tensor, Tensor, float] | None = None
+        self._quick: tuple[Tensor, tuple[InBytes, Winograd]] | None = None
         self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
 
-    def build(self, layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    def build(self, layer: nn.Conv2d | nn.ConvTranspose2d, narrow: bool) -> None:
         weight = layer.weight.double()
         weight = weight.transpose(0, 1) if self.transposed else weight
-        self.weight = (weight * 2**WEIGHT_BITS).round().to(torch.int32).contiguous()
+        weight = (weight * 2**WEIGHT_BITS).round()
+        if narrow and (self._is_3x3() or self._has_3x3_phases()):
+            weight = narrowed(weight, self.stride)
+        self.weight = weight.to(torch.int32).contiguous()
         exact = torch.zeros(len(weight)) if layer.bias is None else layer.bias
         self.bias = (exact.double() * 2**_ACCUMULATOR_BITS).round().to(torch.int64)
 
@@ -145,12 +154,13 @@ class _IntegerConv(nn.Module):
         size = self._out_size(x.shape[1:3])
         (step_y, step_x), (pad_y, pad_x) = self.stride, self.padding
         if self._is_3x3() or self._has_3x3_phases():
-            kernels, bound = self._in_winograd()
-            if float(x.abs().amax()) * bound < _EXACT:
+            largest = float(torch.stack(x.aminmax()).abs().max())
+            ways = (way for way in self._quicker() if way.takes(x, largest))
+            if (way := next(ways, None)) is not None:
                 if not self.transposed:
-                    return _correlate_3x3(x, kernels, bias, self.padding, size)
-                parts = _correlate_3x3(x, kernels, bias.repeat_interleave(4), (1, 1), x.shape[1:3])
-                return _shuffled(parts, 2)
+                    return way.sums(x, largest, bias, self.padding, size)
+                bias = bias.repeat_interleave(4)
+                return _shuffled(way.sums(x, largest, bias, (1, 1), x.shape[1:3]), 2)
         if not self.transposed:
             grid = F.pad(x, (0, 0, pad_x, pad_x, pad_y, pad_y))
             dense = _correlate(grid, taps, bias)
@@ -194,21 +204,21 @@ class _IntegerConv(nn.Module):
             self._doubles = (self.weight, taps, self.bias.double())
         return self._doubles[1:]
 
-    def _in_winograd(self) -> tuple[Tensor, float]:
-        """Kernels of :func:`_correlate_3x3`, and how much its sums outgrow its inputs at most."""
-        if self._winograd is None or self._winograd[0] is not self.weight:
+    def _quicker(self) -> tuple[InBytes, Winograd]:
+        """Ways to the same sums, the quickest first, kept while the weights are the same."""
+        if self._quick is None or self._quick[0] is not self.weight:
             weight = self.weight.double()
-            kernels = _winograd_kernels(phases(weight) if self.transposed else weight)
-            bound = 4 * float(kernels.abs().sum(dim=(0, 1)).max())
-            self._winograd = (self.weight, kernels, bound)
-        return self._winograd[1:]
+            kernels = phases(weight) if self.transposed else weight
+            self._quick = (self.weight, (InBytes(kernels), Winograd(kernels)))
+        return self._quick[1]
 
     def activate(self, sums: Tensor) -> Tensor:
         """The activation, then rounding to ACTIVATION_BITS."""
-        x = _shifted(sums).clamp_(-LARGEST, LARGEST)
+        x = _rounded(sums, 2.0**-WEIGHT_BITS).clamp_(-LARGEST, LARGEST)
         if self.slope is None:
             return x
-        return torch.where(x < 0, _shifted(x * self.slope), x)
+        other = _rounded(x, self.slope * 2.0**-WEIGHT_BITS)
+        return (torch.maximum if self.slope <= 2**WEIGHT_BITS else torch.minimum)(x, other)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
@@ -243,63 +253,6 @@ def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tenso
     return out.view(*grid.shape[:3], -1)
 
 
-def phases(weight: Tensor) -> Tensor:
-    """Kernels [4 * out, in, 3, 3] of a transposed 5x5 convolution's [out, in, 5, 5]."""
-    padded = F.pad(weight, (0, 1, 0, 1)).view(*weight.shape[:2], 3, 2, 3, 2).flip(2, 4)
-    return padded.permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
-
-
-def _winograd_kernels(weight: Tensor) -> Tensor:
-    """4 G w G' for each kernel w of ``weight`` [out, in, 3, 3]: integers again, [16, in, out]."""
-    g = weight.new_tensor([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
-    return torch.einsum("ik,ockl,jl->ijco", g, weight, g).flatten(0, 1).contiguous()
-
-
-def _correlate_3x3(
-    x: Tensor, kernels: Tensor, bias: Tensor, padding: Pair, size: Sequence[int]
-) -> Tensor:
-    """What :func:`_correlate` gives for 3x3 kernels, with 16 products in place of 36.
-
-    Winograd's F(2x2, 3x3) (Lavin & Gray 2016) makes four sums at a time. On integers it is as
-    exact as the sums written out, since its division by 4 leaves no remainder.
-    """
-    rows, columns = (-(-length // 2) for length in size)
-    (above, left), (height, width) = padding, x.shape[1:3]
-    below, right = 2 * rows + 2 - above - height, 2 * columns + 2 - left - width
-    grid = F.pad(x, (0, 0, left, right, above, below))
-    out = x.new_empty(len(x), 2 * rows, 2 * columns, len(bias))
-    values = 16 * len(x) * columns * (x.shape[3] + len(bias))  # of a row of tiles
-    strip = rows if x.is_cuda else max(1, _STRIP // values)
-    for first in range(0, rows, strip):
-        last = min(first + strip, rows)
-        _winograd(grid[:, 2 * first : 2 * last + 2], kernels, bias, out[:, 2 * first : 2 * last])
-    return out[:, : size[0], : size[1]]
-
-
-def _winograd(grid: Tensor, kernels: Tensor, bias: Tensor, out: Tensor) -> None:
-    """Write sums [B, 2 H, 2 W, out] of a grid [B, 2 H + 2, 2 W + 2, in]."""
-    batch, height, width, _ = out.shape
-    tiles = grid.new_empty(16, batch, height // 2, width // 2, grid.shape[3])
-    for i, across in enumerate(_winograd_inputs(grid, 1)):
-        for j, tile in enumerate(_winograd_inputs(across, 2)):
-            tiles[4 * i + j] = tile
-    products = torch.bmm(tiles.flatten(1, 3), kernels).view(4, 4, *tiles.shape[1:4], -1)
-    for i, across in enumerate(_winograd_outputs(products)):
-        for j, sums in enumerate(_winograd_outputs(across)):
-            out[:, i::2, j::2] = sums.div_(4).add_(bias)
-
-
-def _winograd_inputs(grid: Tensor, axis: int) -> tuple[Tensor, ...]:
-    """Every second place along an axis and the three behind it, put together four ways."""
-    a, b, c, d = grid.unfold(axis, 4, 2).unbind(-1)
-    return a - c, b + c, c - b, b - d
-
-
-def _winograd_outputs(products: Tensor) -> tuple[Tensor, Tensor]:
-    a, b, c, d = products
-    return a + b + c, b - c - d
-
-
 def _shuffled(x: Tensor, factor: int) -> Tensor:
     """PixelShuffle, channels last: [B, H, W, C * f * f] -> [B, H * f, W * f, C]."""
     if factor == 1:
@@ -308,9 +261,9 @@ def _shuffled(x: Tensor, factor: int) -> Tensor:
     return places.flatten(3, 4).flatten(1, 2)
 
 
-def _shifted(x: Tensor) -> Tensor:
-    """Divide by 2^WEIGHT_BITS, round half up."""
-    return (x / 2.0**WEIGHT_BITS).add_(0.5).floor_()
+def _rounded(x: Tensor, factor: float) -> Tensor:
+    """Multiply by a fraction of 2^WEIGHT_BITS, and round half up."""
+    return torch.add(_HALF, x, alpha=factor).floor_()
 
 
 def _take_sizes(

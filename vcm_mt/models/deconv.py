@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from vcm_mt.bitstream.integer import phases
+from vcm_mt.bitstream.products import phases
 from vcm_mt.models.gdn import LeanGDN
 
 #: Output channels up to which it is worth it.

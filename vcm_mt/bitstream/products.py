@@ -1,0 +1,227 @@
+"""3x3 convolutions of integers by fewer or quicker products than their sums written out.
+
+Each gives the integers that the sums written out give: which one is taken is a matter of time.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+#: What float64 holds exactly are the integers below.
+EXACT = float(1 << 53)
+
+#: Values, and bytes, of a strip that is worked on at a time: what stays in a processor's cache.
+_STRIP = 1 << 22
+
+Pair = tuple[int, int]
+
+_MOST_BYTES = 3
+_INT8 = 127
+
+
+class Winograd:
+    """F(2x2, 3x3) of Lavin & Gray (2016) in float64: 16 products in place of 36.
+
+    On integers it is as exact as the sums written out, since its division by 4 leaves no
+    remainder.
+
+    Args:
+        weight: Integers [out, in, 3, 3], float64.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        g = weight.new_tensor([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
+        kernels = torch.einsum("ik,ockl,jl->ijco", g, weight, g).flatten(0, 1)
+        self.kernels = kernels.contiguous()  # 4 G w G': integers again, [16, in, out]
+        self.growth = 4 * float(kernels.abs().sum(dim=(0, 1)).max())
+
+    def takes(self, x: Tensor, largest: float) -> bool:  # noqa: ARG002
+        """Whether no sum can be too large for inputs within +-``largest``."""
+        return largest * self.growth < EXACT
+
+    def sums(
+        self,
+        x: Tensor,
+        largest: float,  # noqa: ARG002
+        bias: Tensor,
+        padding: Pair,
+        size: Sequence[int],
+    ) -> Tensor:
+        """Correlate.
+
+        Args:
+            x: Integers [B, H, W, in], float64.
+            largest: Of their magnitudes.
+            bias: [out], float64.
+            padding: Zeros above and to the left of x.
+            size: Height and width of what comes out.
+
+        Returns:
+            [B, *size, out], float64.
+        """
+        rows, columns = (-(-length // 2) for length in size)
+        grid = _padded(x, padding, (2 * rows, 2 * columns))
+        out = x.new_empty(len(x), 2 * rows, 2 * columns, len(bias))
+        values = 16 * len(x) * columns * (x.shape[3] + len(bias))  # of a row of tiles
+        for first, last in _strips(rows, values, x.is_cuda):
+            part = grid[:, 2 * first : 2 * last + 2]
+            self._write(part, bias, out[:, 2 * first : 2 * last])
+        return out[:, : size[0], : size[1]]
+
+    def _write(self, grid: Tensor, bias: Tensor, out: Tensor) -> None:
+        """Write sums [B, 2 H, 2 W, out] of a grid [B, 2 H + 2, 2 W + 2, in]."""
+        batch, height, width, _ = out.shape
+        tiles = grid.new_empty(16, batch, height // 2, width // 2, grid.shape[3])
+        for i, across in enumerate(_inputs(grid, 1)):
+            for j, tile in enumerate(_inputs(across, 2)):
+                tiles[4 * i + j] = tile
+        products = torch.bmm(tiles.flatten(1, 3), self.kernels)
+        for i, across in enumerate(_outputs(products.view(4, 4, *tiles.shape[1:4], -1))):
+            for j, sums in enumerate(_outputs(across)):
+                out[:, i::2, j::2] = sums.div_(4).add_(bias)
+
+
+class InBytes:
+    """Products of bytes, which a processor with VNNI adds up ten times as fast as float64.
+
+    The inputs are cut into bytes, each with a sign: two of them for a value within +-32639. The
+    weights of a channel are bytes times a step, as :func:`narrowed` makes them.
+
+    Args:
+        weight: Integers [out, in, 3, 3], float64.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        integers = weight.cpu().numpy().astype(np.int64)
+        steps = np.gcd.reduce(integers.reshape(len(integers), -1), axis=1).clip(1)
+        matrix = (weight.permute(2, 3, 1, 0) / torch.from_numpy(steps).to(weight)).flatten(0, 2)
+        #: Whether weights are bytes, and few enough for sums of 32 bits.
+        self.fits = float(matrix.abs().max()) <= _INT8 and len(matrix) << 14 < 1 << 31
+        self.matrix = matrix.to(torch.int8)
+        self.steps = torch.from_numpy(steps).to(weight)
+
+    def takes(self, x: Tensor, largest: float) -> bool:
+        """Whether ``largest`` has few bytes, and this processor multiplies them."""
+        few = largest <= _largest_of(_MOST_BYTES)
+        return self.fits and few and x.device.type == "cpu" and multiplies_bytes()
+
+    def sums(
+        self, x: Tensor, largest: float, bias: Tensor, padding: Pair, size: Sequence[int]
+    ) -> Tensor:
+        """Correlate, see :meth:`Winograd.sums`."""
+        count = next(n for n in itertools.count(1) if largest <= _largest_of(n))
+        grid = _padded(x.to(torch.int16 if count < _MOST_BYTES else torch.int32), padding, size)
+        grid = torch.stack(list(_bytes(grid, count)))
+        out = x.new_empty(len(x), *size, len(bias))
+        for first, last in _strips(size[0], count * len(x) * size[1] * len(self.matrix)):
+            rows = _neighbours(grid[:, :, first : last + 2])
+            products = torch._int_mm(rows, self.matrix).view(count, *out[:, first:last].shape)
+            sums = products[-1].double()
+            for lower in products[:-1].flip(0):
+                sums = torch.add(lower, sums, alpha=256)
+            torch.addcmul(bias, sums, self.steps, out=out[:, first:last])
+        return out
+
+
+def narrowed(weight: Tensor, stride: Sequence[int]) -> Tensor:
+    """Weights of 8 bits: in each output channel within +-127 steps of its own.
+
+    Rounding errors are handed on from place to place in the kernel (of a transposed convolution,
+    among the places that are summed up together), so that they cancel wherever neighbouring
+    inputs are alike: that costs a fifth of the rate that rounding each for itself costs.
+
+    Args:
+        weight: Integers [out, in, height, width], float64.
+        stride: Of a transposed convolution, 1 for another.
+
+    Returns:
+        Integers alike, multiples of the channel's step.
+    """
+    largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True)
+    steps = (largest / (_INT8 - 1)).ceil().clamp_min(1)  # an error handed on may add one
+    found = torch.empty_like(weight)
+    for row, column in itertools.product(range(stride[0]), range(stride[1])):
+        places = (..., slice(row, None, stride[0]), slice(column, None, stride[1]))
+        part = weight[places] / steps
+        heights = F.pad(part.flatten(2).cumsum(2).round(), (1, 0))
+        found[places] = heights.diff(dim=2).view(part.shape) * steps
+    return found
+
+
+def multiplies_bytes() -> bool:
+    """Whether this processor adds up products of bytes exactly and quickly, as PyTorch is set."""
+    quick = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return quick and bool(torch.backends.mkldnn.enabled) and _adds_up()
+
+
+@functools.cache
+def _adds_up() -> bool:
+    """Without VNNI pairs of products are added in 16 bits, which the largest overflow."""
+    largest = torch.full((64, 64), _INT8, dtype=torch.int8)
+    wanted = 64 * _INT8**2
+    return all(bool((torch._int_mm(largest, s * largest) == s * wanted).all()) for s in (1, -1))
+
+
+def phases(weight: Tensor) -> Tensor:
+    """Kernels [4 * out, in, 3, 3] of a transposed 5x5 convolution's [out, in, 5, 5]."""
+    padded = F.pad(weight, (0, 1, 0, 1)).view(*weight.shape[:2], 3, 2, 3, 2).flip(2, 4)
+    return padded.permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
+
+
+def _padded(x: Tensor, padding: Pair, size: Sequence[int]) -> Tensor:
+    """Add zeros around [B, H, W, C], for ``size`` places of 3x3."""
+    (above, left), (height, width) = padding, x.shape[1:3]
+    below, right = size[0] + 2 - above - height, size[1] + 2 - left - width
+    return F.pad(x, (0, 0, left, right, above, below))
+
+
+def _strips(rows: int, values: int, whole: bool = False) -> Iterator[tuple[int, int]]:
+    """First and last row of strips; ``values`` are those of one row."""
+    step = rows if whole else max(1, _STRIP // values)
+    for first in range(0, rows, step):
+        yield first, min(first + step, rows)
+
+
+def _largest_of(count: int) -> int:
+    """Numbers within +- this are ``count`` bytes with a sign each."""
+    return _INT8 * sum(256**n for n in range(count))
+
+
+def _bytes(x: Tensor, count: int) -> Iterator[Tensor]:
+    """Bytes with a sign, the lowest first, of integers: their sum times 256 to the n is x."""
+    for _ in range(count - 1):
+        low = x.to(torch.int8)  # the lowest eight bits
+        yield low
+        x = (x - low) >> 8
+    yield x.to(torch.int8)
+
+
+def _neighbours(grid: Tensor) -> Tensor:
+    """The nine places around each inner one of a grid [N, B, H + 2, W + 2, C], row by row.
+
+    Returns:
+        [N * B * H * W, 9 * C]
+    """
+    count, batch, height, width, channels = grid.shape
+    far, near, row, column, _ = grid.stride()
+    size = (count, batch, height - 2, width - 2, 3, 3 * channels)  # three of a row lie in a line
+    places = grid.as_strided(size, (far, near, row, column, row, 1), grid.storage_offset())
+    return places.reshape(-1, 9 * channels)
+
+
+def _inputs(grid: Tensor, axis: int) -> tuple[Tensor, ...]:
+    """Every second place along an axis and the three behind it, put together four ways."""
+    a, b, c, d = grid.unfold(axis, 4, 2).unbind(-1)
+    return a - c, b + c, c - b, b - d
+
+
+def _outputs(products: Tensor) -> tuple[Tensor, Tensor]:
+    a, b, c, d = products
+    return a + b + c, b - c - d
