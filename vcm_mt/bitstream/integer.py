@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from vcm_mt.bitstream.products import EXACT, InBytes, Winograd, narrowed, phases
+from vcm_mt.bitstream.products import EXACT, InBytes, Winograd, narrowed, shuffled
 from vcm_mt.errors import ConfigError
 
 #: Fractional bits of weights and of what goes from layer to layer.
@@ -147,7 +147,7 @@ class _IntegerConv(nn.Module):
 
     def sums(self, x: Tensor) -> Tensor:
         """Sums with WEIGHT_BITS + ACTIVATION_BITS fractional bits, [B, H, W, channels]."""
-        return _shuffled(self._convolved(x), self.upscale)
+        return shuffled(self._convolved(x), self.upscale)
 
     def _convolved(self, x: Tensor) -> Tensor:
         taps, bias = self._in_doubles()
@@ -157,10 +157,8 @@ class _IntegerConv(nn.Module):
             largest = float(torch.stack(x.aminmax()).abs().max())
             ways = (way for way in self._quicker() if way.takes(x, largest))
             if (way := next(ways, None)) is not None:
-                if not self.transposed:
-                    return way.sums(x, largest, bias, self.padding, size)
-                bias = bias.repeat_interleave(4)
-                return _shuffled(way.sums(x, largest, bias, (1, 1), x.shape[1:3]), 2)
+                padding = (1, 1) if self.transposed else self.padding
+                return way.sums(x, largest, bias, padding, size)
         if not self.transposed:
             grid = F.pad(x, (0, 0, pad_x, pad_x, pad_y, pad_y))
             dense = _correlate(grid, taps, bias)
@@ -181,11 +179,13 @@ class _IntegerConv(nn.Module):
             part.copy_(_correlate(grid, near, bias)[:, : part.shape[1], : part.shape[2]])
         return out
 
-    def _out_size(self, size: Sequence[int]) -> tuple[int, ...]:
+    def _out_size(self, size: Sequence[int]) -> Pair:
         rules = zip(size, self.kernel, self.stride, self.padding, self.output_padding, strict=True)
         if self.transposed:
-            return tuple((n - 1) * s - 2 * p + k + extra for n, k, s, p, extra in rules)
-        return tuple((n + 2 * p - k) // s + 1 for n, k, s, p, _ in rules)
+            rows, columns = ((n - 1) * s - 2 * p + k + extra for n, k, s, p, extra in rules)
+        else:
+            rows, columns = ((n + 2 * p - k) // s + 1 for n, k, s, p, _ in rules)
+        return rows, columns
 
     def _is_3x3(self) -> bool:
         return not self.transposed and (self.kernel, self.stride) == ((3, 3), (1, 1))
@@ -208,8 +208,8 @@ class _IntegerConv(nn.Module):
         """Ways to the same sums, the quickest first, kept while the weights are the same."""
         if self._quick is None or self._quick[0] is not self.weight:
             weight = self.weight.double()
-            kernels = phases(weight) if self.transposed else weight
-            self._quick = (self.weight, (InBytes(kernels), Winograd(kernels)))
+            ways = (InBytes(weight, self.transposed), Winograd(weight, self.transposed))
+            self._quick = (self.weight, ways)
         return self._quick[1]
 
     def activate(self, sums: Tensor) -> Tensor:
@@ -251,14 +251,6 @@ def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tenso
         start = row * width + column
         out[:count].addmm_(rows[start : start + count], tap)
     return out.view(*grid.shape[:3], -1)
-
-
-def _shuffled(x: Tensor, factor: int) -> Tensor:
-    """PixelShuffle, channels last: [B, H, W, C * f * f] -> [B, H * f, W * f, C]."""
-    if factor == 1:
-        return x
-    places = x.unflatten(3, (-1, factor, factor)).permute(0, 1, 4, 2, 5, 3)
-    return places.flatten(3, 4).flatten(1, 2)
 
 
 def _rounded(x: Tensor, factor: float) -> Tensor:

@@ -33,10 +33,13 @@ class Winograd:
     remainder.
 
     Args:
-        weight: Integers [out, in, 3, 3], float64.
+        weight: Integers [out, in, 3, 3], float64, or [out, in, 5, 5] where ``transposed``.
+        transposed: A transposed convolution of stride 2 to twice the size, see :func:`phases`.
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, transposed: bool = False) -> None:
+        self.step = 2 if transposed else 1
+        weight = phases(weight) if transposed else weight
         g = weight.new_tensor([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]])
         kernels = torch.einsum("ik,ockl,jl->ijco", g, weight, g).flatten(0, 1)
         self.kernels = kernels.contiguous()  # 4 G w G': integers again, [16, in, out]
@@ -52,28 +55,30 @@ class Winograd:
         largest: float,  # noqa: ARG002
         bias: Tensor,
         padding: Pair,
-        size: Sequence[int],
+        size: Pair,
     ) -> Tensor:
-        """Correlate.
+        """Convolve.
 
         Args:
             x: Integers [B, H, W, in], float64.
             largest: Of their magnitudes.
             bias: [out], float64.
-            padding: Zeros above and to the left of x.
+            padding: Zeros above and to the left of x, 1 for a transposed convolution.
             size: Height and width of what comes out.
 
         Returns:
             [B, *size, out], float64.
         """
-        rows, columns = (-(-length // 2) for length in size)
+        bias = bias.repeat_interleave(self.step**2)
+        height, width = (length // self.step for length in size)
+        rows, columns = (-(-length // 2) for length in (height, width))
         grid = _padded(x, padding, (2 * rows, 2 * columns))
         out = x.new_empty(len(x), 2 * rows, 2 * columns, len(bias))
         values = 16 * len(x) * columns * (x.shape[3] + len(bias))  # of a row of tiles
         for first, last in _strips(rows, values, x.is_cuda):
             part = grid[:, 2 * first : 2 * last + 2]
             self._write(part, bias, out[:, 2 * first : 2 * last])
-        return out[:, : size[0], : size[1]]
+        return shuffled(out[:, :height, :width], self.step)
 
     def _write(self, grid: Tensor, bias: Tensor, out: Tensor) -> None:
         """Write sums [B, 2 H, 2 W, out] of a grid [B, 2 H + 2, 2 W + 2, in]."""
@@ -95,38 +100,50 @@ class InBytes:
     weights of a channel are bytes times a step, as :func:`narrowed` makes them.
 
     Args:
-        weight: Integers [out, in, 3, 3], float64.
+        weight: See :class:`Winograd`.
+        transposed: Likewise.
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, transposed: bool = False) -> None:
         integers = weight.cpu().numpy().astype(np.int64)
         steps = np.gcd.reduce(integers.reshape(len(integers), -1), axis=1).clip(1)
-        matrix = (weight.permute(2, 3, 1, 0) / torch.from_numpy(steps).to(weight)).flatten(0, 2)
-        #: Whether weights are bytes, and few enough for sums of 32 bits.
-        self.fits = float(matrix.abs().max()) <= _INT8 and len(matrix) << 14 < 1 << 31
-        self.matrix = matrix.to(torch.int8)
         self.steps = torch.from_numpy(steps).to(weight)
+        weight = weight / self.steps[:, None, None, None]
+        #: Whether weights are bytes, and few enough for sums of 32 bits.
+        self.fits = float(weight.abs().max()) <= _INT8 and weight[0].numel() << 14 < 1 << 31
+        self.step = 2 if transposed else 1
+        kernels = phases(weight) if transposed else weight
+        kernels = kernels.unflatten(0, (-1, self.step, self.step)).to(torch.int8)
+        # The kernel of phase (1, 1) has no first row and no first column.
+        self.matrices = {
+            (row, column): kernels[:, row, column, :, row:, column:]
+            .permute(2, 3, 1, 0)
+            .flatten(0, 2)
+            for row, column in itertools.product(range(self.step), repeat=2)
+        }
 
     def takes(self, x: Tensor, largest: float) -> bool:
         """Whether ``largest`` has few bytes, and this processor multiplies them."""
         few = largest <= _largest_of(_MOST_BYTES)
         return self.fits and few and x.device.type == "cpu" and multiplies_bytes()
 
-    def sums(
-        self, x: Tensor, largest: float, bias: Tensor, padding: Pair, size: Sequence[int]
-    ) -> Tensor:
-        """Correlate, see :meth:`Winograd.sums`."""
+    def sums(self, x: Tensor, largest: float, bias: Tensor, padding: Pair, size: Pair) -> Tensor:
+        """Convolve, see :meth:`Winograd.sums`."""
         count = next(n for n in itertools.count(1) if largest <= _largest_of(n))
-        grid = _padded(x.to(torch.int16 if count < _MOST_BYTES else torch.int32), padding, size)
-        grid = torch.stack(list(_bytes(grid, count)))
+        height, width = (length // self.step for length in size)
+        grid = x.to(torch.int16 if count < _MOST_BYTES else torch.int32)
+        grid = torch.stack(list(_bytes(_padded(grid, padding, (height, width)), count)))
         out = x.new_empty(len(x), *size, len(bias))
-        for first, last in _strips(size[0], count * len(x) * size[1] * len(self.matrix)):
-            rows = _neighbours(grid[:, :, first : last + 2])
-            products = torch._int_mm(rows, self.matrix).view(count, *out[:, first:last].shape)
-            sums = products[-1].double()
-            for lower in products[:-1].flip(0):
-                sums = torch.add(lower, sums, alpha=256)
-            torch.addcmul(bias, sums, self.steps, out=out[:, first:last])
+        for first, last in _strips(height, 9 * count * len(x) * width * x.shape[3]):
+            strip = out[:, self.step * first : self.step * last]
+            for (row, column), matrix in self.matrices.items():
+                part = strip[:, row :: self.step, column :: self.step]
+                near = _neighbours(grid[:, :, first + row : last + 2, column:], part.shape[1:3])
+                products = torch._int_mm(near, matrix).view(count, *part.shape)
+                sums = products[-1].double()
+                for lower in products[:-1].flip(0):
+                    sums = torch.add(lower, sums, alpha=256)
+                torch.addcmul(bias, sums, self.steps, out=part)
         return out
 
 
@@ -175,7 +192,15 @@ def phases(weight: Tensor) -> Tensor:
     return padded.permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
 
 
-def _padded(x: Tensor, padding: Pair, size: Sequence[int]) -> Tensor:
+def shuffled(x: Tensor, factor: int) -> Tensor:
+    """PixelShuffle, channels last: [B, H, W, C * f * f] -> [B, H * f, W * f, C]."""
+    if factor == 1:
+        return x
+    places = x.unflatten(3, (-1, factor, factor)).permute(0, 1, 4, 2, 5, 3)
+    return places.flatten(3, 4).flatten(1, 2)
+
+
+def _padded(x: Tensor, padding: Pair, size: Pair) -> Tensor:
     """Add zeros around [B, H, W, C], for ``size`` places of 3x3."""
     (above, left), (height, width) = padding, x.shape[1:3]
     below, right = size[0] + 2 - above - height, size[1] + 2 - left - width
@@ -203,17 +228,19 @@ def _bytes(x: Tensor, count: int) -> Iterator[Tensor]:
     yield x.to(torch.int8)
 
 
-def _neighbours(grid: Tensor) -> Tensor:
-    """The nine places around each inner one of a grid [N, B, H + 2, W + 2, C], row by row.
+def _neighbours(grid: Tensor, size: Sequence[int]) -> Tensor:
+    """The places of a grid [N, B, H, W, C] that each of ``size`` sums takes in, row by row.
 
     Returns:
-        [N * B * H * W, 9 * C]
+        [N * B * height * width, rows * columns * C] of a kernel with as many rows and columns as
+        the grid has to spare, and one.
     """
-    count, batch, height, width, channels = grid.shape
-    far, near, row, column, _ = grid.stride()
-    size = (count, batch, height - 2, width - 2, 3, 3 * channels)  # three of a row lie in a line
-    places = grid.as_strided(size, (far, near, row, column, row, 1), grid.storage_offset())
-    return places.reshape(-1, 9 * channels)
+    (height, width), channels = size, grid.shape[4]
+    rows, columns = grid.shape[2] - height + 1, grid.shape[3] - width + 1
+    far, near, down, right, _ = grid.stride()
+    sizes = (*grid.shape[:2], height, width, rows, columns * channels)  # a row lies in a line
+    places = grid.as_strided(sizes, (far, near, down, right, down, 1), grid.storage_offset())
+    return places.reshape(-1, rows * columns * channels)
 
 
 def _inputs(grid: Tensor, axis: int) -> tuple[Tensor, ...]:
