@@ -2,12 +2,13 @@
 
 python tools/determinism.py --pictures 200 --torch 2.9.1
 
-Each setting runs in a process of its own: threads, batches, bfloat16, oneDNN, CUDA where there is a
-GPU, and another release of PyTorch, for which an environment is made beside this one. Every
-setting encodes the pictures with the codec of the embedded zoo, then decodes the streams of all
-settings. Counted are entropy-table indexes and latents that differ from those of the setting that
-encoded, and the largest difference of a decoded picture from the first setting's. Beside it the
-indexes that the usual floating-point path gives under the same settings.
+Each setting runs in a process of its own: threads, batches, bfloat16, oneDNN, the instructions of
+an older processor, CUDA where there is a GPU, and another release of PyTorch, for which an
+environment is made beside this one. Every setting encodes the pictures with the codec of the
+embedded zoo, then decodes the streams of all settings. Counted are entropy-table indexes and
+latents that differ from those of the setting that encoded, and the largest difference of a decoded
+picture from the first setting's. Beside it the indexes that the usual floating-point path gives
+under the same settings.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -49,6 +51,8 @@ CODEC: dict[str, Any] = {
     "M": 96,
     "checkpoint": "zoo://mse_3",
 }
+#: PyTorch and oneDNN then keep from what came after AVX2: wide registers, sums of bytes, bfloat16.
+OLDER = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 Indexes = NDArray[np.uint8]
 
 
@@ -60,6 +64,7 @@ class Setting(NamedTuple):
     amp: bool = False
     channels_last: bool = True
     onednn: bool = True
+    older: bool = False
     cuda: bool = False
     other_torch: bool = False
 
@@ -72,6 +77,7 @@ SETTINGS = {
     "bfloat16": Setting(amp=True),
     "no channels_last": Setting(channels_last=False),
     "no oneDNN": Setting(onednn=False),
+    "AVX2 alone": Setting(older=True),
     "CUDA": Setting(cuda=True),
     OTHER: Setting(other_torch=True),
 }
@@ -318,7 +324,9 @@ def main() -> int:
     steps = [(step, name) for step in ("encode", "decode") for name in pythons]
     for step, name in tqdm(steps, unit="step"):
         command = [str(pythons[name]), __file__, "--step", step, "--setting", name]
-        subprocess.run([*command, "--pictures", str(options.pictures)], check=True)
+        environment = os.environ | (OLDER if SETTINGS[name].older else {})
+        command += ["--pictures", str(options.pictures)]
+        subprocess.run(command, check=True, env=environment)
     result = report(list(pythons), options.pictures)
     result["torch"] = {"this": torch.__version__, "other": options.torch}
     (OUT / "determinism.json").write_text(json.dumps(result, indent=1) + "\n")
