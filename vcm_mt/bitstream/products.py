@@ -94,7 +94,7 @@ class Winograd:
 
 
 class InBytes:
-    """Products of bytes, which a processor with VNNI adds up ten times as fast as float64.
+    """Products of bytes, which a processor with VNNI adds up many times as fast as float64's.
 
     The inputs are cut into bytes, each with a sign: two of them for a value within +-32639. The
     weights of a channel are bytes times a step, as :func:`narrowed` makes them.
@@ -152,7 +152,7 @@ def narrowed(weight: Tensor, stride: Sequence[int]) -> Tensor:
 
     Rounding errors are handed on from place to place in the kernel (of a transposed convolution,
     among the places that are summed up together), so that they cancel wherever neighbouring
-    inputs are alike: that costs a fifth of the rate that rounding each for itself costs.
+    inputs are alike.
 
     Args:
         weight: Integers [out, in, height, width], float64.

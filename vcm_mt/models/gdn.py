@@ -41,7 +41,7 @@ class LeanGDN(GDN):
             norm = F.conv2d(strip * strip, gamma, beta).to(y.dtype)
             if y is not x:
                 out.copy_(strip)
-            root = norm.rsqrt_()  # on a CPU in half the time of sqrt_
+            root = norm.rsqrt_()  # quicker than sqrt_ on a CPU
             (out.div_ if self.inverse else out.mul_)(root)
         return y
 
