@@ -2,6 +2,7 @@
 
 python tools/demo.py            minutes: four levels, trained briefly
 python tools/demo.py --long     some four hours: six levels and more; can be stopped and resumed
+python tools/demo.py --paper    as the paper trains stage 1: equation (1) with Adam and nothing else
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from vcm_mt.models.refiner import Known
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
+PAPER = ("configs/mini/stage1_det_paper.py", Path("work_dirs/bench_paper"))
 #: The codec for all rates.
 VARIABLE = "stage1_det_vbr"
 #: Settings that stage 1 does not depend on.
@@ -232,11 +234,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--long", action="store_true", help="the full experiment")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--long", action="store_true", help="the full experiment")
+    which.add_argument("--paper", action="store_true", help="stage 1 as the paper trains it")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
-    path, folder = LONG if options.long else SHORT
+    path, folder = LONG if options.long else PAPER if options.paper else SHORT
     try:
         if options.measure:
             join_processes("pytorch")
