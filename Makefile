@@ -8,7 +8,7 @@ export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
-	bench-context bench-train kill-test determinism bench-rp zoo clean
+	bench-context bench-light bench-train kill-test determinism bench-rp zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -58,9 +58,14 @@ determinism: setup  ## decode under every setting, and under another PyTorch, wh
 bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `make demo`)
 	$(RUN) tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2
 
-bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results/mini (some four hours)
+bench-light: setup  ## light receivers beside full ones (after `make demo`)
+	$(RUN) tools/bench_light.py work_dirs/demo/stage1_det/q3
+
+bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (some six hours)
 	$(RUN) tools/demo.py --long
 	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json results.json receivers.jpg report.html ../../docs/results/mini/
+	$(RUN) tools/demo.py --paper
+	cd work_dirs/bench_paper && cp rp_*.png rp_*.csv rp_table.md bd_rate.json results.json ../../docs/results/paper/
 
 zoo: setup  ## train the networks of vcm_mt/zoo anew (hours)
 	$(RUN) tools/make_zoo.py
