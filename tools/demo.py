@@ -2,7 +2,7 @@
 
 python tools/demo.py            minutes: four levels, trained briefly
 python tools/demo.py --long     some four hours: six levels and more; can be stopped and resumed
-python tools/demo.py --paper    as the paper trains stage 1: equation (1) with Adam and nothing else
+python tools/demo.py --paper    an hour or two: stage 1 as the paper trains it, six levels
 """
 
 from __future__ import annotations
