@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import MMLogger
 
@@ -80,7 +81,7 @@ def main() -> int:
     ]
     rows = []
     for name, point in points.items():
-        own = {"receiver": name, "bpp": point.bpp, **point.metrics}
+        own: dict[str, Any] = {"receiver": name, "bpp": point.bpp, **point.metrics}
         if name in files:
             own |= {"bytes": files[name].stat().st_size, "seconds": seconds[name]}
         file = f"{own['bytes'] / 1e6:.3f} MB" if "bytes" in own else ""
