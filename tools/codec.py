@@ -69,6 +69,10 @@ def parse_args() -> argparse.Namespace:
     commands.choices["encode"].add_argument(
         "--refine-config", help="config of the transmitter's training, whose tasks those are"
     )
+    commands.choices["encode"].add_argument(
+        "--refine-receivers", type=Path, nargs="+", default=[], metavar="FILE",
+        help="receivers of stage 2 that those tasks look through",
+    )  # fmt: skip
     decode = commands.choices["decode"]
     source = decode.add_mutually_exclusive_group(required=True)
     source.add_argument("--receiver", type=Path, help="file of a receiver (.safetensors)")
@@ -85,6 +89,8 @@ def parse_args() -> argparse.Namespace:
     options = parser.parse_args()
     if options.command == "encode" and bool(options.refine) != bool(options.refine_config):
         parser.error("--refine and --refine-config go together")
+    if options.command == "encode" and options.refine_receivers and not options.refine:
+        parser.error("--refine-receivers needs --refine")
     return options
 
 
@@ -92,8 +98,10 @@ def encode(options: argparse.Namespace) -> None:
     """Encode every input."""
     jobs = outputs(list(found(options.inputs, ENDINGS | VIDEOS)), options.out, ".vcm")
     if options.refine:
-        steps, config = options.refine, options.refine_config
-        transmitter = refining(config, options.transmitter, steps, options.amp)
+        transmitter = refining(
+            options.refine_config, options.transmitter, options.refine, options.amp,
+            receivers=options.refine_receivers,
+        )  # fmt: skip
     else:
         transmitter = Transmitter.load(options.transmitter, options.amp)
     if options.resume:

@@ -327,7 +327,8 @@ def measure(config: Config, folder: Path) -> RPFile:
         for level in refined.levels:
             checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
             files = [receiver_file(folder, task, level) for task in refined.tasks]
-            sender = refining(through, checkpoint, refined.steps, known=known)
+            own = files if refined.get("receivers") else []  # that their tasks look through
+            sender = refining(through, checkpoint, refined.steps, known=known, receivers=own)
             curves.add_trained(name, checkpoint, files, transmitter=sender)
     if config.variable:
         files = [variable_file(folder, task) for task in config.variable.tasks]

@@ -52,6 +52,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--refine", type=int, default=0, metavar="STEPS",
                         help="curves NAME_refined too, see vcm_mt.models.refiner")  # fmt: skip
     parser.add_argument("--refine-config", help="of stage 1, whose tasks; default the config")
+    parser.add_argument("--refine-receivers", action="store_true",
+                        help="those tasks look through their own of a curve's receivers")  # fmt: skip
     parser.add_argument("--anchor", nargs="+", default=[], metavar="NAME[@Q,Q...]",
                         help=f"of {', '.join(ANCHORS)}")  # fmt: skip
     parser.add_argument("--quality", type=int, nargs="+", help="levels of the curves; default all")
@@ -108,7 +110,8 @@ def measure(curves: Curves, options: argparse.Namespace, start: Config) -> None:
             files = receivers_of(stage2, level)
             curves.add_trained(name, checkpoint, files, options.quality)
             if options.refine:
-                sender = refining(refine, checkpoint, options.refine)
+                through = files if options.refine_receivers else []
+                sender = refining(refine, checkpoint, options.refine, receivers=through)
                 curves.add_trained(f"{name}_refined", checkpoint, files, options.quality, sender)
     for entry in options.codec:
         name, sources = named(entry)

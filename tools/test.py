@@ -48,11 +48,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--refine", type=int, default=0, metavar="STEPS",
                         help="refine each picture's latent through the frozen tasks")  # fmt: skip
     parser.add_argument("--refine-config", help="of stage 1, whose tasks; default the config")
+    parser.add_argument("--refine-receivers", action="store_true",
+                        help="those tasks look through their own of --receivers")  # fmt: skip
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.refine_receivers and not (options.refine and options.receivers):
+        parser.error("--refine-receivers needs --refine and --receivers")
+    return options
 
 
 def level_of(checkpoint: Path, wanted: int | None) -> int:
@@ -72,7 +77,10 @@ def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> No
     """One table of all receivers on one stream."""
     transmitter = None
     if options.refine:
-        transmitter = refining(options.refine_config or config, checkpoint, options.refine)
+        through = options.receivers if options.refine_receivers else []
+        transmitter = refining(
+            options.refine_config or config, checkpoint, options.refine, receivers=through
+        )
     senders = trained(checkpoint, options.receivers or [], transmitter)
     quality = level_of(checkpoint, options.quality)
     sender = next(sender for sender in senders if len(senders) == 1 or sender.quality == quality)

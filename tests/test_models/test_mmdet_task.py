@@ -16,6 +16,7 @@ from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks import MMDetTask
 from vcm_mt.models.tasks.draws import DRAW_SEED, drawing_by_picture
 from vcm_mt.models.tasks.geometry import target_size
+from vcm_mt.models.tasks.originals import OriginalMaps
 from vcm_mt.registry import DATASETS
 
 MINI = "configs/mini/tasks/faster_rcnn.py"
@@ -137,6 +138,46 @@ def test_the_gradient_passes_resize_and_normalisation(batch):
     x = x.requires_grad_()
     sum(task.loss(x, x, samples).values()).backward()
     assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("background", [0.0, 0.5])
+def test_maps_of_originals_are_computed_once(batch, background):
+    task = MMDetTask(MINI, loss_weight=0.0, feature_weight=2.0, feature_background=background)
+    remembering = MMDetTask(
+        MINI, loss_weight=0.0, feature_weight=2.0, feature_background=background, remember=64
+    )
+    remembering.load_state_dict(task.state_dict())
+    task.freeze()
+    remembering.freeze()
+    x, samples = batch
+    decoded = (x + 0.1 * torch.randn_like(x)).clamp(0, 1).requires_grad_()
+    for _ in range(2):
+        losses = [one.loss(decoded, x, samples)["loss_feature"] for one in (task, remembering)]
+        slopes = [torch.autograd.grad(loss, decoded)[0] for loss in losses]
+        assert torch.allclose(*losses)
+        assert torch.allclose(*slopes, atol=1e-9)
+    assert torch.allclose(remembering.loss(decoded, None, samples)["loss_feature"], losses[0])
+    first = remembering.loss(decoded[:1], None, samples[:1])["loss_feature"]
+    assert torch.allclose(first, task.loss(decoded[:1], x[:1], samples[:1])["loss_feature"])
+    mirrored = samples[0].clone()
+    mirrored.set_metainfo({"flip": True})  # other pixels than those that are known
+    with pytest.raises(ConfigError, match="there are none"):
+        remembering.loss(decoded[:1], None, [mirrored])
+
+
+def test_maps_are_kept_as_long_as_there_is_room():
+    maps, everywhere = [torch.rand(2, 3, 4, 4)], torch.ones(2, 1, 8, 8)
+    kept = OriginalMaps(room=3 * 4 * 16 + 16)  # one picture's
+    kept.keep(["a", "b"], maps, everywhere)
+    assert torch.equal(kept.recall(["a"])[0], maps[0][:1])
+    assert kept.recall(["a", "b"]) is None
+    corner = torch.zeros(1, 1, 8, 8)
+    corner[..., :2, :4] = 1
+    kept = OriginalMaps(room=1 << 20)
+    kept.keep(["c"], [maps[0][:1]], corner)
+    (found,) = kept.recall(["c"])
+    assert torch.equal(found[..., :1, :2], maps[0][:1, :, :1, :2])
+    assert found.count_nonzero() == 3 * 2
 
 
 def test_the_feature_distance_is_none_on_the_original_and_grows_with_the_error(batch):

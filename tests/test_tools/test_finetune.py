@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 
 from tests.conftest import ROOT, run_tool, small_options
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.finetune import for_tasks, use_bitstreams
 from vcm_mt.apis.pictures import read_picture
+from vcm_mt.apis.refined import refining
 from vcm_mt.apis.system import build_system
 from vcm_mt.bitstream.container import unpack
 from vcm_mt.engine.hooks import EntropyTablesHook
@@ -171,6 +173,89 @@ def test_from_bitstreams_is_as_from_pictures(mini, stage1, light, tmp_path):
     own, other = (load_file(f / "q1" / "human.safetensors") for f in (light, tmp_path))
     for name, value in own.items():
         assert torch.allclose(value, other[name], atol=1e-4), name
+
+
+def test_only_mirroring_goes_with_bitstreams(tmp_path):
+    for step, told in (
+        ({"type": "mmdet.RandomCrop"}, "RandomCrop changes the bits"),
+        ({"type": "mmdet.RandomFlip", "direction": ["horizontal", "vertical"]}, "RandomFlip in"),
+    ):
+        config = for_tasks(Config.fromfile(HUMAN), ["human"])
+        config.train_dataloader.dataset.pipeline.insert(1, step)
+        with pytest.raises(ConfigError, match=told):
+            use_bitstreams(config, tmp_path, tmp_path)
+
+
+@pytest.fixture
+def both(tmp_path):
+    """A config to refine through: two viewers, of whom one is called as stage 2's."""
+    config = Config.fromfile("configs/mini/stage1_det.py")
+    config.model.tasks = {name: {"type": "HumanTask"} for name in ("people", "human")}
+    config.levels = [{"lmbda": 0.5}, {"lmbda": 0.6}]
+    config.dump(tmp_path / "both.py")
+    return tmp_path / "both.py"
+
+
+@pytest.fixture(scope="module")
+def human(mini, stage1, tmp_path_factory):
+    """A full receiver for people at the second level."""
+    work_dir = tmp_path_factory.mktemp("human")
+    _ran("finetune_decoder", _arguments(mini, stage1, work_dir, "--quality", "2"))
+    return work_dir / "q2" / "human.safetensors"
+
+
+def test_a_picture_is_refined_for_its_receivers(mini, stage1, human, light, both, tmp_path):
+    picture = _pictures(mini)[0]
+    shared = refining(both, stage1 / "q2", 2)
+    own = refining(both, stage1 / "q2", 2, receivers=[human])
+    assert {n: t.receiver for n, t in own.refiner.system.tasks.items()} == {
+        "people": "shared", "human": "human",
+    }  # fmt: skip
+    assert own.fingerprint == shared.fingerprint
+    assert own.refiner.record != shared.refiner.record
+    (data,), (other,) = own.encode_batch(picture), shared.encode_batch(picture)
+    assert data != other
+    for receiver in (Receiver.load(stage1 / "q2"), Receiver.load(human)):  # both take it
+        assert receiver.decode(data).shape == (*picture.shape[-2:], 3)
+    for_light = refining(both, stage1 / "q1", 1, receivers=[light / "q1" / "human.safetensors"])
+    for_shared = refining(both, stage1 / "q1", 1)
+    assert not torch.equal(for_light.latents(picture), for_shared.latents(picture))
+    coded = tmp_path / "a.vcm"
+    source = sorted((mini / "val").glob("*.bmp"))[0]
+    given = ["--transmitter", str(stage1 / "q2"), "--refine-receivers", str(human)]
+    refine = ["--refine", "2", "--refine-config", str(both)]
+    _ran("codec", ["encode", str(source), "-o", str(coded), *given, *refine])
+    assert coded.read_bytes() == data
+    assert run_tool("codec", "encode", str(source), "-o", str(coded), *given).returncode == 2
+
+
+def test_refined_streams_are_measured_with_the_receivers_they_are_for(
+    mini, stage1, human, both, tmp_path
+):
+    options = _arguments(mini, stage1, tmp_path)[8:]
+    out = tmp_path / "table.json"
+    refine = ["--refine", "1", "--refine-config", str(both), "--refine-receivers"]
+    _ran("test", [SEGM, str(stage1 / "q2"), "--receivers", str(human), *refine,
+                  "--tasks", "det", "--out", str(out), *options])  # fmt: skip
+    table = json.loads(out.read_text())["points"]
+    assert table["shared"]["bpp"] == table["human"]["bpp"]
+    _ran("rp_curve", [SEGM, "--curve", f"ours={stage1},{human.parent.parent}", "--quality", "2",
+                      *refine, "--tasks", "det", "--resamples", "0", "--out", str(tmp_path / "rp"),
+                      *options])  # fmt: skip
+    curves = json.loads((tmp_path / "rp" / "rp_points.json").read_text())["curves"]
+    assert curves["ours_refined_human"]["points"][0]["bpp"] == table["human"]["bpp"]
+    assert curves["ours_human"]["points"][0]["bpp"] != table["human"]["bpp"]
+    told = curves["ours_refined"]["codec"]["refined"]
+    assert told == "1 steps through human behind its own receiver, people"
+
+
+def test_receivers_that_cannot_be_refined_for_are_named(stage1, segm, human, both):
+    with pytest.raises(ConfigError, match="another transmitter"):
+        refining(both, stage1 / "q1", 1, receivers=[human])
+    with pytest.raises(ConfigError, match="a receiver for segm, and the latents"):
+        refining(both, stage1 / "q2", 1, receivers=[segm / "q2" / "segm.safetensors"])
+    with pytest.raises(ConfigError, match="both for human: give one"):
+        refining(both, stage1 / "q2", 1, receivers=[human, human])
 
 
 def test_a_light_receivers_file_is_small_and_needs_its_base(stage1, segm, light, mini, tmp_path):

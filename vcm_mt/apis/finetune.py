@@ -15,6 +15,8 @@ from vcm_mt.errors import ConfigError
 _WITHOUT_PICTURES = {"LoadAnnotations", "PackDetInputs"}
 #: Transforms that leave the picture's bits alone, or whose bits are coded beside them.
 _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
+#: MiB of originals' feature maps that a task keeps.
+_REMEMBER = 1024
 
 
 def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int, Path]:
@@ -131,7 +133,8 @@ def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
 def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path, bool]:
     """Train on bitstreams in ``folder`` in place of the encoder.
 
-    Originals are loaded only where a task compares with them.
+    Originals are loaded only where a task compares with them, and what a detector makes of them is
+    kept.
 
     Returns:
         The folder above the pictures, and whether mirror images are wanted too.
@@ -142,22 +145,31 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
     dataset = config.train_dataloader.dataset
     kinds = [_kind(step) for step in dataset.pipeline]
     foreign = [kind for kind in kinds if kind not in _HARMLESS]
+    foreign += [
+        "RandomFlip in another direction than horizontal"
+        for step in dataset.pipeline
+        if step.get("direction", "horizontal") not in ("horizontal", ["horizontal"])
+    ]
     if foreign:
         raise ConfigError(f"{', '.join(foreign)} changes the bits: leave it out of the pipeline")
     prefix = dataset.get("data_prefix", {}).get("img", "")
     root = Path(dataset.get("data_root") or "") / prefix
-    compared = any(
-        _kind(task) == "HumanTask" or task.get("feature_weight")
-        for task in config.model.tasks.values()
-    )
+    tasks = config.model.tasks.values()
+    compared = any(_kind(task) == "HumanTask" or task.get("feature_weight") for task in tasks)
+    for task in tasks:
+        if task.get("feature_weight"):
+            task.setdefault("remember", _REMEMBER)
+    mirrored = compared and "RandomFlip" in kinds
     load = dict(
         type="LoadBitstream", folder=str(folder), root=str(root), transmitter=str(checkpoint)
     )
     steps = [step for step in dataset.pipeline if compared or _kind(step) in _WITHOUT_PICTURES]
     at = len(steps) - 1 if compared else 0
-    pack = {**steps[-1], "meta_keys": (*steps[-1]["meta_keys"], "y_hat")}
+    # What the latent is under, and what a picture's maps are known by.
+    keys = dict.fromkeys([*steps[-1]["meta_keys"], "y_hat", "img_path", "flip"])
+    pack = {**steps[-1], "meta_keys": tuple(keys)}
     dataset.pipeline = [*steps[:at], load, *steps[at:-1], pack]
-    return root, compared and "RandomFlip" in kinds
+    return root, mirrored
 
 
 def _needs_annotations(task: Any) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 
-from vcm_mt.apis.codec import Transmitter
+from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.config import at_level, load_config, qualities
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import find_checkpoint, read_record
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.refiner import Known, Refiner
+from vcm_mt.models.tasks import named_tasks
+from vcm_mt.models.vcm_system import VCMSystem
 
 
 def refining(
@@ -20,6 +23,7 @@ def refining(
     steps: int,
     amp: bool = False,
     known: Known | None = None,
+    receivers: Sequence[str | Path] = (),
 ) -> Transmitter:
     """Load a transmitter with the frozen tasks and the lambda that it was trained with.
 
@@ -29,9 +33,12 @@ def refining(
         steps: Of a :class:`vcm_mt.models.refiner.Refiner`.
         amp: Run ``g_a`` in bfloat16.
         known: See there too: shared by the levels of one config.
+        receivers: Files of stage 2's receivers: the tasks that they were trained for look through
+            them, the others through stage 1's.
 
     Raises:
-        ConfigError: When the checkpoint is not of such a training.
+        ConfigError: When the checkpoint is not of such a training, or a receiver is another
+            transmitter's or for none of the tasks.
     """
     config = config if isinstance(config, Config) else load_config(config)
     path = Path(path)
@@ -45,5 +52,32 @@ def refining(
     system = build_system(config, checkpoint)
     if "rate_target" in record:  # where lambda was steered to
         system.lmbdas = [record["rate_target"]["lmbda"]]
+    _look_through(system, [Path(file) for file in receivers], checkpoint)
     system.transmitter.amp = amp
     return Transmitter(system.transmitter, Refiner(system, steps, known=known))
+
+
+def _look_through(system: VCMSystem, files: Sequence[Path], checkpoint: Path) -> None:
+    """Put receivers in front of the tasks that they were trained for."""
+    tasks = dict(named_tasks(system.tasks))
+    behind: dict[str, Path] = {}
+    for file in files:
+        light = "base" in read_record(file)
+        receiver = Receiver.load(file, base=checkpoint if light else None)
+        if receiver.record["transmitter"] != system.transmitter.fingerprint():
+            raise ConfigError(f"{file} is a receiver of another transmitter than {checkpoint}")
+        name = receiver.record["name"]
+        served = [task for task in receiver.record.get("tasks", [name]) if task in tasks]
+        if not served:
+            raise ConfigError(
+                f"{file} is a receiver for {name}, and the latents are refined through "
+                f"{', '.join(tasks)}: leave it out, or name a config with such a task"
+            )
+        for task in served:
+            if task in behind:
+                raise ConfigError(f"{behind[task]} and {file} are both for {task}: give one")
+            behind[task] = file
+            tasks[task].receiver = name
+        system.receivers[name] = receiver.synthesis
+    for unused in set(system.receivers) - {task.receiver for task in tasks.values()}:
+        del system.receivers[unused]

@@ -64,8 +64,7 @@ class Curves:
         codec = {"role": OURS, "name": "vcm_mt", "version": __version__}
         if transmitter is not None and transmitter.refiner is not None:
             refiner = transmitter.refiner
-            tasks = ", ".join(refiner.system.tasks)
-            codec["refined"] = f"{refiner.steps} steps through {tasks}"
+            codec["refined"] = f"{refiner.steps} steps through {refiner.through}"
         senders = trained(checkpoint, files, transmitter)
         for sender in senders:
             if len(senders) == 1 or qualities is None or sender.quality in qualities:

@@ -37,8 +37,8 @@ class Refiner:
 
         (1 - lambda) * R(y)  +  lambda * sum_t w_t * max(0, L_t(Psi_t(g_s(y))) - L_t(Psi_t(x)))
 
-    with what Psi_t finds in the original as the truth of L_t: it needs the frozen tasks, but no
-    annotations. Each part of L_t counts for as much as it exceeds its value for the original. A
+    with what Psi_t finds in the original as the truth of L_t, and with the receiver in place of
+    g_s that the task looks through: it needs the frozen tasks, but no annotations. Each part of L_t counts for as much as it exceeds its value for the original. A
     network that is unsure of the original is to be as unsure of the decoded picture: made surer of
     its own errors, it would rank them above what is there. Nothing else changes: no weight, no
     table, no byte of the format. Any receiver of the transmitter decodes the result, and none can
@@ -89,15 +89,27 @@ class Refiner:
         self.known = known
 
     @property
+    def through(self) -> str:
+        """The tasks in words, and whose receivers they look through if not the shared one."""
+        told = []
+        for name, task in named_tasks(self.system.tasks):
+            own = "its own" if task.receiver == name else f"the {task.receiver}"
+            behind = f" behind {own} receiver" if task.receiver != "shared" else ""
+            told.append(name + behind)
+        return ", ".join(told)
+
+    @property
     def record(self) -> dict[str, Any]:
         """What decides its latents beside the transmitter, as plain values."""
         own = {name: getattr(self, name) for name in ("steps", "rate", "decay", "score", "amp")}
-        networks = {**self.system.receivers, **self.system.tasks}
+        networks = {name: fingerprint(task) for name, task in self.system.tasks.items()}
+        receivers = {name: fingerprint(one) for name, one in self.system.receivers.items()}
         return {
             **own,
             "excess": True,  # over the losses of the original
             "lmbda": self.system.lmbdas,
-            "networks": {name: fingerprint(network) for name, network in networks.items()},
+            "networks": networks,
+            "receivers": receivers,
             "tasks": {name: _settings(task) for name, task in named_tasks(self.system.tasks)},
         }
 

@@ -28,6 +28,7 @@ from vcm_mt.models.tasks.detector_config import read_detector
 from vcm_mt.models.tasks.draws import DRAW_SEED, drawing_by_picture, hand_seed, samplers_of
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
 from vcm_mt.models.tasks.geometry import geometry_of, padded, resized
+from vcm_mt.models.tasks.originals import OriginalMaps
 from vcm_mt.models.tasks.running import QuickDetector, Switches
 from vcm_mt.registry import MODELS
 
@@ -67,6 +68,8 @@ class MMDetTask(Task):
         quick_roi_align: On a CPU, train through :class:`.roi_align.QuickRoIAlign`.
         checkpoint_activations: Compute the backbone's maps again for the gradient, block by
             block, rather than keep them: less memory for more time.
+        remember: How many MiB of the originals' feature maps are kept, so as to compute them
+            once. For trainings that meet each picture unchanged, or mirrored, again and again.
         weight: See :class:`Task`.
         receiver: See :class:`Task`.
 
@@ -87,6 +90,7 @@ class MMDetTask(Task):
         fold: bool = False,
         quick_roi_align: bool = False,
         checkpoint_activations: bool = False,
+        remember: int = 0,
         weight: float = 1.0,
         receiver: str = "shared",
     ) -> None:
@@ -97,6 +101,7 @@ class MMDetTask(Task):
         self.feature_weight = feature_weight
         self.feature_background = feature_background
         self.amp = amp
+        self._originals = OriginalMaps(remember << 20) if remember else None
         self.quick = QuickDetector(Switches(amp, fold, quick_roi_align, checkpoint_activations))
         plan = read_detector(detector)
         self.masks = plan.masks
@@ -127,13 +132,13 @@ class MMDetTask(Task):
         with _running(inputs), _maps_of(detector) as maps:
             parts = self._own_loss(detector, inputs, samples, data_samples)
         if self.feature_weight:
-            wanted = data_samples[0].get(_MAPS) if len(data_samples) == 1 else None
-            if wanted is None:
-                wanted = self._original_maps(detector, x, data_samples)
             foreground = inputs.new_ones(len(inputs), 1, 1, 1)
             if with_truth:
                 boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
                 foreground = boxes_to_map(boxes, inputs.shape[-2:], inputs)
+            wanted = data_samples[0].get(_MAPS) if len(data_samples) == 1 else None
+            if wanted is None:
+                wanted = self._wanted_maps(detector, x, data_samples, foreground)
             got = _feature_maps(maps[0])
             distance = feature_distance(got, wanted, foreground, self.feature_background)
             parts["loss_feature"] = self.feature_weight * distance
@@ -162,6 +167,24 @@ class MMDetTask(Task):
             for name, value in losses.items()
             if "loss" in name
         }
+
+    def _wanted_maps(
+        self, detector: Any, x: Tensor | None, data_samples: list[Any], foreground: Tensor
+    ) -> Sequence[Tensor]:
+        """The originals' maps, computed once for as many pictures as there is room for."""
+        paths = [sample.get("img_path") for sample in data_samples]
+        if self._originals is None or None in paths:
+            return self._original_maps(detector, x, data_samples)
+        # A map's rim depends on the padding that a picture has in its batch.
+        size = foreground.shape[-2:]
+        flips = [bool(sample.get("flip")) for sample in data_samples]
+        pictures = [(*known_by, size) for known_by in zip(paths, flips, strict=True)]
+        known = self._originals.recall(pictures)
+        if known is not None:
+            return known
+        maps = self._original_maps(detector, x, data_samples)
+        self._originals.keep(pictures, maps, None if self.feature_background else foreground)
+        return maps
 
     @torch.no_grad()
     def _original_maps(
