@@ -81,23 +81,30 @@ def train_levels(config: Config, work_dir: Path) -> None:
 def train_receivers(config: Config, folder: Path, stage1: str = "stage1_det") -> None:
     """Train the receivers of a stage 1 that are not there yet."""
     plan = config.stage2
-    iterations = [
-        f"train_cfg.max_iters={plan.max_iters}",
-        f"param_scheduler.1.T_max={plan.max_iters}",
-    ]
     commands = {
         f"{task}, level {level}": [
             sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
             "--config", plan.config.format(task=task), "--stage1", str(folder / stage1),
             "--quality", str(level), "--work-dir", str(receivers(folder, task, stage1)),
             # Measured later, all of them on the same bytes.
-            "--cfg-options", *iterations, "train_cfg.val_begin=1000000000",
+            "--cfg-options", *settings(plan, task), "train_cfg.val_begin=1000000000",
         ]
         for level in plan.levels
         for task in plan.tasks
         if not receiver_file(folder, task, level, stage1).is_file()
     }  # fmt: skip
     run_commands(commands, jobs(), show="Iter(")
+
+
+def settings(plan: Config, task: str) -> list[str]:
+    """How a task's receiver is trained: ``max_iters`` of all or by task, and its ``options``."""
+    count = plan.max_iters if isinstance(plan.max_iters, int) else plan.max_iters[task]
+    own = plan.get("options", {}).get(task, {})
+    return [
+        f"train_cfg.max_iters={count}",
+        f"param_scheduler.1.T_max={count}",
+        *(f"{key}={value}" for key, value in own.items()),
+    ]
 
 
 def train_variable(config: Config, folder: Path) -> None:
@@ -146,7 +153,7 @@ def train_others(config: Config, folder: Path) -> None:
 def train_seeds(config: Config, folder: Path) -> None:
     """Train one level, and its receivers, with other seeds."""
     plan, place = config.seeds, folder / "seeds"
-    level, iterations = str(plan.level), config.stage2.max_iters
+    level = str(plan.level)
     own = {seed: place / f"seed{seed}" for seed in plan.seeds}
     stage1 = {
         f"level {level}, seed {seed}": last_pass(
@@ -163,8 +170,8 @@ def train_seeds(config: Config, folder: Path) -> None:
             sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
             "--config", config.stage2.config.format(task=task), "--stage1", str(own[seed]),
             "--quality", level, "--work-dir", str(place / f"{task}_seed{seed}"),
-            "--cfg-options", f"randomness.seed={seed}", f"train_cfg.max_iters={iterations}",
-            f"param_scheduler.1.T_max={iterations}", "train_cfg.val_begin=1000000000",
+            "--cfg-options", f"randomness.seed={seed}", *settings(config.stage2, task),
+            "train_cfg.val_begin=1000000000",
         ]
         for seed in plan.seeds
         for task in plan.tasks

@@ -66,6 +66,10 @@ def parse_args(
         "--light", type=int, default=0, metavar="RANK",
         help="train a change of low rank to the shared decoder alone: a much smaller file",
     )  # fmt: skip
+    parser.add_argument(
+        "--deep", type=int, metavar="BLOCKS",
+        help="residual blocks over the latent in front of the decoder; default the config's",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--amp", action="store_true", help="bfloat16 in the decoder")
     parser.add_argument(
@@ -92,6 +96,7 @@ def use_options(config: Config, checkpoint: Path, options: argparse.Namespace) -
     """Fill in what a config leaves open."""
     config.model.stage1 = str(checkpoint)
     config.model.rank = options.light
+    config.model.depth = options.deep
     if options.pictures:
         use_pictures(config, *options.pictures)
 
@@ -120,8 +125,8 @@ def check_same(work_dir: Path, options: argparse.Namespace) -> None:
         ConfigError: When it is another receiver's.
     """
     record = read_record(find_checkpoint(work_dir))
-    wanted = {"tasks": options.task, "rank": options.light}
-    there = {"rank": 0, **record}
+    wanted = {"tasks": options.task, "rank": options.light, "depth": options.deep}
+    there = {"rank": 0, "depth": 0, **record}
     other = [key for key, value in wanted.items() if there.get(key) != value]
     if other:
         raise ConfigError(
@@ -154,6 +159,8 @@ def finetune(options: argparse.Namespace) -> int:
     path = options.config or f"configs/stage2_{options.task[0]}.py"
     config = load_config(path, options.cfg_options)
     options.task = options.task or config.get("task") or []
+    if options.deep is None:
+        options.deep = 0 if options.light else config.model.get("depth", 0)
     config = for_tasks(config, options.task)
     name = receiver_name(options.task)
     own = f"stage2_{name}_light" if options.light else f"stage2_{name}"

@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
                         help="curves NAME_refined too, see vcm_mt.models.refiner")  # fmt: skip
     parser.add_argument("--refine-config", help="of stage 1, whose tasks; default the config")
     parser.add_argument("--refine-receivers", action="store_true",
-                        help="those tasks look through their own of a curve's receivers")  # fmt: skip
+                        help="those tasks look through a curve's own receivers")  # fmt: skip
     parser.add_argument("--anchor", nargs="+", default=[], metavar="NAME[@Q,Q...]",
                         help=f"of {', '.join(ANCHORS)}")  # fmt: skip
     parser.add_argument("--quality", type=int, nargs="+", help="levels of the curves; default all")

@@ -54,7 +54,8 @@ def read_record(path: Path) -> dict[str, Any]:
     Returns:
         ``codec``, the arguments of :func:`vcm_mt.models.codec.build_codec`, and ``quality``; of a
         receiver also ``name`` and ``transmitter``, the fingerprint of the one that it is for; of
-        stage 2 also ``tasks`` and ``training``, and ``rank`` and ``base`` of a light receiver.
+        stage 2 also ``tasks`` and ``training``, ``rank`` and ``base`` of a light receiver,
+        ``depth`` of a deep one.
 
     Raises:
         ConfigError: When the file is missing, unreadable, or no such checkpoint.

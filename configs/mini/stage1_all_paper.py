@@ -1,6 +1,41 @@
-# For detection, segmentation and people together, with stage1_det_paper.py's levels: what
+# For detection, segmentation and people together, with stage1_det_paper.py's lambdas: what
 # `tools/demo.py --paper` refines latents through, each task behind its own receiver of stage 2.
 _base_ = "stage1_det_paper.py"
+
+# People's weight: what a squared error costs, lambda * weight against (1 - lambda) a bit, is about
+# that of the MSE codec of the lowest rate at every level.
+levels = [
+    dict(
+        lmbda=0.03,
+        codec=dict(checkpoint="zoo://mse_1"),
+        tasks=dict(human=dict(weight=0.03)),
+    ),
+    dict(
+        lmbda=0.09,
+        codec=dict(checkpoint="zoo://mse_1"),
+        tasks=dict(human=dict(weight=0.01)),
+    ),
+    dict(
+        lmbda=0.18,
+        codec=dict(checkpoint="zoo://mse_1"),
+        tasks=dict(human=dict(weight=0.0045)),
+    ),
+    dict(
+        lmbda=0.32,
+        codec=dict(checkpoint="zoo://mse_2"),
+        tasks=dict(human=dict(weight=0.002)),
+    ),
+    dict(
+        lmbda=0.55,
+        codec=dict(checkpoint="zoo://mse_3"),
+        tasks=dict(human=dict(weight=0.0008)),
+    ),
+    dict(
+        lmbda=0.80,
+        codec=dict(checkpoint="zoo://mse_3"),
+        tasks=dict(human=dict(weight=0.00025)),
+    ),
+]
 
 model = dict(
     tasks=dict(
@@ -16,6 +51,6 @@ model = dict(
             amp=True,
             weight=0.5,
         ),
-        human=dict(type="HumanTask", weight=0.01),
+        human=dict(type="HumanTask"),
     )
 )

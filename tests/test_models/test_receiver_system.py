@@ -54,9 +54,9 @@ def _runner(system):
     return SimpleNamespace(model=system)
 
 
-@pytest.mark.parametrize("rank", [0, 2])
-def test_only_the_receiver_moves(stage1, batch, rank):
-    system = build(stage1, rank=rank)
+@pytest.mark.parametrize("kind", [{}, {"rank": 2}, {"depth": 2}], ids=["full", "light", "deep"])
+def test_only_the_receiver_moves(stage1, batch, kind):
+    system = build(stage1, **kind)
     before = {k: v.clone() for k, v in system.state_dict().items()}
     guard = FrozenHook()
     guard.before_train(_runner(system))
@@ -72,7 +72,8 @@ def test_only_the_receiver_moves(stage1, batch, rank):
     trained = {f"receivers.human.{k}" for k in system.receivers["human"].adapter()}
     assert moved
     assert moved <= trained
-    assert rank == 0 or not any("original" in key for key in moved)
+    assert "rank" not in kind or not any("original" in key for key in moved)
+    assert {"context" in key for key in moved} == {"depth" in kind, False}
 
 
 def test_the_guard_sees_one_ulp_anywhere(stage1):
@@ -159,6 +160,25 @@ def test_a_light_receiver_is_small_and_merges(stage1):
     assert set(receiver.state_dict()) == set(full.state_dict())
 
 
+def test_a_deep_receiver_starts_as_the_shared_one_and_sees_farther(stage1):
+    deep, full = build(stage1, depth=2).receivers["human"], build(stage1).receivers["human"]
+    y_hat = torch.randn(1, 12, 16, 16)
+    assert torch.equal(deep(y_hat), full(y_hat))
+    assert torch.equal(deep(y_hat).detach(), deep.eval()(y_hat.detach()))
+    with torch.no_grad():
+        for block in deep.context:
+            block.out.weight.add_(torch.randn_like(block.out.weight))
+    moved = y_hat.clone()
+    moved[..., 0, 0] += 10
+
+    def reached(receiver):
+        with torch.no_grad():
+            far = (receiver(moved) - receiver(y_hat)).abs().amax((0, 1))
+        return int((far > 0).any(0).nonzero().max())
+
+    assert reached(deep) >= reached(full) + 4 * 16  # four 3x3 convolutions of the latent
+
+
 def test_several_receivers_and_one_for_several_tasks(stage1, batch, stage1_config):
     det = {**stage1_config.model.tasks.det, "receiver": "both"}
     tasks = {
@@ -187,6 +207,10 @@ def test_bad_input_is_told(stage1, tmp_path):
         build(stage1, start="other")
     with pytest.raises(ConfigError, match="rank"):
         build(stage1, rank=-1)
+    with pytest.raises(ConfigError, match="depth"):
+        build(stage1, depth=-1)
+    with pytest.raises(ConfigError, match="light or deep"):
+        build(stage1, rank=1, depth=1)
 
 
 def test_people_see_more_than_mse():

@@ -198,9 +198,9 @@ def both(tmp_path):
 
 @pytest.fixture(scope="module")
 def human(mini, stage1, tmp_path_factory):
-    """A full receiver for people at the second level."""
+    """A deep receiver for people at the second level."""
     work_dir = tmp_path_factory.mktemp("human")
-    _ran("finetune_decoder", _arguments(mini, stage1, work_dir, "--quality", "2"))
+    _ran("finetune_decoder", _arguments(mini, stage1, work_dir, "--quality", "2", "--deep", "1"))
     return work_dir / "q2" / "human.safetensors"
 
 
@@ -227,6 +227,20 @@ def test_a_picture_is_refined_for_its_receivers(mini, stage1, human, light, both
     _ran("codec", ["encode", str(source), "-o", str(coded), *given, *refine])
     assert coded.read_bytes() == data
     assert run_tool("codec", "encode", str(source), "-o", str(coded), *given).returncode == 2
+
+
+def test_a_deep_receivers_file_holds_all_of_it(mini, stage1, human):
+    checkpoint, file = Receiver.load(human.parent), Receiver.load(human)
+    assert file.record["depth"] == 1
+    (data,) = Transmitter.load(stage1 / "q2").encode_batch(_pictures(mini)[0])
+    assert (file.decode(data) == checkpoint.decode(data)).all()
+    with torch.no_grad():
+        file.synthesis.context[0].out.bias.add_(1)
+    assert (file.decode(data) != checkpoint.decode(data)).any()
+    again = _arguments(mini, stage1, human.parent.parent, "--quality", "2", "--resume")
+    done = run_tool("finetune_decoder", *again)
+    assert done.returncode == 1
+    assert "another receiver (its depth)" in done.stderr
 
 
 def test_refined_streams_are_measured_with_the_receivers_they_are_for(

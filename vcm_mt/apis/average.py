@@ -38,7 +38,7 @@ def average(trainings: Sequence[Path], folder: Path) -> Path:
     (network, receivers, record), *others = map(load_training, trainings)
     parts = [nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(receivers)})]
     for path, (network_, receivers_, record_) in zip(trainings[1:], others, strict=True):
-        keys = ("codec", "quality", "gains", "rank")
+        keys = ("codec", "quality", "gains", "rank", "depth")
         different = [key for key in keys if record_.get(key) != record.get(key)]
         if different or set(receivers_) != set(receivers):
             raise ConfigError(f"{path} is no other training of what {trainings[0]} is")

@@ -198,7 +198,8 @@ class Receiver:
         record, state = read_record(path), read_state_dict(str(path))
         try:
             codec = build_codec(**record["codec"])
-            entropy, synthesis = entropy_model(codec), receivers.Receiver(codec.g_s)
+            entropy = entropy_model(codec)
+            synthesis = receivers.Receiver(codec.g_s, depth=record.get("depth", 0))
             gains = Gains(record["gains"], codec.M) if "gains" in record else None
             own = nn.ModuleDict({"entropy": entropy, "synthesis": synthesis})
             if gains is not None:
@@ -290,8 +291,8 @@ def load_training(
     codec = build_codec(**record["codec"])
     gains = record.get("gains", ())
     network = transmitter.Transmitter(codec, record["quality"], gains=gains)
-    rank = record.get("rank", 0)
-    found = {name: receivers.Receiver(build_codec(**record["codec"]).g_s, rank) for name in names}
+    kind = record.get("rank", 0), record.get("depth", 0)
+    found = {name: receivers.Receiver(build_codec(**record["codec"]).g_s, *kind) for name in names}
     parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(found)})
     wanted = {k: v for k, v in state.items() if k.startswith(("transmitter.", "receivers."))}
     try:

@@ -32,6 +32,7 @@ class ReceiverSystem(VCMSystem):
             becomes a receiver.
         start: The receiver of stage 1 that all start from.
         rank: Train light receivers of this rank, see :class:`Receiver`; 0 for full ones.
+        depth: Train deep receivers of this depth, see there too.
         amp: Train the receivers in bfloat16, see :mod:`vcm_mt.models.precision`.
         data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
 
@@ -45,6 +46,7 @@ class ReceiverSystem(VCMSystem):
         tasks: dict[str, dict[str, Any]],
         start: str = "shared",
         rank: int = 0,
+        depth: int = 0,
         amp: bool = False,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
@@ -60,11 +62,14 @@ class ReceiverSystem(VCMSystem):
         self.transmitter.eval()
         for name, receiver in named_receivers(self.receivers):
             base = fingerprint(receiver.g_s)
-            self.receivers[name] = Receiver(receiver.g_s, rank)
+            self.receivers[name] = Receiver(receiver.g_s, rank, depth)
+        self.receivers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.record["transmitter"] = self.transmitter.fingerprint()
         self.record["tasks"] = list(tasks)
         if rank:
             self.record |= {"rank": rank, "base": base}
+        if depth:
+            self.record["depth"] = depth
 
     def _take(self, state: dict[str, Tensor], stage1: str, start: str) -> None:
         parts: list[tuple[str, nn.Module]] = [("transmitter.", self.transmitter)]

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrize
 
 from vcm_mt.errors import ConfigError
@@ -22,17 +23,27 @@ class Receiver(nn.Module):
         g_s: The synthesis transform.
         rank: Makes it a light receiver: ``g_s`` stays as it is, and what is trained is a change
             of this rank to every convolution's weight, and the biases. 0 for a full one.
+        depth: Makes it a deep receiver: so many :class:`LatentBlock` stand in front of ``g_s``,
+            which see farther around a place than ``g_s`` does. 0 for none.
 
     Raises:
-        ConfigError: For a rank below 0.
+        ConfigError: For a rank or depth below 0, or both above.
     """
 
-    def __init__(self, g_s: nn.Module, rank: int = 0) -> None:
+    def __init__(self, g_s: nn.Module, rank: int = 0, depth: int = 0) -> None:
         super().__init__()
         if rank < 0:
             raise ConfigError(f"a light receiver's rank must be 1 or more, not {rank}")
+        if depth < 0:
+            raise ConfigError(f"a deep receiver's depth must be 1 or more, not {depth}")
+        if rank and depth:
+            raise ConfigError("a receiver is light or deep, not both")
         self.g_s = g_s
         self.rank = rank
+        self.depth = depth
+        if depth:
+            channels = _convolutions(g_s)[0].in_channels
+            self.context = nn.Sequential(*(LatentBlock(channels) for _ in range(depth)))
         self.amp: bool | str = False  # see vcm_mt.models.precision
         if rank:
             g_s.requires_grad_(False)
@@ -47,9 +58,17 @@ class Receiver(nn.Module):
         Values are clamped with a straight-through gradient, so that a pixel beyond the
         range can find its way back.
         """
+        if self.depth:
+            y_hat = self._with_context(y_hat)
         if not torch.is_grad_enabled():
             return self._decoded(y_hat).clamp_(0, 1)
         return _Clamp.apply(transformed(self.g_s, y_hat, self.amp))
+
+    def _with_context(self, y_hat: Tensor) -> Tensor:
+        """In float32 when decoding, so that no pixel moves by a level."""
+        if torch.is_grad_enabled():
+            return transformed(self.context, y_hat, self.amp)
+        return cast("Tensor", self.context(y_hat))
 
     def _decoded(self, y_hat: Tensor) -> Tensor:
         """With ``amp`` only what costs most in bfloat16, so that no pixel moves by a level.
@@ -79,6 +98,27 @@ class Receiver(nn.Module):
             if parametrize.is_parametrized(layer):
                 parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
         self.rank = 0
+
+
+class LatentBlock(nn.Module):
+    """A residual block over a latent [B, M, h, w]: x + W2 gelu(W1 x), 3x3 each, at first none.
+
+    A latent has a 256th of a picture's places: looking around is cheap there.
+
+    Args:
+        channels: M.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.into = nn.Conv2d(channels, channels, 3, padding=1)
+        self.out = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(cast("Tensor", self.out.bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The latent and what its surroundings say about it."""
+        return x + cast("Tensor", self.out(F.gelu(self.into(x))))
 
 
 class _Clamp(torch.autograd.Function):

@@ -37,12 +37,12 @@ class Refiner:
 
         (1 - lambda) * R(y)  +  lambda * sum_t w_t * max(0, L_t(Psi_t(g_s(y))) - L_t(Psi_t(x)))
 
-    with what Psi_t finds in the original as the truth of L_t, and with the receiver in place of
-    g_s that the task looks through: it needs the frozen tasks, but no annotations. Each part of L_t counts for as much as it exceeds its value for the original. A
-    network that is unsure of the original is to be as unsure of the decoded picture: made surer of
-    its own errors, it would rank them above what is there. Nothing else changes: no weight, no
-    table, no byte of the format. Any receiver of the transmitter decodes the result, and none can
-    tell.
+    with what Psi_t finds in the original as the truth of L_t, and for g_s the receiver that the
+    task looks through: it needs the frozen tasks, but no annotations. Each part of L_t counts for
+    as much as it exceeds its value for the original. A network that is unsure of the original is
+    to be as unsure of the decoded picture: made surer of its own errors, it would rank them above
+    what is there. Nothing else changes: no weight, no table, no byte of the format. Any receiver
+    of the transmitter decodes the result, and none can tell.
 
     R is what rounded symbols cost, with the gradient of ``quantizer="round"``: rounded forwards,
     straight through backwards. With g the gradient and k = 0, 1, ... a step is
