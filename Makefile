@@ -58,7 +58,7 @@ determinism: setup  ## decode under every setting, and under another PyTorch, wh
 bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `make demo`)
 	$(RUN) tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2
 
-bench-light: setup  ## light receivers beside full ones (after `make demo`)
+bench-light: setup  ## light and deep receivers beside full ones (after `make demo`)
 	$(RUN) tools/bench_light.py work_dirs/demo/stage1_det/q3
 
 bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (some five hours)

@@ -71,6 +71,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "people, MSE and MS-SSIM": ("human", {"tasks.human.ms_ssim": 60.0}),
     "segmenter, without originals": ("segm", {"tasks.segm.feature_weight": 0.0}),
     "segmenter": ("segm", {}),
+    "segmenter, Adam": ("segm", {"optim_wrapper.main.optimizer": ADAM}),
 }
 
 

@@ -1,4 +1,4 @@
-"""Light receivers beside full ones, on one stream: size, training time, result.
+"""Light and deep receivers beside full ones, on one stream: size, training time, result.
 
 python tools/bench_light.py work_dirs/bench_paper/stage1_det/q3
 
@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,16 @@ CONFIG = "configs/mini/stage2_{}.py"
 TASKS = ("segm", "human")
 
 
-def train(checkpoint: Path, task: str, rank: int, iterations: int, work_dir: Path) -> float:
+def train(
+    checkpoint: Path, task: str, kind: Sequence[str], iterations: int, work_dir: Path
+) -> float:
     """Train a receiver and return the seconds that it took.
 
     Raises:
         CommandError: When the training failed; it has said why.
     """
     command = [
-        sys.executable, "tools/finetune_decoder.py", "--task", task, "--light", str(rank),
+        sys.executable, "tools/finetune_decoder.py", "--task", task, *kind,
         "--config", CONFIG.format(task), "--stage1", str(checkpoint), "--work-dir", str(work_dir),
         "--cfg-options", f"train_cfg.max_iters={iterations}",
         f"param_scheduler.1.T_max={iterations}", "train_cfg.val_begin=1000000000",
@@ -52,6 +55,7 @@ def main() -> int:
     )
     parser.add_argument("stage1", type=Path, help="one level of stage 1: folder or checkpoint")
     parser.add_argument("--rank", type=int, default=4)
+    parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--iterations", type=int, default=300)
     options = parser.parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
@@ -62,10 +66,15 @@ def main() -> int:
         check_inputs(config)
         quality, place = read_record(checkpoint)["quality"], OUT / "light"
         files, seconds = {}, {}
+        kinds = {
+            "": ["--deep", "0"],
+            "-light": ["--light", str(options.rank)],
+            "-deep": ["--deep", str(options.depth)],
+        }
         for task in TASKS:
-            for rank in (0, options.rank):
-                name = f"{task}-light" if rank else task
-                seconds[name] = train(checkpoint, task, rank, options.iterations, place / name)
+            for ending, kind in kinds.items():
+                name = task + ending
+                seconds[name] = train(checkpoint, task, kind, options.iterations, place / name)
                 files[name] = place / name / f"q{quality}" / f"{task}.safetensors"
                 print(f"{name}: {files[name]}, {seconds[name]:.0f} s", flush=True)
         (sender,) = trained(checkpoint, list(files.values()))
@@ -75,7 +84,7 @@ def main() -> int:
         return 1
     lines = [
         f"One stream of {points['shared'].bpp:.4f} bpp, {options.iterations} iterations a "
-        f"receiver, light ones of rank {options.rank}.\n",
+        f"receiver, light ones of rank {options.rank}, deep ones of {options.depth} blocks.\n",
         "| receiver | file | training | box mAP | mask mAP | PSNR |",
         "|---|---|---|---|---|---|",
     ]

@@ -210,6 +210,8 @@ def load_receivers(files: Sequence[Path], checkpoint: Path) -> dict[str, Receive
         light = "base" in read_record(file)
         receiver = Receiver.load(file, base=checkpoint if light else None)
         name = receiver.record["name"] + ("-light" if light else "")
+        if name in found and "depth" in receiver.record:
+            name += "-deep"  # beside a full one
         if name in found:
             raise ConfigError(f"{file} is another receiver for {name}: test them one by one")
         found[name] = receiver
