@@ -1,14 +1,16 @@
-# For detection, segmentation and people together, with stage1_det_paper.py's lambdas: what
-# `tools/demo.py --paper` refines latents through, each task behind its own receiver of stage 2.
+# For detection, segmentation and people together, with stage1_det_paper.py's lambdas: above all to
+# refine that one's latents through, each task behind its own receiver of stage 2.
+#   python tools/test.py configs/mini/stage2_segm.py work_dirs/bench_paper/stage1_det/q3 --receivers
+#       FILE ... --refine 4 --refine-config configs/mini/stage1_all_paper.py --refine-receivers
 _base_ = "stage1_det_paper.py"
 
 # People's weight: what a squared error costs, lambda * weight against (1 - lambda) a bit, is about
 # that of the MSE codec of the lowest rate at every level.
 levels = [
     dict(
-        lmbda=0.03,
+        lmbda=0.04,
         codec=dict(checkpoint="zoo://mse_1"),
-        tasks=dict(human=dict(weight=0.03)),
+        tasks=dict(human=dict(weight=0.024)),
     ),
     dict(
         lmbda=0.09,

@@ -38,6 +38,7 @@ _BAD = {
     "infinite loss": lambda y: y.sum() / 0,
     "infinite loss, finite gradients": lambda y: y.sum() + math.inf,
     "finite loss, nan gradients": lambda y: (y - y.detach()).abs().sqrt().sum(),
+    "finite gradients, infinite norm": lambda y: 5e37 * (y - y.detach()).sum(),
 }
 
 

@@ -24,8 +24,10 @@ class FiniteOptimWrapper(OptimWrapper):
 
     The gradients are looked at right before the step, when distributed processes have averaged
     them: all see the same values and skip together. A loss that is not finite on one process
-    makes its gradients so, and with them everyone's. With gradient accumulation one bad batch
-    spoils the step that it is part of.
+    makes its gradients so, and with them everyone's. Gradients whose norm is too large for a
+    number are not finite either: clipped by it, all of them would be 0, and a training go on
+    without learning anything. With gradient accumulation one bad batch spoils the step that it is
+    part of.
 
     Attributes:
         skipped: Steps that were skipped since the last good one.
@@ -51,8 +53,8 @@ class FiniteOptimWrapper(OptimWrapper):
 
     def _finite(self) -> bool:
         given = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
-        found = [gradient.isfinite().all() for gradient in given if gradient is not None]
-        return not found or bool(torch.stack(found).all())
+        norms = torch._foreach_norm([gradient for gradient in given if gradient is not None])
+        return not norms or bool(torch.stack(norms).norm().isfinite())
 
 
 @OPTIM_WRAPPERS.register_module()
