@@ -109,13 +109,14 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("stage1", type=Path, help="one level of stage 1: folder or checkpoint")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args()
     try:
         path = options.stage1
         checkpoint = find_checkpoint(path) if path.is_dir() else path
-        rows = [compare(name, checkpoint, options.turns, options.steps) for name in SETTINGS]
+        rows = [compare(one, checkpoint, options.turns, options.steps) for one in options.settings]
     except VCMError as error:
         print(told(error), file=sys.stderr)
         return 1
