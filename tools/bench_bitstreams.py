@@ -72,6 +72,7 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "segmenter, without originals": ("segm", {"tasks.segm.feature_weight": 0.0}),
     "segmenter": ("segm", {}),
     "segmenter, Adam": ("segm", {"optim_wrapper.main.optimizer": ADAM}),
+    "detector, Adam": ("det", {"optim_wrapper.main.optimizer": ADAM}),
 }
 
 
