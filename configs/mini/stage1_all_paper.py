@@ -56,3 +56,13 @@ model = dict(
         human=dict(type="HumanTask"),
     )
 )
+val_evaluator = [
+    *_base_.val_evaluator,
+    dict(
+        type="TaskCocoMetric",
+        task="segm",
+        ann_file="data/mini/annotations/val.json",
+        metric="segm",
+    ),
+]
+test_evaluator = val_evaluator

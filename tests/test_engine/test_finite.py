@@ -184,7 +184,9 @@ def test_two_batches_of_one_accumulate_to_one_of_two(people_config):
         if name.endswith("quantiles"):
             continue  # their loss is no mean over pictures
         step, accumulated = value - start[name], one.state_dict()[name] - start[name]
-        tolerance = 1e-5 * float(step.abs().max())
+        # Of sums in another order, and of what was added to weights that are much larger.
+        rounded = torch.finfo(step.dtype).eps * float(start[name].abs().max())
+        tolerance = 1e-5 * float(step.abs().max()) + rounded
         assert torch.allclose(step, accumulated, rtol=1e-4, atol=tolerance), name
     assert not torch.equal(one.state_dict()["transmitter.g_a.0.weight"],
                            start["transmitter.g_a.0.weight"])  # fmt: skip
