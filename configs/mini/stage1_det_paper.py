@@ -20,7 +20,7 @@ optim_wrapper = dict(main=dict(optimizer=dict(_delete_=True, type="Adam", lr=3e-
 anchors = ["vvc"]
 variable = seeds = None
 stage2 = dict(
-    max_iters=dict(_delete_=True, segm=300, det=600, human=600),
+    max_iters=dict(_delete_=True, segm=300, det=600, human=1500),
     options=dict(det={"train_dataloader.batch_size": 4}, human={"model.depth": 4}),
 )
 refine = dict(_delete_=True)
