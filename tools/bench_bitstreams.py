@@ -1,6 +1,8 @@
-"""Stage 2 from pictures and from bitstreams, side by side: steps per second, bytes on disk.
+"""Stage 2 from pictures and from bitstreams, side by side: steps per second, bytes on disk, result.
 
 python tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2
+python tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2 --seeds 0 1 2     results too
+python tools/bench_bitstreams.py --size 192 320      a codec of the paper's size, not trained
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
 import statistics
 import sys
 import time
@@ -17,22 +20,26 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from vcm_mt.apis.codec import Transmitter
+from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.config import check_inputs, load_config
 from vcm_mt.apis.finetune import for_tasks, use_bitstreams
-from vcm_mt.checkpoint import find_checkpoint
+from vcm_mt.apis.processes import keep_memory, run_commands
+from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.datasets.bitstreams import picture_paths, write_bitstreams
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.errors import VCMError, told
+from vcm_mt.evaluation.experiment import Experiment
+from vcm_mt.evaluation.senders import StreamSender
 from vcm_mt.registry import MODELS
 
 OUT = Path("work_dirs/bench")
 #: Of the training set: enough for the time of a step, few enough to go through at once.
 PICTURES = 32
-ADAM = {"_delete_": True, "type": "Adam", "lr": 1e-4}
+ADAM = {"_delete_": True, "type": "Adam", "lr": 1e-4, "fused": True}
 
 
 class Training:
@@ -104,23 +111,57 @@ def compare(name: str, checkpoint: Path, turns: int, steps: int) -> dict[str, An
     }
 
 
-def main() -> int:
-    """Run all settings and write the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("stage1", type=Path, help="one level of stage 1: folder or checkpoint")
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=10)
-    options = parser.parse_args()
-    try:
-        path = options.stage1
-        checkpoint = find_checkpoint(path) if path.is_dir() else path
-        rows = [compare(one, checkpoint, options.turns, options.steps) for one in options.settings]
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+def of_size(wide: int, latent: int) -> Path:
+    """A checkpoint of a codec of this N and M after one step: fit for timing, and no more."""
+    place = OUT / f"size_{wide}_{latent}"
+    command = [
+        sys.executable, "tools/train.py", "configs/mini/stage1_det.py", "--quality", "3",
+        "--work-dir", str(place), "--cfg-options", f"model.codec.N={wide}",
+        f"model.codec.M={latent}", "levels.2.codec.checkpoint=None", "levels.2.after=None",
+        "train_cfg.max_iters=1", "train_cfg.val_begin=2",
+    ]  # fmt: skip
+    run_commands({} if list_checkpoints(place / "q3") else {"codec": command}, 1, show="Iter(")
+    return find_checkpoint(place / "q3")
+
+
+def results(checkpoint: Path, seeds: list[int], iterations: int) -> dict[str, dict[str, float]]:
+    """Mask mAP of the segmenter's receivers trained with each seed, by way and seed."""
+    path, place = "configs/mini/stage2_segm.py", OUT / "from_bitstreams"
+    config = for_tasks(load_config(path), ["segm"])
+    check_inputs(config)
+    folder = OUT / "bitstreams"
+    root, mirrored = use_bitstreams(config, folder, checkpoint)
+    write_bitstreams(Transmitter.load(checkpoint), picture_paths(config), root, folder, mirrored)
+    ways = {"pictures": [], "bitstreams": ["--from-bitstreams", str(folder)]}
+    commands = {
+        f"from {way}, seed {seed}": [
+            sys.executable, "tools/finetune_decoder.py", "--task", "segm", "--config", path,
+            "--stage1", str(checkpoint), "--work-dir", str(place / f"{way}_{seed}"), *options,
+            "--cfg-options", f"randomness.seed={seed}", f"train_cfg.max_iters={iterations}",
+            f"param_scheduler.1.T_max={iterations}", "train_cfg.val_begin=1000000000",
+        ]
+        for seed in seeds
+        for way, options in ways.items()
+    }  # fmt: skip
+    run_commands(commands, min(2, os.cpu_count() or 1), show="Iter(")
+    own = Path(f"q{read_record(checkpoint)['quality']}") / "segm.safetensors"
+    receivers = {
+        f"{way}, seed {seed}": Receiver.load(place / f"{way}_{seed}" / own)
+        for seed in seeds
+        for way in ways
+    }
+    receivers["shared"] = Receiver.load(checkpoint)
+    sender = StreamSender(Transmitter.load(checkpoint), receivers)
+    found = Experiment(load_config(path), place, ["segm"]).points(sender)
+    scores = {name: point.metrics["segm_mAP"] for name, point in found.items()}
+    return {
+        "shared": {"all": scores["shared"]},
+        **{way: {str(seed): scores[f"{way}, seed {seed}"] for seed in seeds} for way in ways},
+    }
+
+
+def speed_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Markdown lines."""
     lines = [
         "| receiver for | from pictures | from bitstreams | ratio | range |",
         "|---|---|---|---|---|",
@@ -133,10 +174,67 @@ def main() -> int:
             f"{row['largest']:.2f} |"
         )
     disk = rows[0]["bytes_pictures"] / rows[0]["bytes_bitstreams"]
-    lines += ["", f"The bitstreams take 1/{disk:.0f} of the pictures' room on disk."]
+    return [*lines, "", f"The bitstreams take 1/{disk:.0f} of the pictures' room on disk."]
+
+
+def result_table(found: dict[str, dict[str, float]], iterations: int) -> list[str]:
+    """Markdown lines."""
+    seeds = list(found["pictures"])
+    lines = [
+        "",
+        f"Mask mAP of the segmenter's receiver after {iterations} iterations "
+        f"(shared decoder {found['shared']['all']:.2f}):",
+        "",
+        f"| trained from | {' | '.join(f'seed {seed}' for seed in seeds)} | mean |",
+        "|---" * (len(seeds) + 2) + "|",
+    ]
+    for way in ("pictures", "bitstreams"):
+        scores = list(found[way].values())
+        cells = [f"{score:.2f}" for score in (*scores, statistics.mean(scores))]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> int:
+    """Run all settings and write the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "stage1", type=Path, nargs="?", help="one level of stage 1: folder or checkpoint"
+    )
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("N", "M"), help="a codec of this size instead"
+    )
+    parser.add_argument("--settings", nargs="*", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", help="train receivers both ways")
+    parser.add_argument("--iterations", type=int, default=300, help="of those")
+    options = parser.parse_args()
+    if bool(options.stage1) == bool(options.size):
+        parser.error("give a level of stage 1, or --size")
+    if options.size and options.seeds:
+        parser.error("--seeds wants a codec that is trained")
+    MMLogger.get_instance("vcm_mt", log_level="WARNING")
+    keep_memory()  # as tools/finetune_decoder.py does
+    lines, found = [], {}
+    try:
+        path = of_size(*options.size) if options.size else options.stage1
+        checkpoint = find_checkpoint(path) if path.is_dir() else path
+        if rows := [compare(s, checkpoint, options.turns, options.steps) for s in options.settings]:
+            found["speed"] = rows
+            lines += speed_table(rows)
+        if options.seeds:
+            found["results"] = results(checkpoint, options.seeds, options.iterations)
+            lines += result_table(found["results"], options.iterations)
+    except VCMError as error:
+        print(told(error), file=sys.stderr)
+        return 1
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "bitstreams.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (OUT / "bitstreams.md").write_text("\n".join(lines) + "\n")
+    name = "bitstreams" + "".join(f"_{one}" for one in options.size or ())
+    (OUT / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    (OUT / f"{name}.md").write_text("\n".join(lines).strip() + "\n")
     print("\n".join(lines))
     return 0
 

@@ -29,7 +29,7 @@ from vcm_mt.apis.config import (
     load_config,
     qualities,
 )
-from vcm_mt.apis.processes import run_commands, share_of_cores
+from vcm_mt.apis.processes import keep_memory, run_commands, share_of_cores
 from vcm_mt.apis.refined import refining
 from vcm_mt.apis.training import join_processes
 from vcm_mt.checkpoint import find_checkpoint, zoo_path
@@ -250,6 +250,7 @@ def main() -> int:
     path, folder = LONG if options.long else PAPER if options.paper else SHORT
     try:
         if options.measure:
+            keep_memory()
             join_processes("pytorch")
             measure_all(load_config(path), folder)
         else:

@@ -5,7 +5,9 @@ stage1 = "work_dirs/mini/stage1_det"
 
 _annotations = "data/mini/annotations/val.json"
 # As in stage 1, a dense signal beside the losses; see configs/mini/stage1_det.py.
-_dense = dict(feature_weight=20.0, feature_background=0.0, fold=True, quick_roi_align=True)
+_dense = dict(
+    feature_weight=20.0, feature_background=0.0, fold=True, quick_roi_align=True, amp=True
+)
 tasks = dict(
     det=dict(
         type="MMDetTask",

@@ -24,7 +24,7 @@ def codecs():
 
 @pytest.mark.parametrize("height", [64, 448])
 def test_transforms_are_compressais(codecs, height, monkeypatch):
-    monkeypatch.setattr("vcm_mt.models.gdn._CODING_STRIP", 8 * 160 * 32)  # several strips
+    monkeypatch.setattr("vcm_mt.models.gdn._STRIP", 8 * 160 * 32)  # several strips
     ours, theirs = codecs
     x = torch.rand(2, 3, height, 320)
     kept = x.clone()

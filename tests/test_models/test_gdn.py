@@ -18,7 +18,7 @@ def _gradients(gdn, x, weight):
 
 @pytest.fixture(params=[False, True], ids=["gdn", "inverse"])
 def pair(request, monkeypatch):
-    monkeypatch.setattr("vcm_mt.models.gdn._TRAINING_STRIP", 12 * 10)  # several strips, one short
+    monkeypatch.setattr("vcm_mt.models.gdn._STRIP", 12 * 10)  # several strips, one short
     torch.manual_seed(0)
     theirs, ours = (GDN(12, inverse=request.param) for _ in range(2))
     theirs.gamma.data += 0.05 * torch.rand(12, 12)
@@ -38,16 +38,16 @@ def test_values_and_gradients_are_compressais(pair, memory_format):
         assert torch.allclose(found[name], value, rtol=0, atol=2e-6 * scale), name
 
 
-def test_it_computes_in_float32_whatever_is_around_it(pair):
+def test_where_bfloat16_comes_next_it_stays_as_close_as_that_can_tell(pair):
     _, ours = pair
     x, weight = torch.randn(2, 1, 12, 7, 9).bfloat16()
     expected = _gradients(ours, x.float(), weight.float())
     with torch.autocast("cpu", torch.bfloat16):
         found = _gradients(ours, x, weight.float())
     assert found["y"].dtype == torch.bfloat16  # what the next convolution takes
-    assert torch.equal(found["y"], expected["y"].bfloat16())
-    assert torch.equal(found["gamma"], expected["gamma"])
-    assert torch.equal(found["x"], expected["x"].bfloat16())
+    for name, value in expected.items():
+        difference = (found[name].float() - value).norm() / value.norm()
+        assert difference < 2**-7, name  # of bfloat16's last place
 
 
 def test_what_is_frozen_takes_no_gradient_but_passes_it_on(pair):

@@ -1,9 +1,11 @@
-"""Several commands at once on a machine without a GPU, each on its share of the cores."""
+"""A machine without a GPU: several commands at once, each on its share of cores; memory kept."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -13,16 +15,28 @@ from vcm_mt.errors import CommandError
 
 _LAST_LINES = 30
 
-# glibc gives large blocks back at every free and clears them anew at every step of a training;
-# with these it keeps them.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def keep_memory() -> None:
+    """Keep large blocks that are freed, for the next step of a training.
+
+    glibc gives them back at every free, and the system clears them anew. Elsewhere than there, and
+    where the environment says how (``MALLOC_...``), nothing is changed.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def share_of_cores(jobs: int) -> dict[str, str]:
     """The environment of one of ``jobs`` processes that share the machine."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-    return {**_KEEP_MEMORY, **os.environ, **own}
+    return {**os.environ, **own}
 
 
 def run_commands(commands: Mapping[str, Sequence[str]], jobs: int, show: str = "") -> None:

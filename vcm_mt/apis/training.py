@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import init_dist
 from mmengine.runner import Runner
 
+from vcm_mt.apis.processes import keep_memory
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.errors import ConfigError
 
@@ -40,6 +41,8 @@ def train(
     if resume and list_checkpoints(work_dir):
         config.load_from, config.resume = str(find_checkpoint(work_dir)), True
     join_on_cpus(launcher)
+    if not torch.cuda.is_available():
+        keep_memory()
     if amp:
         if config.model.type not in _CODECS:
             raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")

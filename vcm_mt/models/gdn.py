@@ -1,4 +1,4 @@
-"""Generalised divisive normalisation in float32, without the maps that autograd would keep."""
+"""Generalised divisive normalisation without the maps that autograd would keep."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-#: Values of a strip that coding and training work on at a time: what stays in a core's cache.
-_CODING_STRIP, _TRAINING_STRIP = 1 << 20, 1 << 18
+#: Values of a strip that is worked on at a time: what stays in a processor's cache.
+_STRIP = 1 << 20
 
 
 class LeanGDN(GDN):
     """CompressAI's GDN, the same parameters and the same values in less time and memory.
 
-    It trains in float32 whatever the precision around it, and hands on what the next layer
-    takes. When coding it works on strips that stay in the processor's cache, and writes the
-    result in the place of an input that nobody else reads.
+    It trains in float32 whatever the precision around it, but for its matrix products where the
+    next layer takes bfloat16, and hands on what that layer takes. It works on strips that stay in
+    the processor's cache, and when coding writes the result in the place of an input that nobody
+    else reads.
     """
 
     own_input: bool
@@ -36,7 +37,7 @@ class LeanGDN(GDN):
         """Normalise x into y, alike or of a higher precision, when coding; x may be y."""
         gamma = self.gamma_reparam(self.gamma)[..., None, None].to(x.dtype)
         beta = self.beta_reparam(self.beta).to(x.dtype)
-        rows = x.shape[2] if x.is_cuda else max(1, _CODING_STRIP // (x.shape[1] * x.shape[3]))
+        rows = x.shape[2] if x.is_cuda else max(1, _STRIP // (x.shape[1] * x.shape[3]))
         for strip, out in zip(x.split(rows, dim=2), y.split(rows, dim=2), strict=True):
             norm = F.conv2d(strip * strip, gamma, beta).to(y.dtype)
             if y is not x:
@@ -53,7 +54,8 @@ class _Normalise(torch.autograd.Function):
 
         dn = p * n^(p - 1) * x * dy,   dx = n^p * dy + 2 x * (gamma^T dn)
 
-    The code's ``dn`` is without the factor p.
+    The code's ``dn`` is without the factor p. Squares are positive, and their sum over channels
+    hardly moves when each is rounded to bfloat16.
     """
 
     @staticmethod
@@ -63,11 +65,12 @@ class _Normalise(torch.autograd.Function):
         """Args: x [B, C, H, W] of any float type, gamma [C, C], beta [C], y's type."""
         ctx.save_for_backward(x, gamma, beta)
         ctx.inverse = inverse
-        y = _like(x, dtype)
+        ctx.kind = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
+        y, g, b = _like(x, dtype), gamma.t().to(ctx.kind), beta.to(ctx.kind)
         with torch.autocast(x.device.type, enabled=False):
             for v, out in _strips(_columns(x), _columns(y)):
-                v = v.float()
-                norm = torch.addmm(beta, v * v, gamma.t())
+                v = v.to(ctx.kind)
+                norm = torch.addmm(b, v * v, g)
                 out.copy_((norm.sqrt_() if inverse else norm.rsqrt_()).mul_(v))
         return y
 
@@ -79,17 +82,18 @@ class _Normalise(torch.autograd.Function):
         trained = any(ctx.needs_input_grad[1:3])
         p = 0.5 if ctx.inverse else -0.5
         dx, dgamma, dbeta = _like(x, x.dtype), torch.zeros_like(gamma), beta * 0
+        g, b = gamma.to(ctx.kind), beta.to(ctx.kind)
         with torch.autocast(x.device.type, enabled=False):
             for v, slope, out in _strips(_columns(x), _columns(dy), _columns(dx)):
-                v, slope = v.float(), slope.float()
+                v, slope = v.to(ctx.kind), slope.to(ctx.kind)
                 squares = v * v
-                norm = torch.addmm(beta, squares, gamma.t())
+                norm = torch.addmm(b, squares, g.t())
                 s = norm.rsqrt().mul_(slope)
                 direct, dn = (norm.mul_(s), s.mul_(v)) if ctx.inverse else (s, s * v / norm)
                 if trained:
-                    dgamma.addmm_(dn.t(), squares, alpha=p)
-                    dbeta.add_(dn.sum(0), alpha=p)
-                out.copy_(direct.addcmul_(dn @ gamma, v, value=2 * p))
+                    dgamma.add_(dn.t() @ squares, alpha=p)
+                    dbeta.add_(dn.sum(0, dtype=beta.dtype), alpha=p)
+                out.copy_(direct.addcmul_(dn @ g, v, value=2 * p))
         return (dx, *((dgamma, dbeta) if trained else (None, None)), None, None)
 
 
@@ -113,5 +117,5 @@ def _strips(*columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Views of some rows of each; a GPU and a compiler get all at once."""
     first = columns[0]
     whole = first.is_cuda or torch.compiler.is_compiling()
-    rows = len(first) if whole else max(1, _TRAINING_STRIP // first.shape[1])
+    rows = len(first) if whole else max(1, _STRIP // first.shape[1])
     return zip(*(part.split(rows) for part in columns), strict=True)
