@@ -218,7 +218,8 @@ def main() -> int:
         parser.error("--seeds wants a codec that is trained")
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
     keep_memory()  # as tools/finetune_decoder.py does
-    lines, found = [], {}
+    lines: list[str] = []
+    found: dict[str, Any] = {}
     try:
         path = of_size(*options.size) if options.size else options.stage1
         checkpoint = find_checkpoint(path) if path.is_dir() else path
