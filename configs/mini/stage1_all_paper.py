@@ -42,27 +42,9 @@ levels = [
 model = dict(
     tasks=dict(
         det=dict(feature_weight=20.0, weight=0.5),
-        segm=dict(
-            type="MMDetTask",
-            detector="configs/mini/tasks/mask_rcnn.py",
-            checkpoint="zoo://mask_rcnn",
-            feature_weight=20.0,
-            feature_background=0.0,
-            fold=True,
-            quick_roi_align=True,
-            amp=True,
-            weight=0.5,
-        ),
-        human=dict(type="HumanTask"),
+        segm=dict(**_base_.mini_tasks.segm, weight=0.5),
+        human={{_base_.mini_tasks.human}},
     )
 )
-val_evaluator = [
-    *_base_.val_evaluator,
-    dict(
-        type="TaskCocoMetric",
-        task="segm",
-        ann_file="data/mini/annotations/val.json",
-        metric="segm",
-    ),
-]
+val_evaluator = [*_base_.val_evaluator, {{_base_.mini_evaluators.segm}}]
 test_evaluator = val_evaluator

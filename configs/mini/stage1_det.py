@@ -1,6 +1,10 @@
 # Stage 1 on the embedded set: the codec is trained through the frozen mini Faster R-CNN.
 #   python tools/train.py configs/mini/stage1_det.py
-_base_ = ["../_base_/mini_coco.py", "../_base_/soap_schedule.py"]
+_base_ = [
+    "../_base_/mini_coco.py",
+    "../_base_/mini_tasks.py",
+    "../_base_/soap_schedule.py",
+]
 
 # One entry per quality level: lambda of equation (1), and the MSE codec to start from, or the
 # level after which to go on. Two chains, from high rates to low ones, for two cores.
@@ -74,27 +78,12 @@ stage2 = dict(
     max_iters=300,
 )
 
-detector = "configs/mini/tasks/faster_rcnn.py"
 model = dict(
     type="VCMSystem",
     codec=dict(arch="MeanScaleHyperprior", N=48, M=96),
     quantizer="round",
     amp=True,
-    tasks=dict(
-        det=dict(
-            type="MMDetTask",
-            detector=detector,
-            checkpoint="zoo://faster_rcnn",
-            # A few thousand noisy steps of the detector's loss teach a codec little; the
-            # distance of its feature maps on the objects is a dense signal beside it.
-            feature_weight=20.0,
-            feature_background=0.0,
-            # The same loss and gradient in less time (make bench-train).
-            fold=True,
-            quick_roi_align=True,
-            amp=True,
-        )
-    ),
+    tasks=dict(det={{_base_.mini_tasks.det}}),
 )
 
 train_dataloader = dict(batch_size=2)
@@ -105,13 +94,5 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
 
-val_evaluator = [
-    dict(type="CodingMetric"),
-    dict(
-        type="TaskCocoMetric",
-        task="det",
-        ann_file="data/mini/annotations/val.json",
-        metric="bbox",
-    ),
-]
+val_evaluator = [{{_base_.mini_evaluators.coding}}, {{_base_.mini_evaluators.det}}]
 test_evaluator = val_evaluator
