@@ -39,6 +39,7 @@ from vcm_mt.registry import MODELS
 OUT = Path("work_dirs/bench")
 #: Of the training set: enough for the time of a step, few enough to go through at once.
 PICTURES = 32
+#: In one pass over the weights, for both ways alike.
 ADAM = {"_delete_": True, "type": "Adam", "lr": 1e-4, "fused": True}
 
 
@@ -125,7 +126,7 @@ def of_size(wide: int, latent: int) -> Path:
 
 
 def results(checkpoint: Path, seeds: list[int], iterations: int) -> dict[str, dict[str, float]]:
-    """Mask mAP of the segmenter's receivers trained with each seed, by way and seed."""
+    """Mask mAP, in percent, of the segmenter's receivers by way and seed; the shared one's too."""
     path, place = "configs/mini/stage2_segm.py", OUT / "from_bitstreams"
     config = for_tasks(load_config(path), ["segm"])
     check_inputs(config)

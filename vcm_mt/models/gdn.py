@@ -18,10 +18,10 @@ _STRIP = 1 << 20
 class LeanGDN(GDN):
     """CompressAI's GDN, the same parameters and the same values in less time and memory.
 
-    It trains in float32 whatever the precision around it, but for its matrix products where the
-    next layer takes bfloat16, and hands on what that layer takes. It works on strips that stay in
-    the processor's cache, and when coding writes the result in the place of an input that nobody
-    else reads.
+    It trains in bfloat16 where the next layer takes that, in float32 otherwise (float16 has no
+    room for squares), and hands on what the next layer takes. It works on strips that stay in the
+    processor's cache, and when coding writes the result in the place of an input that nobody else
+    reads.
     """
 
     own_input: bool
