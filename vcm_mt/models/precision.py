@@ -28,9 +28,9 @@ def amp_dtype(amp: bool | str, device: torch.device | str) -> torch.dtype | None
 def transformed(transform: nn.Module, x: Tensor, amp: bool | str) -> Tensor:
     """Run ``g_a`` or ``g_s``; returns float32.
 
-    With ``amp`` its convolutions multiply in bfloat16 or float16 (in training GDN in
-    bfloat16 or float32), which is faster where the processor knows the type (``make bench-codec``). Either
-    end of a channel may choose for itself: the entropy parameters come from what was sent alone.
+    With ``amp`` its convolutions multiply in bfloat16 or float16 (GDN, in training, in bfloat16 or
+    float32), which is faster where the processor knows the type (``make bench-codec``). Either end
+    of a channel may choose for itself: the entropy parameters come from what was sent alone.
     """
     # nn.Module.compile changes how a module is called, not its forward: only training is compiled.
     run = transform if torch.is_grad_enabled() else transform.forward
