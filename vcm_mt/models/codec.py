@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.deconv import ThinDeconv, is_thin
+from vcm_mt.models.deconv import QuickDeconv, ThinDeconv, is_thin
 from vcm_mt.models.gdn import LeanGDN
 
 
@@ -69,6 +69,8 @@ def build_codec(
             module.__class__ = _SparsePointwise
         elif is_thin(module):
             module.__class__ = ThinDeconv
+        elif type(module) is nn.ConvTranspose2d:
+            module.__class__ = QuickDeconv
     return codec
 
 

@@ -30,7 +30,7 @@ class LeanGDN(GDN):
         """Normalise [B, C, H, W]."""
         if torch.is_grad_enabled():
             gamma, beta = self.gamma_reparam(self.gamma), self.beta_reparam(self.beta)
-            return _Normalise.apply(x, gamma, beta, self.inverse, _taken_next(x))
+            return _Normalise.apply(x, gamma, beta, self.inverse, taken_next(x))
         return self.write(x, x if self.own_input else torch.empty_like(x))
 
     def write(self, x: Tensor, y: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class _Normalise(torch.autograd.Function):
         return (dx, *((dgamma, dbeta) if trained else (None, None)), None, None)
 
 
-def _taken_next(x: Tensor) -> torch.dtype:
+def taken_next(x: Tensor) -> torch.dtype:
     """The type that a convolution would make of its input."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
