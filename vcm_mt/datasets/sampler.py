@@ -38,10 +38,10 @@ class SeededTransforms:
     """Seeds a dataset's pipeline by the draw; goes in front of the dataset's class."""
 
     def prepare_data(self, idx: int) -> Any:
-        """Seed random, NumPy and torch, and run the pipeline."""
+        """Seed random, NumPy and PyTorch's generator for CPUs, and run the pipeline."""
         if isinstance(idx, Draw):
             seed = int(np.random.SeedSequence(idx.words).generate_state(1)[0])
             random.seed(seed)
             np.random.seed(seed)  # noqa: NPY002  mmdet draws from it
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 0.6 ms
         return super().prepare_data(idx)  # type: ignore[misc]
