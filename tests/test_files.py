@@ -30,11 +30,33 @@ def test_a_writer_that_fails_changes_nothing(tmp_path):
 def test_a_full_disk_changes_nothing(tmp_path, durable):
     path = tmp_path / "a.pth"
     path.write_bytes(b"before")
-    (tmp_path / "a.pth.part").symlink_to("/dev/full")  # every write to it fails for want of room
+    (tmp_path / f"a.pth.{os.getpid()}.part").symlink_to("/dev/full")  # every write to it fails for want of room
     with pytest.raises(OSError, match="No space left") as caught:
         write_atomically(path, [bytes(1 << 20)], durable)
     assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+_BESIDE = """
+import sys
+from pathlib import Path
+from vcm_mt.files import write_atomically
+write_atomically(Path(sys.argv[1]), [b"theirs"])
+"""
+
+
+def test_two_processes_may_write_the_same_file(tmp_path):
+    path = tmp_path / "a.vcm"
+
+    def parts():
+        yield b"ou"
+        subprocess.run([sys.executable, "-c", _BESIDE, str(path)], env=os.environ, check=True)
+        assert path.read_bytes() == b"theirs"
+        yield b"rs"
+
+    write_atomically(path, parts())
+    assert path.read_bytes() == b"ours"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -19,6 +19,8 @@ PARTIAL = ".part"
 def write_atomically(path: Path, parts: Iterable[bytes], durable: bool = False) -> None:
     """Write a file beside its place and move it there: a reader sees the old one or the new one.
 
+    Of several processes that write the same file at once, the last one's stays.
+
     Args:
         path: Its name; a file of that name is replaced.
         parts: Its content, piece by piece.
@@ -27,7 +29,7 @@ def write_atomically(path: Path, parts: Iterable[bytes], durable: bool = False) 
     Raises:
         OSError: When it cannot be written, as on a full disk; what was there before still is.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     try:
         with partial.open("wb") as file:
             file.writelines(parts)

@@ -1,4 +1,4 @@
-"""The last layers of g_s, as sub-pixel convolution and strip by strip."""
+"""Transposed convolutions in less time: the last layers of g_s, and biases that learn."""
 
 import copy
 
@@ -9,7 +9,7 @@ from torch import nn
 from vcm_mt.apis.pictures import read_picture
 from vcm_mt.models import deconv
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.deconv import ThinDeconv, is_thin
+from vcm_mt.models.deconv import QuickDeconv, ThinDeconv, is_thin
 from vcm_mt.models.gdn import LeanGDN
 from vcm_mt.models.receivers import Receiver
 from vcm_mt.models.transmitter import Transmitter
@@ -21,11 +21,18 @@ def _deconv(channels=16, out=3, **kwargs):
     return nn.ConvTranspose2d(channels, out, **sizes)
 
 
+def _quick(plain):
+    quick = copy.deepcopy(plain)
+    quick.__class__ = QuickDeconv
+    return quick
+
+
 @pytest.mark.parametrize("bias", [True, False])
-def test_it_is_the_transposed_convolution(bias):
+@pytest.mark.parametrize("quick", [ThinDeconv, QuickDeconv])
+def test_it_is_the_transposed_convolution(bias, quick):
     plain = _deconv(bias=bias)
     thin = copy.deepcopy(plain)
-    thin.__class__ = ThinDeconv
+    thin.__class__ = quick
     x = torch.randn(2, 16, 7, 9, requires_grad=True)
     wanted, found = plain(x), thin(x)
     assert torch.allclose(found, wanted, atol=1e-5)
@@ -36,6 +43,43 @@ def test_it_is_the_transposed_convolution(bias):
         strict=True,
     ):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"kernel_size": 3, "padding": 1}, {"groups": 4}, {"dilation": 2, "padding": 4}]
+)
+def test_a_bias_learns_as_pytorch_has_it_learn(kwargs):
+    plain = _deconv(out=8, **kwargs)
+    quick = _quick(plain)
+    x = torch.randn(2, 16, 7, 9, requires_grad=True)
+    for precision in ({"enabled": False}, {"dtype": torch.bfloat16}):
+        with torch.autocast("cpu", **precision):
+            wanted, found = plain(x), quick(x)
+        assert found.dtype == wanted.dtype
+        assert torch.equal(found, wanted)
+        slope = torch.randn_like(wanted)
+        for a, b in zip(
+            torch.autograd.grad(wanted, [x, *plain.parameters()], slope),
+            torch.autograd.grad(found, [x, *quick.parameters()], slope),
+            strict=True,
+        ):
+            assert a.dtype == b.dtype
+            close = 2**-6 if wanted.dtype == torch.bfloat16 else 1e-5
+            assert (a - b).norm() <= close * a.norm()
+
+
+def test_a_frozen_bias_takes_no_gradient():
+    quick = _quick(_deconv(out=8))
+    quick.bias.requires_grad_(False)
+    quick(torch.randn(1, 16, 7, 9)).sum().backward()
+    assert quick.bias.grad is None
+    assert quick.weight.grad is not None
+
+
+def test_a_codec_has_quick_layers_where_its_own_are_transposed():
+    codec = build_codec("MeanScaleHyperprior", N=16, M=12)
+    kinds = [type(m) for m in codec.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert kinds == [QuickDeconv] * 3 + [ThinDeconv] + [QuickDeconv] * 2
 
 
 def test_other_layers_are_left_alone():
