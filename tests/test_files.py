@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from vcm_mt.files import remove_partials, write_atomically
+from vcm_mt.files import partial_of, remove_partials, write_atomically
 
 
 def test_a_writer_that_fails_changes_nothing(tmp_path):
@@ -30,8 +30,7 @@ def test_a_writer_that_fails_changes_nothing(tmp_path):
 def test_a_full_disk_changes_nothing(tmp_path, durable):
     path = tmp_path / "a.pth"
     path.write_bytes(b"before")
-    partial = tmp_path / f"a.pth.{os.getpid()}.part"
-    partial.symlink_to("/dev/full")  # every write to it fails for want of room
+    partial_of(path).symlink_to("/dev/full")  # every write to it fails for want of room
     with pytest.raises(OSError, match="No space left") as caught:
         write_atomically(path, [bytes(1 << 20)], durable)
     assert caught.value.errno == errno.ENOSPC

@@ -29,7 +29,7 @@ def write_atomically(path: Path, parts: Iterable[bytes], durable: bool = False) 
     Raises:
         OSError: When it cannot be written, as on a full disk; what was there before still is.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    partial = partial_of(path)
     try:
         with partial.open("wb") as file:
             file.writelines(parts)
@@ -41,6 +41,11 @@ def write_atomically(path: Path, parts: Iterable[bytes], durable: bool = False) 
             _sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """Where this process writes what will be ``path``."""
+    return path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
 
 
 def remove_partials(folder: Path) -> None:

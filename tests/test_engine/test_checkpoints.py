@@ -3,6 +3,7 @@
 import copy
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from vcm_mt.apis.training import train
 from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.engine.checkpoints import AtomicBackend
 from vcm_mt.errors import ConfigError, TrainingError
+from vcm_mt.files import partial_of
 
 
 @pytest.fixture
@@ -135,7 +137,7 @@ def test_a_full_disk_is_told_and_costs_only_the_work_since(run, tmp_path, monkey
 
     def _put(self, obj, filepath):
         if "iter_4" in str(filepath):  # from here on there is no room
-            os.symlink("/dev/full", f"{filepath}.part")
+            os.symlink("/dev/full", partial_of(Path(filepath)))
         put(self, obj, filepath)
 
     with monkeypatch.context() as full:
