@@ -1,5 +1,9 @@
 """RoIAlign on all threads gives what mmcv's does."""
 
+import multiprocessing
+import os
+from unittest import mock
+
 import pytest
 import torch
 from mmcv.ops import RoIAlign
@@ -41,3 +45,21 @@ def test_no_box_and_maximum_pooling():
     assert layer(torch.randn(1, 4, 8, 8), torch.zeros(0, 5)).shape == (0, 4, 7, 7)
     assert QuickRoIAlign.replaces(RoIAlign(7, 0.25))
     assert not QuickRoIAlign.replaces(RoIAlign(7, 0.25, pool_mode="max"))
+
+
+def test_a_process_that_was_forked_pools_on_threads_of_its_own():
+    layer = QuickRoIAlign(RoIAlign(7, 0.25))
+    maps, boxes = torch.randn(2, 4, 37, 29), _boxes(20)
+    expected = layer(maps, boxes)  # from here on this process has its threads
+
+    def _again():
+        with mock.patch("torch.get_num_threads", lambda: 3):
+            os._exit(not torch.equal(layer(maps, boxes), expected))
+
+    with mock.patch("torch.get_num_threads", lambda: 3):
+        assert torch.equal(layer(maps, boxes), expected)
+    child = multiprocessing.get_context("fork").Process(target=_again)
+    child.start()
+    child.join(60)
+    child.kill()
+    assert child.exitcode == 0

@@ -6,9 +6,11 @@ that each bilinear sample adds whole rows of channels (He et al. 2017).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,9 +76,21 @@ def _in_threads(
     """Run a kernel for consecutive parts of ``count``, on as many threads as PyTorch uses."""
     threads = torch.get_num_threads()
     ends = [count * k // threads for k in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        run = partial(kernel, given, ctx.rois, ctx.geometry, out)
-        list(pool.map(run, ends[:-1], ends[1:]))
+    run = partial(kernel, given, ctx.rois, ctx.geometry, out)
+    first, *others = pairwise(ends)
+    running = [_workers(os.getpid(), threads).submit(run, *part) for part in others]
+    run(*first)
+    for one in running:
+        one.result()
+
+
+@cache
+def _workers(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Threads beside the calling one, kept: to start some takes longer than most kernels.
+
+    A process that was forked has none of its parent's.
+    """
+    return ThreadPoolExecutor(threads - 1)
 
 
 @njit(cache=True, nogil=True, boundscheck=False)
