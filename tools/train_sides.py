@@ -153,6 +153,12 @@ def _compressais_gdn(system: VCMSystem) -> None:
             module.__class__ = _ExactGDN
 
 
+def _pytorchs_deconvolutions(system: VCMSystem) -> None:
+    for module in system.modules():
+        if isinstance(module, nn.ConvTranspose2d):
+            module.__class__ = nn.ConvTranspose2d
+
+
 #: What each variant changes of ours: arguments of the system, of its task, or the built network.
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[VCMSystem], None] | None]] = {
     "plain": ({}, {}, None),
@@ -160,6 +166,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[VCMSystem], 
     "without bfloat16 in the transforms": ({"amp": False}, {}, None),
     "without channels_last": ({}, {}, _contiguous),
     "without our GDN": ({}, {}, _compressais_gdn),
+    "without our transposed convolutions": ({}, {}, _pytorchs_deconvolutions),
     "without bfloat16 in the detector": ({}, {"amp": False}, None),
     "without folded batch norms": ({}, {"fold": False}, None),
     "without our RoIAlign": ({}, {"quick_roi_align": False}, None),
