@@ -57,6 +57,7 @@ determinism: setup  ## decode under every setting, and under another PyTorch, wh
 
 bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `make demo`)
 	$(RUN) tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2
+	$(RUN) tools/bench_bitstreams.py --size 192 320
 
 bench-light: setup  ## light and deep receivers beside full ones (after `make demo`)
 	$(RUN) tools/bench_light.py work_dirs/demo/stage1_det/q3
