@@ -21,8 +21,8 @@ _STRIP = 1 << 20
 class QuickDeconv(nn.ConvTranspose2d):
     """A transposed convolution whose bias learns from a plain sum when it trains on a CPU.
 
-    The same parameters and the same gradients: oneDNN's own sum of a bias's gradient takes two
-    thirds and more of the whole backward pass of a transposed convolution.
+    The same parameters and the same gradients: oneDNN sums up a bias's gradient slowly where a
+    convolution is transposed.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -36,14 +36,14 @@ class QuickDeconv(nn.ConvTranspose2d):
 
 
 class _Deconvolved(torch.autograd.Function):
+    """PyTorch's transposed convolution and its gradients, but for the bias's: dy's sum."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, geometry: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = geometry
         stride, padding, dilation, beyond, groups = geometry
-        return torch.convolution(
-            x, weight, bias, stride, padding, dilation, True, beyond, groups
-        )  # fmt: skip
+        return torch.convolution(x, weight, bias, stride, padding, dilation, True, beyond, groups)
 
     @staticmethod
     @once_differentiable
