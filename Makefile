@@ -62,11 +62,9 @@ bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `ma
 bench-light: setup  ## light and deep receivers beside full ones (after `make demo`)
 	$(RUN) tools/bench_light.py work_dirs/demo/stage1_det/q3
 
-bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (five to six hours)
+bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (hours)
 	$(RUN) tools/demo.py --long
 	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json results.json receivers.jpg report.html ../../docs/results/mini/
-	$(RUN) tools/demo.py --paper
-	cd work_dirs/bench_paper && cp rp_*.png rp_*.csv rp_table.md bd_rate.json results.json ../../docs/results/paper/
 
 zoo: setup  ## train the networks of vcm_mt/zoo anew (hours)
 	$(RUN) tools/make_zoo.py

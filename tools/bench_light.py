@@ -1,6 +1,6 @@
 """Light and deep receivers beside full ones, on one stream: size, training time, result.
 
-python tools/bench_light.py work_dirs/bench_paper/stage1_det/q3
+python tools/bench_light.py work_dirs/bench_rp/stage1_det/q3
 
 Each receiver is trained anew, alone on the machine; its time is that of the whole command.
 """

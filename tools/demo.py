@@ -1,8 +1,8 @@
 """The whole chain on the embedded set: stage 1, stage 2, measured and compared with VVC.
 
 python tools/demo.py            minutes: four levels, trained briefly
-python tools/demo.py --long     some four hours: six levels and more; can be stopped and resumed
-python tools/demo.py --paper    an hour or two: stage 1 as the paper trains it, six levels
+python tools/demo.py --long     hours: six levels as the paper trains them, and more; can be
+                                stopped and resumed
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.models.refiner import Known
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
-LONG = ("configs/mini/stage1_det.py", Path("work_dirs/bench_rp"))
-PAPER = ("configs/mini/stage1_det_paper.py", Path("work_dirs/bench_paper"))
+LONG = ("configs/mini/stage1_det_paper.py", Path("work_dirs/bench_rp"))
 #: The codec for all rates.
 VARIABLE = "stage1_det_vbr"
 #: Settings that stage 1 does not depend on.
@@ -241,13 +240,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--long", action="store_true", help="the full experiment")
-    which.add_argument("--paper", action="store_true", help="stage 1 as the paper trains it")
+    parser.add_argument("--long", action="store_true", help="the full experiment")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
-    path, folder = LONG if options.long else PAPER if options.paper else SHORT
+    path, folder = LONG if options.long else SHORT
     try:
         if options.measure:
             keep_memory()

@@ -10,12 +10,19 @@ levels = [
 measured = [1, 2, 3, 4]
 resamples = 500
 
-stage2 = dict(tasks=["segm", "human"], levels=[3], max_iters=60)
-
-anchors = ["vvc"]
+# What tools/demo.py trains after it, and measures beside it.
+stage2 = dict(
+    config="configs/mini/stage2_{task}.py",
+    tasks=["segm", "human"],
+    levels=[3],
+    max_iters=60,
+)
 variable = seeds = None
-refine = dict(_delete_=True, stage1_det_refined=dict(steps=4, levels=[1, 2, 3, 4], tasks=[]))
-others = dict(_delete_=True)
+others = dict()
+refine = dict(stage1_det_refined=dict(steps=4, levels=measured, tasks=[]))
+mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]
+anchors = ["vvc"]
+samples = 2
 report = dict(
     title="The demo: a codec trained for minutes through a detector",
     targets=dict(det_mAP=-20.0),
