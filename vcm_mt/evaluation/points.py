@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 from vcm_mt.evaluation.rp import RPPoint
+from vcm_mt.files import write_atomically
 
 #: The points of one pass, by receiver.
 Points = dict[str, RPPoint]
@@ -46,9 +46,8 @@ class PointStore:
         place = self.place(of, tasks)
         place.mkdir(parents=True, exist_ok=True)
         told = {name: point.to_dict() for name, point in points.items()}
-        partial = place / "points.part"
-        partial.write_text(json.dumps({"of": of, "tasks": tasks, "points": told}) + "\n")
-        os.replace(partial, place / _FILE)
+        record = json.dumps({"of": of, "tasks": tasks, "points": told}) + "\n"
+        write_atomically(place / _FILE, [record.encode()])
 
 
 def _read(path: Path) -> dict[str, Any] | None:

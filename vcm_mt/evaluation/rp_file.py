@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.rp import RPPoint, finite, sort_points
+from vcm_mt.files import write_atomically
 
 FORMAT = "vcm_mt R-P points"
 VERSION = 1
@@ -72,12 +73,9 @@ class RPFile:
     def save(self, path: Path) -> None:
         """Write JSON, or what of it a table holds where the name ends in ``.csv``."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        if path.suffix == ".csv":
-            _write_csv(partial, self.curves)
-        else:
-            partial.write_text(json.dumps(self._to_dict()) + "\n")
-        os.replace(partial, path)
+        as_table = path.suffix == ".csv"
+        text = _to_csv(self.curves) if as_table else json.dumps(self._to_dict()) + "\n"
+        write_atomically(path, [text.encode()])
 
     def _to_dict(self) -> dict[str, Any]:
         return {
@@ -134,15 +132,16 @@ class RPFile:
         return cls(curves, originals, told.get("data", {}), told.get("made_with", {}))
 
 
-def _write_csv(path: Path, curves: Mapping[str, RPCurve]) -> None:
+def _to_csv(curves: Mapping[str, RPCurve]) -> str:
     points = [(name, point) for name, curve in curves.items() for point in curve.points]
     metrics = sorted({metric for _, point in points for metric in point.metrics})
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow([*_FIXED, *metrics])
-        for name, point in points:
-            scores = [point.metrics.get(metric, "") for metric in metrics]
-            table.writerow([name, point.quality, point.bpp, point.bpp_estimated, *scores])
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow([*_FIXED, *metrics])
+    for name, point in points:
+        scores = [point.metrics.get(metric, "") for metric in metrics]
+        table.writerow([name, point.quality, point.bpp, point.bpp_estimated, *scores])
+    return text.getvalue()
 
 
 def _read_csv(path: Path) -> dict[str, RPCurve]:

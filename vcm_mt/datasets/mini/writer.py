@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from vcm_mt.datasets.mini.compose import PICTURE_SIZE, compose
 from vcm_mt.datasets.mini.objects import CLASSES
 from vcm_mt.datasets.mini.sheet import contact_sheet
+from vcm_mt.files import write_atomically
 
 SPLIT_SIZES = {"train": 2000, "val": 300}
 
@@ -53,9 +53,7 @@ def prepare(folder: Path, seed: int = 0, sizes: dict[str, int] | None = None) ->
         digest.update(_write_split(folder, split, count, seed))
     contact_sheet(folder, "val", folder / "contact_sheet.png")
     record = {**wanted, "fingerprint": digest.hexdigest()}
-    partial_file = done.with_suffix(".part")
-    partial_file.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(partial_file, done)
+    write_atomically(done, [(json.dumps(record, indent=1) + "\n").encode()])
     return digest.hexdigest()
 
 
