@@ -62,7 +62,7 @@ bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `ma
 bench-light: setup  ## light and deep receivers beside full ones (after `make demo`)
 	$(RUN) tools/bench_light.py work_dirs/demo/stage1_det/q3
 
-bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (hours)
+bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (some three hours)
 	$(RUN) tools/demo.py --long
 	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json results.json receivers.jpg report.html ../../docs/results/mini/
 

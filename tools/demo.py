@@ -1,8 +1,8 @@
 """The whole chain on the embedded set: stage 1, stage 2, measured and compared with VVC.
 
 python tools/demo.py            minutes: four levels, trained briefly
-python tools/demo.py --long     hours: six levels as the paper trains them, and more; can be
-                                stopped and resumed
+python tools/demo.py --long     some three hours: six levels as the paper trains them, and more;
+                                can be stopped and resumed
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ report = dict(
     notes=[
         "The targets are the source paper's figures, on COCO with VTM as the anchor and a codec of "
         "7 million parameters; here six codecs of 1.3 million are trained in some "
-        "forty minutes on two cores, as the paper trains them: equation (1) with the detector's own "
-        "loss, Adam, noise in place of rounding, each level from an MSE codec.",
+        "forty minutes on two cores, as the paper trains them: equation (1) with the detector's "
+        "own loss, Adam, noise in place of rounding, each level from an MSE codec.",
         "Curves named refined: the transmitter goes on from g_a's latent for each picture, eight "
         "steps of gradient descent on equation (1), with what the frozen detector finds in the "
         "original as truth (no annotations), and with the distance of the detector's feature maps "
