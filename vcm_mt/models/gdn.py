@@ -55,8 +55,8 @@ class _Normalise(torch.autograd.Function):
         dn = p * n^(p - 1) * x * dy,   dx = n^p * dy + 2 x * (gamma^T dn)
 
     The code's ``dn`` is without the factor p. Squares are positive, and their sum over channels
-    hardly moves when each is rounded to bfloat16. Nothing is done in
-    place: in that type it is slower on a CPU.
+    hardly moves when each is rounded to bfloat16. Nothing is done in place:
+    in that type it is slower on a CPU.
     """
 
     @staticmethod
