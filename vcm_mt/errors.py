@@ -41,5 +41,9 @@ class TrainingError(VCMError, RuntimeError):
     """A training cannot go on; what it had saved is there."""
 
 
+class StoppedError(VCMError, RuntimeError):
+    """Something from outside ended the work; what was done is there."""
+
+
 class CommandError(VCMError, RuntimeError):
     """A command that was started here failed."""

@@ -1,4 +1,4 @@
-"""How a training ends that something outside of it ends: by one clear error."""
+"""How work ends that something outside of it ends: by one clear error."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def clear_ends() -> Iterator[None]:
-    """For a tool's whole work: what ends it from outside becomes a :class:`TrainingError`.
+def clear_ends(go_on: str = _GO_ON, kind: type[VCMError] = TrainingError) -> Iterator[None]:
+    """For a tool's whole work: what ends it from outside becomes one clear error.
 
     That is Ctrl-C, SIGTERM, a full disk, and the death of a data loader's worker or of another
     process of a distributed training. Other errors are bugs and keep their traceback.
 
+    Args:
+        go_on: How to go on, for the error's message.
+        kind: What the error is.
+
     Raises:
-        TrainingError: Says what happened and how to go on.
+        VCMError: Of that kind; says what happened and how to go on.
     """
     before = signal.signal(signal.SIGTERM, _terminate)
     # On a full disk, logging would print a traceback for each line that it cannot write, and
@@ -46,7 +50,7 @@ def clear_ends() -> Iterator[None]:
             reason = _reason(death)
         if reason is None:
             raise
-        raise TrainingError(f"{reason} {_GO_ON}") from error
+        raise kind(f"{reason} {go_on}") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 
