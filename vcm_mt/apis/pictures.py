@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from vcm_mt.errors import DataError
-from vcm_mt.files import UNREADABLE
+from vcm_mt.pictures import pixels_of, read_pixels
 
 #: As many pictures are coded together, and as many pixels of large ones.
 _TOGETHER, _PIXELS = 8, 1 << 22
@@ -40,7 +39,7 @@ def to_tensor(picture: Any) -> Tensor:
             codec cannot send.
     """
     if isinstance(picture, Image.Image):
-        picture = _from_pil(picture)
+        picture = pixels_of(picture)
     if isinstance(picture, np.ndarray):
         if picture.ndim == 2:
             picture = picture[..., None]
@@ -91,30 +90,4 @@ def read_picture(path: Path) -> Tensor:
     Raises:
         DataError: When the file is missing, damaged, no picture, or one that cannot be sent.
     """
-    try:
-        with Image.open(path) as file:
-            count = getattr(file, "n_frames", 1)
-            if count > 1 and file.format != "MPO":  # a photograph with its preview
-                warnings.warn(f"{path} holds {count} pictures: the first is taken", stacklevel=2)
-            picture: Any = ImageOps.exif_transpose(file)
-            if file.format == "PPM" and file.mode == "I":  # 16 bits of grey
-                picture = np.asarray(picture).astype(np.uint16)
-            return to_tensor(picture)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    except UNREADABLE as error:
-        raise DataError(f"{path} is not a readable picture: {error}") from error
-
-
-def _from_pil(picture: Image.Image) -> NDArray[Any]:
-    if picture.mode in ("I;16", "I;16B", "I;16L"):
-        return np.asarray(picture).astype(np.uint16)
-    if picture.mode in ("I", "F"):
-        raise DataError(
-            f"a picture of mode {picture.mode} has no fixed range: make it 8 or 16 bits"
-        )
-    if picture.has_transparency_data:
-        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-        if alpha.min() < 255:
-            raise DataError("the picture is partly transparent, which cannot be sent: flatten it")
-    return np.asarray(picture.convert("RGB"))
+    return to_tensor(read_pixels(path).values)
