@@ -25,6 +25,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.command import command
+from vcm_mt.apis.options import add_amp
 from vcm_mt.apis.pictures import at_once, read_picture, to_array, to_tensor
 from vcm_mt.apis.refined import refining
 from vcm_mt.bitstream.container import (
@@ -55,7 +57,7 @@ def parse_args() -> argparse.Namespace:
             "-o", "--out", type=Path, required=True, help="a file for one input, else a folder"
         )
         command.add_argument("--resume", action="store_true", help="skip what is done already")
-        command.add_argument("--amp", action="store_true", help="bfloat16 in the transform: faster")
+        add_amp(command, "auto", "the transform")
     commands.choices["encode"].add_argument(
         "--transmitter", type=Path, required=True, help="checkpoint, or a training's folder"
     )
@@ -323,6 +325,7 @@ def write_png(picture: np.ndarray, path: Path) -> None:
     write_atomically(path, [file.getvalue()])
 
 
+@command("the same command with --resume goes on")
 def main() -> int:
     """Run the command."""
     options = parse_args()

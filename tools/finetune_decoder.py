@@ -17,10 +17,10 @@ from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import check_inputs, default_work_dir, load_config
 from vcm_mt.apis.dry_run import dry_run
 from vcm_mt.apis.dry_run_report import dry_run_report
-from vcm_mt.apis.endings import clear_ends
 from vcm_mt.apis.finetune import (
     find_stage1,
     for_tasks,
@@ -29,10 +29,12 @@ from vcm_mt.apis.finetune import (
     use_bitstreams,
     use_pictures,
 )
+from vcm_mt.apis.options import add_amp
 from vcm_mt.apis.training import join_processes, train
+from vcm_mt.apis.work_dir import own_work_dirs
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.datasets.bitstreams import picture_paths, write_bitstreams
-from vcm_mt.errors import ConfigError, VCMError, told
+from vcm_mt.errors import ConfigError, TrainingError
 from vcm_mt.version import __version__
 
 
@@ -71,7 +73,7 @@ def parse_args(
         help="residual blocks over the latent in front of the decoder; default the config's",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 in the decoder")
+    add_amp(parser, None, "the decoder and the frozen networks")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -107,7 +109,6 @@ def prepare(config: Config, checkpoint: Path, work_dir: Path, options: argparse.
     if not options.from_bitstreams:
         check_inputs(config)
         return
-    join_processes(options.launcher)
     given = options.from_bitstreams
     folder = work_dir / "bitstreams" if given is True else Path(given)
     root, mirrored = use_bitstreams(config, folder, checkpoint)
@@ -135,6 +136,11 @@ def check_same(work_dir: Path, options: argparse.Namespace) -> None:
         )
 
 
+def receiver_file(work_dir: Path, name: str) -> Path:
+    """Where a level's receiver goes."""
+    return work_dir / f"{name}.safetensors"
+
+
 def export(
     config: Config, work_dir: Path, name: str, checkpoint: Path, options: argparse.Namespace
 ) -> None:
@@ -149,7 +155,7 @@ def export(
         "seed": config.randomness.seed,
         "from_bitstreams": bool(options.from_bitstreams),
     }
-    target = work_dir / f"{name}.safetensors"
+    target = receiver_file(work_dir, name)
     receiver.save(target)
     print(f"{target}: {target.stat().st_size} bytes")
 
@@ -174,27 +180,32 @@ def finetune(options: argparse.Namespace) -> int:
         found = dry_run(config, level_dir(root, quality), options.amp)
         print(dry_run_report(found))
         return 1 if found.problems else 0
-    for quality, checkpoint in levels.items():
-        work_dir = level_dir(root, quality)
-        if options.resume and list_checkpoints(work_dir):
-            check_same(work_dir, options)
-        level = copy.deepcopy(config)
-        prepare(level, checkpoint, work_dir, options)
-        train(level, work_dir, options.resume, options.amp, options.launcher)
-        if is_main_process():
-            export(level, work_dir, name, checkpoint, options)
+    join_processes(options.launcher, config)
+    with own_work_dirs(level_dir(root, quality) for quality in levels):
+        for quality, checkpoint in levels.items():
+            train_receiver(config, level_dir(root, quality), name, checkpoint, options)
     return 0
 
 
+def train_receiver(
+    config: Config, work_dir: Path, name: str, checkpoint: Path, options: argparse.Namespace
+) -> None:
+    """Train one level's receiver, and write its file."""
+    if (target := receiver_file(work_dir, name)).is_dir():
+        raise ConfigError(f"{target} is a folder: move it, the receiver's file goes there")
+    if options.resume and list_checkpoints(work_dir):
+        check_same(work_dir, options)
+    level = copy.deepcopy(config)
+    prepare(level, checkpoint, work_dir, options)
+    train(level, work_dir, options.resume, options.amp, options.launcher)
+    if is_main_process():
+        export(level, work_dir, name, checkpoint, options)
+
+
+@command(kind=TrainingError)
 def main() -> int:
     """Train, and tell in one line what went wrong."""
-    options = parse_args()
-    try:
-        with clear_ends():
-            return finetune(options)
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    return finetune(parse_args())
 
 
 if __name__ == "__main__":

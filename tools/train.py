@@ -13,11 +13,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from finetune_decoder import finetune
-from finetune_decoder import parse_args as finetune_args
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import (
     at_level,
     check_inputs,
@@ -29,10 +28,16 @@ from vcm_mt.apis.config import (
 )
 from vcm_mt.apis.dry_run import dry_run
 from vcm_mt.apis.dry_run_report import dry_run_report
-from vcm_mt.apis.endings import clear_ends
-from vcm_mt.apis.training import train, write_rates
+from vcm_mt.apis.options import add_amp
+from vcm_mt.apis.training import join_processes, train, write_rates
+from vcm_mt.apis.work_dir import own_work_dirs
 from vcm_mt.checkpoint import find_checkpoint
-from vcm_mt.errors import VCMError, told
+from vcm_mt.errors import TrainingError
+
+if __package__:  # started as `python -m tools.train`
+    sys.path.insert(0, str(Path(__file__).parent))
+from finetune_decoder import finetune  # noqa: E402
+from finetune_decoder import parse_args as finetune_args  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--work-dir", type=Path, help="where logs and checkpoints go")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 in the codec's transforms")
+    add_amp(parser, None, "the codec's transforms and the frozen networks")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -87,28 +92,26 @@ def train_all(options: argparse.Namespace) -> int:
         before = level_before(config, quality)
         if before is not None and before not in levels:
             find_checkpoint(work_dir / f"q{before}")
-    for quality, level in configs.items():
-        before = level_before(config, quality)
-        if before is not None:
-            level.load_from = str(find_checkpoint(work_dir / f"q{before}"))
-        run(level, work_dir / f"q{quality}")
-    targets = any("target_bpp" in config.levels[quality - 1] for quality in levels)
-    if targets and is_main_process():
-        print("\n" + write_rates(work_dir, levels))
-    if not levels:
-        run(config, work_dir)
+    join_processes(options.launcher, config)
+    folders = [work_dir / f"q{quality}" for quality in levels]
+    with own_work_dirs(folders or [work_dir]):  # those of later levels too
+        for (quality, level), folder in zip(configs.items(), folders, strict=True):
+            before = level_before(config, quality)
+            if before is not None:
+                level.load_from = str(find_checkpoint(work_dir / f"q{before}"))
+            run(level, folder)
+        targets = any("target_bpp" in config.levels[quality - 1] for quality in levels)
+        if targets and is_main_process():
+            print("\n" + write_rates(work_dir, levels))
+        if not levels:
+            run(config, work_dir)
     return 0
 
 
+@command(kind=TrainingError)
 def main() -> int:
     """Train, and tell in one line what went wrong."""
-    options = parse_args()
-    try:
-        with clear_ends():
-            return train_all(options)
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    return train_all(parse_args())
 
 
 if __name__ == "__main__":

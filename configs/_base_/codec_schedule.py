@@ -24,6 +24,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 custom_hooks = [
+    dict(type="PrecisionHook"),
     dict(type="FiniteStepsHook"),
     dict(type="EntropyTablesHook"),
     dict(type="FrozenHook"),

@@ -4,7 +4,7 @@
 # maps on the objects is a dense signal beside it. The rest is the same loss and gradient in less
 # time (make bench-train).
 _trained_through = dict(
-    feature_weight=20.0, feature_background=0.0, fold=True, quick_roi_align=True, amp=True
+    feature_weight=20.0, feature_background=0.0, fold=True, quick_roi_align=True, amp="auto"
 )
 _annotations = "data/mini/annotations/val.json"
 mini_tasks = dict(

@@ -14,7 +14,7 @@ levels = [
 ]
 rate_target = dict(interval=1000, pictures=500)
 
-model = dict(type="VCMSystem", codec=dict(arch="mbt2018-mean", pretrained=True))
+model = dict(type="VCMSystem", codec=dict(arch="mbt2018-mean", pretrained=True), amp="auto")
 
 max_iters = 60000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=10000)

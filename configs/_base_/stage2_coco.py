@@ -5,7 +5,7 @@ stage1 = "work_dirs/stage1_det"
 
 tasks = {{_base_.coco_tasks}}
 evaluators = dict(det={{_base_.coco_evaluators.det}}, segm={{_base_.coco_evaluators.segm}})
-model = dict(type="ReceiverSystem")
+model = dict(type="ReceiverSystem", amp="auto")
 
 max_iters = 30000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=10000)

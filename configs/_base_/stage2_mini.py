@@ -9,7 +9,7 @@ evaluators = dict(
     segm={{_base_.mini_evaluators.segm}},
     retina={{_base_.mini_evaluators.retina}},
 )
-model = dict(type="ReceiverSystem", amp=True)
+model = dict(type="ReceiverSystem", amp="auto")
 
 train_dataloader = dict(batch_size=2)
 max_iters = 600

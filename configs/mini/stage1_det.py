@@ -24,7 +24,7 @@ model = dict(
     type="VCMSystem",
     codec=dict(arch="MeanScaleHyperprior", N=48, M=96),
     quantizer="round",
-    amp=True,
+    amp="auto",
     tasks=dict(det={{_base_.mini_tasks.det}}),
 )
 

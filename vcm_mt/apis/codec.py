@@ -51,12 +51,12 @@ class Transmitter:
         self.refiner = refiner
 
     @classmethod
-    def load(cls, path: str | Path, amp: bool = False) -> Self:
+    def load(cls, path: str | Path, amp: bool | str = False) -> Self:
         """From a checkpoint of a training, or its folder.
 
         Args:
             path: The checkpoint or folder.
-            amp: Run ``g_a`` in bfloat16, see :mod:`vcm_mt.models.precision`.
+            amp: What ``g_a`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
 
         Raises:
             ConfigError: When there is none, or it is not a training's.
@@ -138,7 +138,7 @@ class Receiver:
         cls,
         path: str | Path,
         name: str | None = None,
-        amp: bool = False,
+        amp: bool | str = False,
         base: str | Path | None = None,
     ) -> Self:
         """From a checkpoint of a training, its folder, or a file that :meth:`save` wrote.
@@ -146,7 +146,7 @@ class Receiver:
         Args:
             path: The checkpoint, folder or file.
             name: Which of a checkpoint's receivers, if it has several; a file holds one.
-            amp: Run ``g_s`` in bfloat16, see :mod:`vcm_mt.models.precision`.
+            amp: What ``g_s`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
             base: For a light receiver's file, what it was trained on: also any of these.
 
         Raises:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
-import resource
 import shutil
-import sys
 import tempfile
 import time
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from vcm_mt.apis.config import check_inputs
+from vcm_mt.apis.options import use_amp
+from vcm_mt.apis.processes import peak_memory
+from vcm_mt.apis.runner import build_runner
 from vcm_mt.apis.survey import Survey, survey
 from vcm_mt.apis.weights import named_weights
+from vcm_mt.apis.work_dir import check_work_dirs
 from vcm_mt.errors import DataError
 
 GB = 1e9
@@ -133,27 +135,28 @@ class DryRun(NamedTuple):
         )
 
 
-def dry_run(config: Config, work_dir: Path, amp: bool = False) -> DryRun:
+def dry_run(config: Config, work_dir: Path, amp: str | None = None) -> DryRun:
     """Rehearse a training; see :func:`vcm_mt.apis.training.train` for the arguments.
 
     Raises:
         DataError: Names everything that is missing, weights that are published elsewhere
             included, or every broken picture of a sample.
-        ConfigError: When the config's parts do not fit together.
+        ConfigError: When the config's parts do not fit together, or ``work_dir`` cannot be
+            written.
     """
+    check_work_dirs([work_dir])
     config = config.copy()
     config.pop("levels", None)
     published = named_weights(config)
     check_inputs(config, weights=[w.path for w in published if not w.is_here()])
-    if amp:
-        config.model.amp = True
+    use_amp(config, amp)
     # What the libraries print on the way is not what is read here.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         config.merge_from_dict(
             {"work_dir": folder, "launcher": "none", "log_level": "ERROR", "load_from": None}
         )
         config.visualizer = {"type": "Visualizer"}
-        return _rehearse(Runner.from_cfg(config), config, work_dir, Path(folder))
+        return _rehearse(build_runner(config), config, work_dir, Path(folder))
 
 
 def _rehearse(runner: Runner, config: Config, work_dir: Path, folder: Path) -> DryRun:
@@ -244,14 +247,13 @@ def _kept_checkpoints(config: Config) -> int:
 def _peak() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_memory()
 
 
 def _memory() -> int:
     if torch.cuda.is_available():
         return torch.cuda.mem_get_info()[1]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return psutil.virtual_memory().total
 
 
 def _existing(path: Path) -> Path:

@@ -21,7 +21,7 @@ def refining(
     config: Config | str | Path,
     path: str | Path,
     steps: int,
-    amp: bool = False,
+    amp: bool | str = False,
     known: Known | None = None,
     receivers: Sequence[str | Path] = (),
 ) -> Transmitter:
@@ -31,7 +31,7 @@ def refining(
         config: Of its training, or that config's file; its tasks and levels are taken.
         path: Checkpoint of that training, or its folder.
         steps: Of a :class:`vcm_mt.models.refiner.Refiner`.
-        amp: Run ``g_a`` in bfloat16.
+        amp: What ``g_a`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
         known: See there too: shared by the levels of one config.
         receivers: Files of stage 2's receivers: the tasks that they were trained for look through
             them, the others through stage 1's.

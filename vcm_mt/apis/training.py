@@ -10,17 +10,24 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.dist import init_dist
-from mmengine.runner import Runner
 
+from vcm_mt.apis.options import use_amp
 from vcm_mt.apis.processes import keep_memory
+from vcm_mt.apis.runner import build_runner
+from vcm_mt.apis.work_dir import own_work_dirs
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.errors import ConfigError
+from vcm_mt.files import write_atomically
 
 _CODECS = ("VCMSystem", "ReceiverSystem")
 
 
 def train(
-    config: Config, work_dir: Path, resume: bool = False, amp: bool = False, launcher: str = "none"
+    config: Config,
+    work_dir: Path,
+    resume: bool = False,
+    amp: str | None = None,
+    launcher: str = "none",
 ) -> None:
     """Train what a config describes.
 
@@ -28,29 +35,32 @@ def train(
         config: Of one training, see :mod:`vcm_mt.apis.config`.
         work_dir: Where logs and checkpoints go.
         resume: Go on from the last whole checkpoint there; start where there is none.
-        amp: bfloat16 in the codec's transforms, see :mod:`vcm_mt.models.precision`.
+        amp: Precision of transforms and frozen networks in place of the config's, see
+            :func:`vcm_mt.models.precision.amp_dtype`.
         launcher: ``none``, ``pytorch`` or ``slurm``.
 
     Raises:
-        ConfigError: When ``amp`` is asked for something else than a codec, or of the checkpoints
-            to go on from none is whole.
-        TrainingError: When it can't go on, see :mod:`vcm_mt.engine.finite` and ``checkpoints``.
+        ConfigError: When ``amp`` is asked for something else than a codec, when of the checkpoints
+            to go on from none is whole, when the folder cannot be written, or mmcv's ops do not
+            run on the device.
+        TrainingError: When another training is at work in the folder, or this one can't go on,
+            see :mod:`vcm_mt.engine.finite` and ``checkpoints``.
     """
     config.work_dir = str(work_dir)
     config.launcher = launcher
-    if resume and list_checkpoints(work_dir):
-        config.load_from, config.resume = str(find_checkpoint(work_dir)), True
-    join_on_cpus(launcher)
+    join_processes(launcher, config)
     if not torch.cuda.is_available():
         keep_memory()
-    if amp:
-        if config.model.type not in _CODECS:
-            raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
-        config.model.amp = True
+    if amp is not None and config.model.type not in _CODECS:
+        raise ConfigError(f"--amp is for codecs, {config.filename} trains a task network")
+    use_amp(config, amp)
     _check_accumulation(config)
-    if config.get("load_from") and config.model.type == "VCMSystem":
-        _check_codec(Path(config.load_from), config.model.codec)
-    Runner.from_cfg(config).train()
+    with own_work_dirs([work_dir]):
+        if resume and list_checkpoints(work_dir):
+            config.load_from, config.resume = str(find_checkpoint(work_dir)), True
+        if config.get("load_from") and config.model.type == "VCMSystem":
+            _check_codec(Path(config.load_from), config.model.codec)
+        build_runner(config).train()
 
 
 def _check_codec(start: Path, wanted: Config) -> None:
@@ -94,22 +104,19 @@ def write_rates(work_dir: Path, levels: Sequence[int]) -> str:
             off = f"{bpp / target - 1:+.1%}"
             lines.append(f"| {level} | {target:.4f} | {bpp:.4f} | {off} | {lmbda:.5f} |")
     table = "\n".join(lines) + "\n"
-    (work_dir / "rates.md").write_text(table)
+    write_atomically(work_dir / "rates.md", [table.encode()])
     return table
 
 
-def join_processes(launcher: str) -> None:
-    """Join the other processes of a launcher: ``none``, ``pytorch`` or ``slurm``."""
-    join_on_cpus(launcher)
-    if launcher != "none" and not torch.distributed.is_initialized():
-        init_dist(launcher)
+def join_processes(launcher: str, config: Config | None = None) -> None:
+    """Join the other processes of a launcher.
 
-
-def join_on_cpus(launcher: str) -> None:
-    """The same where there is no GPU, which mmengine's own start of the processes asks for.
+    Args:
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+        config: Whose ``env_cfg.dist_cfg`` holds where there are GPUs.
 
     Raises:
-        ConfigError: When the processes were not started by that launcher.
+        ConfigError: When the processes were not started by that launcher, or do not meet.
     """
     if launcher == "none" or torch.distributed.is_initialized():
         return
@@ -119,10 +126,20 @@ def join_on_cpus(launcher: str) -> None:
             f"--launcher {launcher} is for processes that it started ({variables[launcher]} is "
             "not set): use tools/dist_train.sh or tools/slurm_train.sh, or leave the option out"
         )
-    if not torch.cuda.is_available():
-        if launcher == "slurm":
-            _meet_by_slurm()
-        torch.distributed.init_process_group("gloo")
+    try:
+        if torch.cuda.is_available():
+            options = config.get("env_cfg", {}).get("dist_cfg", {}) if config is not None else {}
+            init_dist(launcher, **options)
+        else:  # which mmengine's own start of the processes asks for
+            if launcher == "slurm":
+                _meet_by_slurm()
+            torch.distributed.init_process_group("gloo")
+    except (torch.distributed.DistError, ValueError, KeyError, subprocess.SubprocessError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"the processes of this training do not meet ({type(error).__name__}: {reason}): see "
+            "MASTER_ADDR and MASTER_PORT, PORT of tools/dist_train.sh and tools/slurm_train.sh"
+        ) from error
 
 
 def _meet_by_slurm() -> None:

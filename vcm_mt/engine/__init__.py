@@ -6,6 +6,7 @@ from vcm_mt.engine.finite import FiniteAmpOptimWrapper, FiniteOptimWrapper, Fini
 from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook, MeanInfoHook
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
+from vcm_mt.engine.precision import PrecisionHook
 from vcm_mt.engine.rate_target import RateTargetHook
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "IterationSeedHook",
     "MeanInfoHook",
     "PictureStripHook",
+    "PrecisionHook",
     "RateTargetHook",
     "VCMDistributedDataParallel",
 ]

@@ -2,35 +2,118 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import platform
+import warnings
+
 import torch
 from torch import Tensor, nn
 
 from vcm_mt.errors import ConfigError
 
-_DTYPES = {True: torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16}
+#: What ``amp`` may be, and the type that convolutions then multiply in.
+_DTYPES = {
+    False: None,
+    "fp32": None,
+    True: torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+#: Compute capability of the first NVIDIA GPUs that multiply bfloat16 (Ampere).
+_BF16_CAPABILITY = (8, 0)
+#: Values of ONEDNN_MAX_CPU_ISA under which oneDNN emulates bfloat16 on AVX-512.
+_WITHOUT_BF16 = {"AVX512_CORE", "AVX512_CORE_VNNI"}
+#: Instructions of x86 that multiply bfloat16, as ``torch.cpu`` calls them.
+_INSTRUCTIONS = ("avx512_bf16", "amx_tile")
+
+
+def check_amp(amp: bool | str) -> None:
+    """Refuse what :func:`amp_dtype` does not know.
+
+    Raises:
+        ConfigError: For another value than ``"auto"``, ``"bf16"``, ``"fp16"``, ``"fp32"``, or
+            ``True`` and ``False``, which stand for bf16 and fp32.
+    """
+    if amp != "auto" and amp not in _DTYPES:
+        raise ConfigError(f'amp must be "auto", "bf16", "fp16" or "fp32", not {amp!r}')
 
 
 def amp_dtype(amp: bool | str, device: torch.device | str) -> torch.dtype | None:
-    """What ``amp`` stands for: ``True`` and ``"bf16"`` bfloat16, ``"fp16"``, ``False`` nothing.
+    """The type that ``amp`` stands for on a device; ``None`` for float32.
+
+    ``"auto"`` is bfloat16 where the device multiplies it natively (:func:`multiplies_bfloat16`)
+    and float32 elsewhere. bf16 on a CPU that emulates it is several times as slow as float32 and
+    warns once.
 
     Raises:
-        ConfigError: For another value, or fp16 on a CPU.
+        ConfigError: For an unknown value, or fp16 on a CPU.
     """
-    if amp is False:
-        return None
-    if amp not in _DTYPES:
-        raise ConfigError(f'amp must be True, False, "bf16" or "fp16", not {amp!r}')
-    if amp == "fp16" and torch.device(device).type == "cpu":
-        raise ConfigError('amp="fp16" is for GPUs: set amp="bf16" on a CPU')
-    return _DTYPES[amp]
+    check_amp(amp)
+    device = torch.device(device)
+    if amp == "auto":
+        return torch.bfloat16 if multiplies_bfloat16(device) else None
+    dtype = _DTYPES[amp]
+    if dtype is torch.float16 and device.type == "cpu":
+        raise ConfigError('amp="fp16" is for GPUs: set amp="auto" on a CPU')
+    if dtype is torch.bfloat16 and not multiplies_bfloat16(device):
+        _warn_of_emulation(device.type)
+    return dtype
+
+
+def amp_name(amp: bool | str, device: torch.device | str) -> str:
+    """The same as a word for logs and records: ``"bf16"``, ``"fp16"`` or ``"fp32"``."""
+    names = {torch.bfloat16: "bf16", torch.float16: "fp16", None: "fp32"}
+    return names[amp_dtype(amp, device)]
+
+
+def multiplies_bfloat16(device: torch.device | str) -> bool:
+    """Whether a device has instructions that multiply bfloat16, and PyTorch uses them.
+
+    That is AVX512_BF16 or AMX (x86), the bf16 extension (Arm), compute capability 8.0 (NVIDIA). On
+    x86, ``ONEDNN_MAX_CPU_ISA`` and ``ATEN_CPU_CAPABILITY`` count: PyTorch and oneDNN obey them.
+    PyTorch 2.4 and 2.5 do not tell of a CPU's instructions: there the answer is no.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY
+    return device.type == "cpu" and bool(torch.backends.mkldnn.enabled) and _cpu_does()
+
+
+@functools.cache
+def _cpu_does() -> bool:
+    if not torch.backends.mkldnn.is_available() or not _onednn_takes_it():
+        return False
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return True
+    told = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in _INSTRUCTIONS)
+    return (
+        torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _WITHOUT_BF16
+        and any(ask() for ask in told if ask is not None)
+    )
+
+
+def _onednn_takes_it() -> bool:
+    """Whether oneDNN has a bfloat16 path under its ISA limit, which may be an emulated one."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@functools.cache
+def _warn_of_emulation(kind: str) -> None:
+    warnings.warn(
+        f"amp=bf16 on a {kind} that emulates bfloat16 takes several times as long as float32: "
+        'set amp="auto" (--amp auto)',
+        stacklevel=4,
+    )
 
 
 def transformed(transform: nn.Module, x: Tensor, amp: bool | str) -> Tensor:
     """Run ``g_a`` or ``g_s``; returns float32.
 
-    With ``amp`` its convolutions multiply in bfloat16 or float16 (GDN, in training, in bfloat16 or
-    float32), which is faster where the processor knows the type (``make bench-codec``). Either end
-    of a channel may choose for itself: the entropy parameters come from what was sent alone.
+    With ``amp`` its convolutions multiply in the type that :func:`amp_dtype` tells (GDN, in
+    training, in bfloat16 or float32). Either end of a channel may choose for itself: the entropy
+    parameters come from what was sent alone.
     """
     # nn.Module.compile changes how a module is called, not its forward: only training is compiled.
     run = transform if torch.is_grad_enabled() else transform.forward

@@ -33,7 +33,7 @@ class ReceiverSystem(VCMSystem):
         start: The receiver of stage 1 that all start from.
         rank: Train light receivers of this rank, see :class:`Receiver`; 0 for full ones.
         depth: Train deep receivers of this depth, see there too.
-        amp: Train the receivers in bfloat16, see :mod:`vcm_mt.models.precision`.
+        amp: What the receivers train in, see :func:`vcm_mt.models.precision.amp_dtype`.
         data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
 
     Raises:
@@ -47,7 +47,7 @@ class ReceiverSystem(VCMSystem):
         start: str = "shared",
         rank: int = 0,
         depth: int = 0,
-        amp: bool = False,
+        amp: bool | str = False,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:

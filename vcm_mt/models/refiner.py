@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.precision import amp_name
 from vcm_mt.models.receivers import named_receivers
 from vcm_mt.models.tasks import Task, named_tasks
 from vcm_mt.models.vcm_system import VCMSystem
@@ -61,7 +62,7 @@ class Refiner:
         decay: How far the next one does, relative to it, in (0, 1]: few steps or many, the first
             ones are the same.
         score: From which score on a find counts as truth.
-        amp: Run ``g_s`` in bfloat16, see :mod:`vcm_mt.models.precision`.
+        amp: What ``g_s`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
         known: Kept there, if given: what the tasks found in the originals, for refiners of other
             levels with the same tasks. With a detector's feature maps, megabytes a picture.
 
@@ -76,14 +77,17 @@ class Refiner:
         rate: float = 0.08,
         decay: float = 0.7,
         score: float = 0.5,
-        amp: bool | str = True,
+        amp: bool | str = "auto",
         known: Known | None = None,
     ) -> None:
         if steps < 1:
             raise ConfigError(f"a latent is refined in 1 step or more, not {steps}")
         self.system = system.eval().requires_grad_(False)
+        amp = amp_name(amp, next(system.parameters()).device)
         for _, receiver in named_receivers(system.receivers):
             receiver.amp = amp
+        for _, task in named_tasks(system.tasks):
+            task.settle_precision()
         self.steps, self.rate, self.decay, self.score = steps, rate, decay, score
         self.amp = amp
         self.known = known

@@ -44,7 +44,7 @@ class Transmitter(nn.Module):
     ) -> None:
         super().__init__()
         self.quality = quality
-        self.amp = False  # see vcm_mt.models.precision
+        self.amp: bool | str = False  # see vcm_mt.models.precision
         self.g_a = codec.g_a
         self.entropy = entropy_model(codec, quantizer)
         self.gains = Gains(gains, codec.M) if gains else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.precision import amp_dtype
+from vcm_mt.models.precision import amp_name, check_amp
 from vcm_mt.models.receivers import Receiver, named_receivers
 from vcm_mt.models.report import report
 from vcm_mt.models.sizes import by_size, pixels_of
@@ -58,8 +58,8 @@ class VCMSystem(BaseModel):
             large lambda makes large gradients; 1 / sqrt(lambda) keeps them from drowning the
             others.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
-        amp: Train the transforms in bfloat16 (``True``, ``"bf16"``) or float16 (``"fp16"``), see
-            :mod:`vcm_mt.models.precision`; what is measured is always coded in float32.
+        amp: What the transforms train in: ``"auto"``, ``"bf16"``, ``"fp16"`` or ``"fp32"``, see
+            :func:`vcm_mt.models.precision.amp_dtype`; what is measured is always coded in float32.
         compile: Train the transforms and the tasks' backbones as ``torch.compile`` makes them.
         data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
 
@@ -96,7 +96,7 @@ class VCMSystem(BaseModel):
         if not tasks:
             raise ConfigError("a system needs at least one task")
         quality = quality or (len(gains) + 1) // 2
-        amp_dtype(amp, "cpu" if amp != "fp16" else "cuda")  # refuses what it does not know
+        check_amp(amp)
         self.amp = amp
         # What a program needs to build the codec again around the weights of a checkpoint.
         self.record = {
@@ -127,6 +127,30 @@ class VCMSystem(BaseModel):
             receiver.g_s.compile()
         for _, task in named_tasks(self.tasks):
             task.compile()
+
+    def settle_precision(self, known: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Decide for a whole run what ``amp="auto"`` stands for on the present device.
+
+        Args:
+            known: What was decided before, by part: an ``auto`` that it names takes that.
+
+        Returns:
+            ``"bf16"``, ``"fp16"`` or ``"fp32"`` by part: ``transforms``, and the tasks by name.
+
+        Raises:
+            ConfigError: For fp16 on a CPU.
+        """
+        known = known or {}
+        device = self.data_preprocessor.device
+        amp = known.get("transforms", self.amp) if self.amp == "auto" else self.amp
+        self.amp = amp_name(amp, device)
+        settled = {"transforms": self.amp}
+        for name, task in named_tasks(self.tasks):
+            if (found := task.settle_precision(known.get(name))) is not None:
+                settled[name] = found
+        self.record["precision"] = settled
+        self.train(self.training)  # hands it to the parts
+        return settled
 
     def forward(
         self, inputs: Tensor, data_samples: list[Any], mode: str = "tensor"

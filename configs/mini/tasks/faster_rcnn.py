@@ -136,6 +136,6 @@ val_dataloader = dict(dataset=dict(pipeline=_scaled))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type="mmdet.CocoMetric", ann_file="data/mini/annotations/val.json", metric=["bbox"]
+    type="vcm_mt.CheckedCocoMetric", ann_file="data/mini/annotations/val.json", metric=["bbox"]
 )
 test_evaluator = val_evaluator

@@ -52,6 +52,14 @@ class Task(nn.Module, ABC):
             Scalars by name; their sum is the loss L_task of equation (1).
         """
 
+    def settle_precision(self, known: str | None = None) -> str | None:  # noqa: ARG002
+        """Decide what ``amp="auto"`` stands for; ``None`` for a task without a choice.
+
+        Args:
+            known: What was decided before: ``"bf16"``, ``"fp16"`` or ``"fp32"``.
+        """
+        return None
+
     def own_truth(self, x: Tensor, data_sample: Any, score: float) -> Any:  # noqa: ARG002
         """A data sample for :meth:`loss`, with what the task finds in an original as its truth.
 

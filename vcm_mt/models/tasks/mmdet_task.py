@@ -62,8 +62,9 @@ class MMDetTask(Task):
             where the detector's loss samples a few boxes. 0 leaves it out.
         feature_background: Weight of what lies outside the true boxes in that distance, in
             [0, 1].
-        amp: Train through backbone and neck in bfloat16 (``True``, ``"bf16"``) or float16
-            (``"fp16"``, on a GPU). Heads, RoIAlign and losses stay in float32.
+        amp: What backbone and neck run in while a codec is trained through them, see
+            :func:`vcm_mt.models.precision.amp_dtype`; ``"auto"`` is float32 where they hold
+            operators of mmcv's. Heads, RoIAlign and losses stay in float32.
         fold: Train through a backbone whose batch norms are folded into its convolutions.
         quick_roi_align: On a CPU, train through :class:`.roi_align.QuickRoIAlign`.
         checkpoint_activations: Compute the backbone's maps again for the gradient, block by
@@ -199,6 +200,12 @@ class MMDetTask(Task):
         with _running(originals), _maps_of(detector) as maps:
             detector.extract_feat(originals)
         return _feature_maps(maps[0])
+
+    def settle_precision(self, known: str | None = None) -> str:
+        """See :meth:`Task.settle_precision`."""
+        amp = known if known and self.amp == "auto" else self.amp
+        self.amp = self.quick.settle(amp, self.detector)
+        return self.amp
 
     def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Train through a compiled backbone and neck."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.precision import amp_dtype
+from vcm_mt.models.precision import amp_dtype, amp_name, check_amp
 from vcm_mt.models.tasks.roi_align import QuickRoIAlign
 
 #: Side of the picture on which folded and original maps are compared, in pixels, and how far
@@ -43,9 +43,17 @@ class QuickDetector:
     """
 
     def __init__(self, switches: Switches) -> None:
+        check_amp(switches.amp)
         self.switches = switches
         self._made: tuple[Any, ...] | None = None
         self._twin: Any = None
+
+    def settle(self, amp: bool | str, detector: Any) -> str:
+        """Take ``amp`` for this detector from now on, and tell what it stands for."""
+        device = next(detector.parameters()).device
+        amp = amp_name(_possible(amp, _parts(detector).values()), device)
+        self.switches = self.switches._replace(amp=amp)
+        return amp
 
     def of(self, detector: Any) -> Any:
         """The twin of ``detector`` as it is now: made anew after a move or a change of weights.
@@ -53,7 +61,7 @@ class QuickDetector:
         Raises:
             ConfigError: When a switch can't work with this detector or device.
         """
-        if not any(self.switches):
+        if not any(self.switches._replace(amp=self.switches.amp not in (False, "fp32"))):
             return detector
         made = (self.switches, *_state(detector))
         if made != self._made:
@@ -68,14 +76,15 @@ def _state(detector: Any) -> Iterator[tuple[torch.device, int]]:
 
 def _twin(detector: Any, switches: Switches) -> Any:
     device = next(detector.parameters()).device
-    dtype = amp_dtype(switches.amp, device)
-    names = [name for name in ("backbone", "neck") if detector._modules.get(name) is not None]
+    own = _parts(detector)
+    names = list(own)
+    dtype = amp_dtype(_possible(switches.amp, own.values()), device)
     if not names:
         raise ConfigError(
             f"{type(detector).__name__} has no backbone that could run otherwise: leave amp, fold "
             "and checkpoint_activations of this task off"
         )
-    parts = {name: copy.deepcopy(detector._modules[name]) for name in names}
+    parts = {name: copy.deepcopy(part) for name, part in own.items()}
     if switches.fold:
         parts = {name: fuse_conv_bn(part) for name, part in parts.items()}
         _require_equal(detector, parts)
@@ -93,6 +102,22 @@ def _twin(detector: Any, switches: Switches) -> Any:
     return _sharing(
         detector, {name: _Part(part, dtype, name == names[-1]) for name, part in parts.items()}
     )
+
+
+def _parts(detector: Any) -> dict[str, nn.Module]:
+    """Backbone and neck, as far as there are such."""
+    known = {name: detector._modules.get(name) for name in ("backbone", "neck")}
+    return {name: part for name, part in known.items() if part is not None}
+
+
+def _possible(amp: bool | str, parts: Iterable[nn.Module]) -> bool | str:
+    """``amp``, but float32 in place of ``auto`` for parts with operators of mmcv's."""
+    modules = (module for part in parts for module in part.modules())
+    return "fp32" if amp == "auto" and any(map(_is_mmcvs, modules)) else amp
+
+
+def _is_mmcvs(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("mmcv.ops")
 
 
 class _Part(nn.Module):
@@ -132,9 +157,9 @@ def _prepare(part: nn.Module, dtype: torch.dtype | None) -> None:
     if dtype is None:
         return
     for module in part.modules():
-        if type(module).__module__.startswith("mmcv.ops"):
+        if _is_mmcvs(module):
             raise ConfigError(
-                f"{type(module).__name__} runs in float32 only: set amp=False for this task"
+                f'{type(module).__name__} runs in float32 only: set amp="auto" for this task'
             )
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.to(dtype)
