@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vcm_mt"
 
 FOUNDATION = {
     *("errors", "structures", "registry", "version", "compat", "checkpoint"),
-    *("files", "pictures"),
+    *("files", "pictures", "backend"),
 }
 
 # What each room may import of the package beside itself and the foundation.

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 from vcm_mt.apis.average import average
-from vcm_mt.errors import VCMError, told
+from vcm_mt.apis.command import command
 
 
+@command("start it again")
 def main() -> int:
     """Average, and tell in one line what went wrong."""
     parser = argparse.ArgumentParser(
@@ -21,11 +22,7 @@ def main() -> int:
     parser.add_argument("out", type=Path, help="folder of the mean, as a training's")
     parser.add_argument("trainings", type=Path, nargs="+", help="folders or checkpoints of a level")
     options = parser.parse_args()
-    try:
-        print(average(options.trainings, options.out))
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    print(average(options.trainings, options.out))
     return 0
 
 

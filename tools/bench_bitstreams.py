@@ -25,13 +25,13 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import check_inputs, load_config
 from vcm_mt.apis.finetune import for_tasks, use_bitstreams
 from vcm_mt.apis.processes import keep_memory, run_commands
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.datasets.bitstreams import picture_paths, write_bitstreams
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
-from vcm_mt.errors import VCMError, told
 from vcm_mt.evaluation.experiment import Experiment
 from vcm_mt.evaluation.senders import StreamSender
 from vcm_mt.registry import MODELS
@@ -196,6 +196,7 @@ def result_table(found: dict[str, dict[str, float]], iterations: int) -> list[st
     return lines
 
 
+@command("start it again")
 def main() -> int:
     """Run all settings and write the tables."""
     parser = argparse.ArgumentParser(
@@ -221,18 +222,14 @@ def main() -> int:
     keep_memory()  # as tools/finetune_decoder.py does
     lines: list[str] = []
     found: dict[str, Any] = {}
-    try:
-        path = of_size(*options.size) if options.size else options.stage1
-        checkpoint = find_checkpoint(path) if path.is_dir() else path
-        if rows := [compare(s, checkpoint, options.turns, options.steps) for s in options.settings]:
-            found["speed"] = rows
-            lines += speed_table(rows)
-        if options.seeds:
-            found["results"] = results(checkpoint, options.seeds, options.iterations)
-            lines += result_table(found["results"], options.iterations)
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    path = of_size(*options.size) if options.size else options.stage1
+    checkpoint = find_checkpoint(path) if path.is_dir() else path
+    if rows := [compare(s, checkpoint, options.turns, options.steps) for s in options.settings]:
+        found["speed"] = rows
+        lines += speed_table(rows)
+    if options.seeds:
+        found["results"] = results(checkpoint, options.seeds, options.iterations)
+        lines += result_table(found["results"], options.iterations)
     OUT.mkdir(parents=True, exist_ok=True)
     name = "bitstreams" + "".join(f"_{one}" for one in options.size or ())
     (OUT / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -29,12 +29,12 @@ from compressai.zoo import image_models
 from torch import Tensor
 from tqdm import tqdm
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.pictures import to_tensor
 from vcm_mt.bitstream import rans
 from vcm_mt.bitstream.container import unpack
 from vcm_mt.bitstream.entropy import tables_of
 from vcm_mt.datasets.mini.photographs import PHOTOGRAPHS, photograph
-from vcm_mt.errors import VCMError, told
 from vcm_mt.evaluation.float_parameters import FloatHyperprior
 from vcm_mt.models.codec import build_codec
 from vcm_mt.models.receivers import Receiver
@@ -49,6 +49,7 @@ SHORTEST_TURN = 0.05
 SPREAD = (0.05, 6.0)
 
 
+@command("start it again")
 def main() -> int:
     """Run the comparison and write it down."""
     parser = argparse.ArgumentParser(
@@ -58,22 +59,18 @@ def main() -> int:
     parser.add_argument("--pretrained", action="store_true", help="CompressAI's own weights")
     options = parser.parse_args()
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    try:
-        settings = [(d, size, amp) for d in devices for size in SIZES for amp in (False, True)]
-        result: dict[str, Any] = {"ratio": {}, "spread": {}, "seconds": {}}
-        for device, size, amp in tqdm(settings, unit="setting"):
-            together = f", {size[2]} together" if size[2] > 1 else ""
-            name = f"{device}/{'bfloat16' if amp else 'float32'}/{size[0]}x{size[1]}{together}"
-            for what, (theirs, ours) in timed(device, size, amp, options):
-                ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
-                result["ratio"].setdefault(what, {})[name] = float(np.median(ratios))
-                result["spread"].setdefault(what, {})[name] = [min(ratios), max(ratios)]
-                seconds = {"compressai": float(np.median(theirs)), "ours": float(np.median(ours))}
-                result["seconds"].setdefault(what, {})[name] = seconds
-        result |= costs()
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    settings = [(d, size, amp) for d in devices for size in SIZES for amp in (False, True)]
+    result: dict[str, Any] = {"ratio": {}, "spread": {}, "seconds": {}}
+    for device, size, amp in tqdm(settings, unit="setting"):
+        together = f", {size[2]} together" if size[2] > 1 else ""
+        name = f"{device}/{'bfloat16' if amp else 'float32'}/{size[0]}x{size[1]}{together}"
+        for what, (theirs, ours) in timed(device, size, amp, options):
+            ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
+            result["ratio"].setdefault(what, {})[name] = float(np.median(ratios))
+            result["spread"].setdefault(what, {})[name] = [min(ratios), max(ratios)]
+            seconds = {"compressai": float(np.median(theirs)), "ours": float(np.median(ours))}
+            result["seconds"].setdefault(what, {})[name] = seconds
+    result |= costs()
     result["threads"] = torch.get_num_threads()
     result["torch"] = torch.__version__
     OUT.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ CompressAI's is float32, place by place.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 from compressai.models.base import CompressionModel
 from torch import Tensor, nn
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.pictures import to_tensor
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.datasets.mini.photographs import photograph
@@ -33,6 +35,7 @@ SPREAD = (0.05, 6.0)
 Way = tuple[Callable[[Tensor], Any], Callable[[Any], Any]]
 
 
+@command("start it again")
 def main() -> None:
     """Time and print."""
     parser = argparse.ArgumentParser(
@@ -109,4 +112,4 @@ def network(x: Tensor) -> CompressionModel:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

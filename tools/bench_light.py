@@ -18,9 +18,10 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import check_inputs, load_config
 from vcm_mt.checkpoint import find_checkpoint, read_record
-from vcm_mt.errors import CommandError, VCMError, told
+from vcm_mt.errors import CommandError
 from vcm_mt.evaluation.experiment import Experiment, trained
 
 OUT = Path("work_dirs/bench")
@@ -48,6 +49,7 @@ def train(
     return time.monotonic() - start
 
 
+@command("the same command goes on")
 def main() -> int:
     """Train the receivers, measure all of them on the same bytes, write the table."""
     parser = argparse.ArgumentParser(
@@ -59,29 +61,25 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=300)
     options = parser.parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
-    try:
-        path = options.stage1
-        checkpoint = find_checkpoint(path) if path.is_dir() else path
-        config = load_config(CONFIG.format("segm"))
-        check_inputs(config)
-        quality, place = read_record(checkpoint)["quality"], OUT / "light"
-        files, seconds = {}, {}
-        kinds = {
-            "": ["--deep", "0"],
-            "-light": ["--light", str(options.rank)],
-            "-deep": ["--deep", str(options.depth)],
-        }
-        for task in TASKS:
-            for ending, kind in kinds.items():
-                name = task + ending
-                seconds[name] = train(checkpoint, task, kind, options.iterations, place / name)
-                files[name] = place / name / f"q{quality}" / f"{task}.safetensors"
-                print(f"{name}: {files[name]}, {seconds[name]:.0f} s", flush=True)
-        (sender,) = trained(checkpoint, list(files.values()))
-        points = Experiment(config, place, ["det", "segm"]).points(sender)
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    path = options.stage1
+    checkpoint = find_checkpoint(path) if path.is_dir() else path
+    config = load_config(CONFIG.format("segm"))
+    check_inputs(config)
+    quality, place = read_record(checkpoint)["quality"], OUT / "light"
+    files, seconds = {}, {}
+    kinds = {
+        "": ["--deep", "0"],
+        "-light": ["--light", str(options.rank)],
+        "-deep": ["--deep", str(options.depth)],
+    }
+    for task in TASKS:
+        for ending, kind in kinds.items():
+            name = task + ending
+            seconds[name] = train(checkpoint, task, kind, options.iterations, place / name)
+            files[name] = place / name / f"q{quality}" / f"{task}.safetensors"
+            print(f"{name}: {files[name]}, {seconds[name]:.0f} s", flush=True)
+    (sender,) = trained(checkpoint, list(files.values()))
+    points = Experiment(config, place, ["det", "segm"]).points(sender)
     lines = [
         f"One stream of {points['shared'].bpp:.4f} bpp, {options.iterations} iterations a "
         f"receiver, light ones of rank {options.rank}, deep ones of {options.depth} blocks.\n",

@@ -23,11 +23,13 @@ from unittest import mock
 
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
 from tqdm import tqdm
-from train_sides import SETTINGS, VARIANTS, batches, build
 
-from vcm_mt.errors import VCMError, told
+from vcm_mt.apis.command import command
+
+if __package__:  # started as `python -m tools.bench_train`
+    sys.path.insert(0, str(Path(__file__).parent))
+from train_sides import SETTINGS, VARIANTS, batches, build  # noqa: E402
 
 OUT = Path("work_dirs/bench")
 #: Steps that a curve is smoothed over.
@@ -116,7 +118,10 @@ def curves(device: str, steps: int) -> dict[str, Any]:
             losses.append(side.step(batch))
         found[variant] = losses
     smooth = {k: np.convolve(v, np.ones(SMOOTH) / SMOOTH, "valid") for k, v in found.items()}
-    figure, axes = plt.subplots(figsize=(7, 4))
+    from matplotlib.figure import Figure  # after vcm_mt, which sees to its backend
+
+    figure = Figure(figsize=(7, 4))
+    axes = figure.add_subplot()
     for variant, losses in found.items():
         (line,) = axes.plot(losses, alpha=0.3)
         axes.plot(range(SMOOTH - 1, steps), smooth[variant], color=line.get_color(), label=variant)
@@ -127,6 +132,7 @@ def curves(device: str, steps: int) -> dict[str, Any]:
     return {"steps": steps, "largest_difference": float(difference.max()), "loss": found}
 
 
+@command("start it again")
 def main() -> int:
     """Run the comparison and write it down."""
     parser = argparse.ArgumentParser(
@@ -138,14 +144,10 @@ def main() -> int:
     parser.add_argument("--compile", action="store_true", help="torch.compile too (minutes)")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    try:
-        if options.memory_of:
-            print(_measure_memory(*options.memory_of))
-            return 0
-        print(table(run(options)))
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    if options.memory_of:
+        print(_measure_memory(*options.memory_of))
+        return 0
+    print(table(run(options)))
     return 0
 
 

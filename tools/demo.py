@@ -21,6 +21,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import (
     at_level,
     chains,
@@ -34,7 +35,7 @@ from vcm_mt.apis.refined import refining
 from vcm_mt.apis.training import join_processes
 from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.datasets.mini import prepare
-from vcm_mt.errors import CommandError, ConfigError, VCMError, told
+from vcm_mt.errors import CommandError, ConfigError
 from vcm_mt.evaluation.anchors import make_sweep
 from vcm_mt.evaluation.curves import Curves, versions
 from vcm_mt.evaluation.experiment import Experiment, trained
@@ -235,6 +236,7 @@ def keep_recipe(config: Config, work_dir: Path) -> None:
     path.write_text(recipe)
 
 
+@command("the same command goes on")
 def main() -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(
@@ -245,16 +247,12 @@ def main() -> int:
     options = parser.parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
     path, folder = LONG if options.long else SHORT
-    try:
-        if options.measure:
-            keep_memory()
-            join_processes("pytorch")
-            measure_all(load_config(path), folder)
-        else:
-            run(path, folder)
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    if options.measure:
+        keep_memory()
+        join_processes("pytorch")
+        measure_all(load_config(path), folder)
+    else:
+        run(path, folder)
     return 0
 
 

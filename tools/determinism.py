@@ -28,13 +28,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.pictures import read_picture
 from vcm_mt.bitstream.container import unpack
 from vcm_mt.compat import TORCHVISION_AHEAD
@@ -260,10 +260,13 @@ def table(result: dict[str, Any]) -> str:
 
 def plot(result: dict[str, Any], path: Path) -> None:
     """Pictures that each path loses, by setting."""
+    from matplotlib.figure import Figure  # after vcm_mt, which sees to its backend
+
     rows = list(result["settings"].items())[1:]
     names = [name for name, _ in rows]
     places = np.arange(len(rows))
-    figure, axes = plt.subplots(figsize=(7.5, 0.55 * len(rows) + 1.2), layout="constrained")
+    figure = Figure(figsize=(7.5, 0.55 * len(rows) + 1.2), layout="constrained")
+    axes = figure.add_subplot()
     share = 100 / result["pictures"]
     lost = [share * row["float_path_pictures_lost"] for _, row in rows]
     bars = axes.barh(places - 0.2, lost, 0.38, label="floating point", color="#c44e52")
@@ -293,6 +296,7 @@ def _file(name: str) -> Path:
     return OUT / f"{_slug(name)}.npz"
 
 
+@command("start it again")
 def main() -> int:
     """Run every setting, then compare."""
     parser = argparse.ArgumentParser(

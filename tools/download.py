@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import load_config
 from vcm_mt.apis.weights import Weights, codec_weights, named_weights
-from vcm_mt.errors import ConfigError, DataError, VCMError, told
+from vcm_mt.errors import ConfigError, DataError, told
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,16 +72,13 @@ def provide(weights: Weights) -> None:
     print(f"{weights.path}: here, {digest}, {weights.licence}")
 
 
+@command("the same command fetches what is missing")
 def main() -> int:
     """Provide every file; one that cannot be had does not keep the others away."""
     options = parse_args()
     failed = 0
-    try:
-        wanted = [w for path in options.configs for w in named_weights(load_config(path))]
-        wanted += [w for codec in options.codecs for w in parse_codec(codec)]
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    wanted = [w for path in options.configs for w in named_weights(load_config(path))]
+    wanted += [w for codec in options.codecs for w in parse_codec(codec)]
     for weights in dict.fromkeys(wanted):
         try:
             provide(weights)

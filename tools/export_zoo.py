@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vcm_mt.apis.command import command
 from vcm_mt.checkpoint import find_checkpoint, read_state_dict, zoo_path
 
 LISTING = zoo_path("zoo").with_suffix(".json")
@@ -46,6 +48,7 @@ def compact(key: str, value: Tensor) -> Tensor:
     return value.half() if value.dim() > 1 and not key.endswith("quantiles") else value
 
 
+@command("start it again")
 def main() -> None:
     """Export one network."""
     parser = argparse.ArgumentParser(
@@ -77,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -180,6 +180,9 @@ def finetune(options: argparse.Namespace) -> int:
         found = dry_run(config, level_dir(root, quality), options.amp)
         print(dry_run_report(found))
         return 1 if found.problems else 0
+    for quality in levels:
+        if (target := receiver_file(level_dir(root, quality), name)).is_dir():
+            raise ConfigError(f"{target} is a folder: move it, the receiver's file goes there")
     join_processes(options.launcher, config)
     with own_work_dirs(level_dir(root, quality) for quality in levels):
         for quality, checkpoint in levels.items():
@@ -191,8 +194,6 @@ def train_receiver(
     config: Config, work_dir: Path, name: str, checkpoint: Path, options: argparse.Namespace
 ) -> None:
     """Train one level's receiver, and write its file."""
-    if (target := receiver_file(work_dir, name)).is_dir():
-        raise ConfigError(f"{target} is a folder: move it, the receiver's file goes there")
     if options.resume and list_checkpoints(work_dir):
         check_same(work_dir, options)
     level = copy.deepcopy(config)

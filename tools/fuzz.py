@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import random
-import resource
 import sys
 import time
 from collections import Counter
@@ -24,6 +23,8 @@ import torch
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver
+from vcm_mt.apis.command import command
+from vcm_mt.apis.processes import peak_memory
 from vcm_mt.bitstream import container
 from vcm_mt.bitstream.container import SequenceReader, SequenceWriter, is_sequence, unpack
 from vcm_mt.errors import BitstreamError
@@ -115,6 +116,7 @@ def swap(data: bytes, other: bytes) -> bytes:
     return data[: ends[0]] + other[ends[1] :]
 
 
+@command("start it again")
 def main() -> int:
     """Run the cases."""
     parser = argparse.ArgumentParser(
@@ -152,7 +154,7 @@ def main() -> int:
             if not fine:
                 print(f"case {case}: {damage.__name__} was accepted")
         slowest = max(slowest, time.monotonic() - start)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    memory = peak_memory() / 2**30
     print(f"{dict(ends)}; slowest {slowest:.2f} s; {memory:.2f} GiB at most")
     return int(bool(ends["WRONG"]) or memory > MEMORY_GIB or slowest > SLOWEST_S)
 

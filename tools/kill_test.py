@@ -26,10 +26,11 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.fileio import register_backend
 
+from vcm_mt.apis.command import command
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.engine.checkpoints import AtomicBackend
-from vcm_mt.errors import TrainingError, VCMError, told
+from vcm_mt.errors import TrainingError
 from vcm_mt.files import PARTIAL, write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -218,19 +219,16 @@ def kill_and_compare(options: argparse.Namespace, folder: Path) -> None:
     )
 
 
+@command("start it again")
 def main() -> int:
     """Run the test in a folder that stays, or in one that does not."""
     options = parse_args()
-    try:
-        if options.work_dir:
-            options.work_dir.mkdir(parents=True, exist_ok=True)
-            kill_and_compare(options, options.work_dir.resolve())
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                kill_and_compare(options, Path(folder))
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    if options.work_dir:
+        options.work_dir.mkdir(parents=True, exist_ok=True)
+        kill_and_compare(options, options.work_dir.resolve())
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            kill_and_compare(options, Path(folder))
     return 0
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import at_level, load_config
 from vcm_mt.checkpoint import zoo_path
 from vcm_mt.datasets.mini import prepare
@@ -56,6 +57,7 @@ def ship_points(folder: Path) -> None:
     zoo_path("points").with_suffix(".json").write_text(json.dumps(records) + "\n")
 
 
+@command("the same command goes on")
 def main() -> int:
     """Train what is not finished, export all."""
     parser = argparse.ArgumentParser(

@@ -1,11 +1,14 @@
 """Make the embedded set: python tools/prepare_mini.py [--out data/mini] [--seed 0]."""
 
 import argparse
+import sys
 from pathlib import Path
 
+from vcm_mt.apis.command import command
 from vcm_mt.datasets.mini import prepare
 
 
+@command("start it again")
 def main() -> None:
     """Make it, or find it made."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -17,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

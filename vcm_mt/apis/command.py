@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Callable
 
-from vcm_mt.apis.endings import clear_ends
+from vcm_mt.apis.endings import GO_ON, clear_ends
 from vcm_mt.errors import StoppedError, VCMError, told
 
 
-def command(go_on: str) -> Callable[[Callable[[], int | None]], Callable[[], int]]:
+def command(
+    go_on: str = GO_ON, kind: type[VCMError] = StoppedError
+) -> Callable[[Callable[[], int | None]], Callable[[], int]]:
     """For a tool's ``main``: it prints whatever a name holds, and ends in one line.
 
     A file's name may have bytes that are no UTF-8, and a terminal may lack a table's signs: what
@@ -22,6 +24,7 @@ def command(go_on: str) -> Callable[[Callable[[], int | None]], Callable[[], int
 
     Args:
         go_on: What to do after Ctrl-C or SIGTERM, such as "start it again".
+        kind: The error that those become.
     """
 
     def decorate(main: Callable[[], int | None]) -> Callable[[], int]:
@@ -30,7 +33,7 @@ def command(go_on: str) -> Callable[[Callable[[], int | None]], Callable[[], int
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="replace")
             try:
-                with clear_ends(go_on, StoppedError):
+                with clear_ends(go_on, kind):
                     status = main() or 0
                     sys.stdout.flush()
                 return status

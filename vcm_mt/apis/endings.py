@@ -16,16 +16,19 @@ from torch.utils.data._utils.signal_handling import _error_if_any_worker_fails
 
 from vcm_mt.errors import TrainingError, VCMError
 
-_GO_ON = "go on from the last checkpoint with the same command and --resume"
+GO_ON = "go on from the last checkpoint with the same command and --resume"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: Words of PyTorch's, oneDNN's and CUDA's libraries when memory runs out, in lower case.
+_NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "alloc_failed")
 
 
 @contextmanager
-def clear_ends(go_on: str = _GO_ON, kind: type[VCMError] = TrainingError) -> Iterator[None]:
+def clear_ends(go_on: str = GO_ON, kind: type[VCMError] = TrainingError) -> Iterator[None]:
     """For a tool's whole work: what ends it from outside becomes one clear error.
 
-    That is Ctrl-C, SIGTERM, a full disk, and the death of a data loader's worker or of another
-    process of a distributed training. Other errors are bugs and keep their traceback.
+    That is Ctrl-C, SIGTERM, a full disk, too little memory, and the death of a data loader's
+    worker or of another process of a distributed training. Other errors are bugs and keep their
+    traceback.
 
     Args:
         go_on: How to go on, for the error's message.
@@ -43,7 +46,7 @@ def clear_ends(go_on: str = _GO_ON, kind: type[VCMError] = TrainingError) -> Ite
         yield
     except VCMError:
         raise
-    except (KeyboardInterrupt, EOFError, OSError, RuntimeError, SyntaxError) as error:
+    except (KeyboardInterrupt, EOFError, OSError, MemoryError, RuntimeError, SyntaxError) as error:
         try:
             reason = _reason(error)
         except RuntimeError as death:  # a worker's, told by a signal while this is looked into
@@ -91,6 +94,11 @@ def _told_by(error: BaseException) -> str | None:
     text = (str(error).splitlines() or [""])[0].rstrip(" .")
     if _is_full(error):
         return f"the disk is full ({text}): make room, then"
+    if told := _tells_of_memory(error):
+        return (
+            f"memory ran out ({told}): lower train_dataloader.batch_size, set "
+            "checkpoint_activations=True in the config's tasks, or --amp bf16 on a GPU, then"
+        )
     if text.startswith("DataLoader worker"):
         if text.endswith("Terminated"):  # sent to all processes, and noticed there first
             return "stopped by SIGTERM:"
@@ -110,6 +118,14 @@ def _told_by(error: BaseException) -> str | None:
     if distributed.is_initialized() and _tells_of_a_lost_process(error, text):
         return f"another process of this training is gone ({text}): see what it said, then"
     return None
+
+
+def _tells_of_memory(error: BaseException) -> str:
+    """The words that do, perhaps behind a worker's traceback; empty if none do."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return str(error) or type(error).__name__
+    lines = str(error).splitlines()
+    return next((t for t in lines if any(word in t.lower() for word in _NO_MEMORY)), "").strip(" .")
 
 
 def _tells_of_a_lost_process(error: BaseException, text: str) -> bool:
