@@ -126,7 +126,7 @@ class _IntegerConv(nn.Module):
         if narrow and (self._is_3x3() or self._has_3x3_phases()):
             weight = narrowed(weight, self.stride)
         self.weight = weight.to(torch.int32).contiguous()
-        exact = torch.zeros(len(weight)) if layer.bias is None else layer.bias
+        exact = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias
         self.bias = (exact.double() * 2**_ACCUMULATOR_BITS).round().to(torch.int64)
 
     def largest_sum(self) -> float:
@@ -261,10 +261,10 @@ def _rounded(x: Tensor, factor: float) -> Tensor:
 def _take_sizes(
     module: nn.Module, names: tuple[str, ...], state: dict[str, Any], prefix: str
 ) -> None:
-    """Make room for buffers that are empty until they are built."""
+    """Make room, where the module is, for buffers that are empty until they are built."""
     for name in names:
         if prefix + name in state:
-            setattr(module, name, torch.empty_like(state[prefix + name]))
+            setattr(module, name, getattr(module, name).new_empty(state[prefix + name].shape))
 
 
 def _parts(layer: nn.Module) -> list[nn.Module]:

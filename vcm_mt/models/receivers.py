@@ -150,7 +150,8 @@ class LowRank(nn.Module):
         super().__init__()
         rows, columns = len(weight), weight[0].numel()
         self.up = nn.Parameter(weight.new_zeros(rows, rank))
-        self.down = nn.Parameter(torch.randn(rank, columns) / math.sqrt(columns))
+        start = torch.randn(rank, columns) / math.sqrt(columns)  # the same on every device
+        self.down = nn.Parameter(start.to(weight))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The changed weight."""
