@@ -1,6 +1,7 @@
 """Codecs with a context model: tables from integers, symbols in wavefronts."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -95,6 +96,15 @@ def test_decoded_latent_is_the_encoders(codec, entropy, z_shape):
     assert (y_hat - y).abs().max() <= 0.5 + 1e-5
     # The float network's, but for what is rounded the other way.
     assert ((y_hat - entropy(y).y_hat).abs() < 0.005).double().mean() > 0.99
+
+
+@pytest.mark.parametrize("bad", [math.nan, -math.inf, 2.0**31])
+def test_a_latent_without_symbols_is_refused(codec, entropy, bad):
+    y = _y(codec)
+    y[1, 3, 2, 1] = bad
+    for use in (entropy.compress, entropy.quantise):
+        with pytest.raises(BitstreamError, match="not finite"):
+            use(y)
 
 
 def test_wavefronts_are_the_raster_order_made_quick(codec, entropy, monkeypatch):

@@ -1,5 +1,7 @@
 """Latents through real range-coded strings."""
 
+import math
+
 import pytest
 import torch
 from compressai.models import (
@@ -95,6 +97,35 @@ def test_tables_travel_in_a_nested_state_dict(codec):
 def test_without_tables_it_says_what_to_do(codec):
     with pytest.raises(BitstreamError, match="update_tables"):
         Hyperprior(codec).eval().compress(torch.randn(1, M, 4, 4))
+
+
+def test_compressais_own_tables_are_not_enough(codec):
+    codec.update()
+    assert not Hyperprior(codec).has_tables
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 2.0**30, -3e38])
+def test_a_latent_without_symbols_is_refused(codec, bad):
+    entropy = Hyperprior(codec).eval()
+    entropy.update_tables()
+    y = torch.randn(2, M, 8, 4)
+    y[1, 3, 2, 1] = bad
+    for use in (entropy.compress, entropy.quantise):
+        with pytest.raises(BitstreamError, match="not finite.*pictures.*weights"):
+            use(y)
+    y[1, 3, 2, 1] = 2.0**29  # far out, and sent all the same
+    y_hat = entropy.decompress(entropy.compress(y), (2, 1))
+    assert torch.equal(y_hat, entropy.quantise(y))
+
+
+def test_a_hyperlatent_without_symbols_is_refused(codec):
+    entropy = Hyperprior(codec).eval()
+    entropy.update_tables()
+    with torch.no_grad():
+        codec.h_a[-1].bias[0] = math.nan
+    for use in (entropy.compress, entropy.quantise):
+        with pytest.raises(BitstreamError, match="not finite"):
+            use(torch.randn(1, M, 4, 4))
 
 
 @pytest.mark.parametrize("other", [FactorizedPrior, JointAutoregressiveHierarchicalPriors])

@@ -1,6 +1,7 @@
 """One codec, several rates."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -45,6 +46,23 @@ def test_each_level_decodes_to_what_it_quantised(picture):
     y = network.analyse(picture).detach()
     errors = [float((y_hat - y).abs().max()) for y_hat in latents]
     assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_not_finite_is_sent_at_no_level(picture, bad):
+    """A picture's value, or a weight of a training that diverged."""
+    network = _transmitter()
+    spoilt = picture.clone()
+    spoilt[0, 1, 40, 70] = bad
+    for quality in network.qualities:
+        for use in (network.encode, network.quantise):
+            with pytest.raises(BitstreamError, match="not finite"):
+                use(spoilt, quality)
+    with torch.no_grad():
+        network.gains.gain[1, 3] = bad
+    with pytest.raises(BitstreamError, match="not finite"):
+        network.encode(picture, 2)
+    assert network.encode(picture, 1)
 
 
 def test_a_level_is_the_codec_of_the_gained_latent(picture):

@@ -127,7 +127,7 @@ class ContextHyperprior(Hyperprior):
         """What :meth:`decompress` makes of :meth:`compress`'s strings, without making them.
 
         Raises:
-            BitstreamError: When there are no CDF tables yet.
+            BitstreamError: As :meth:`compress`.
         """
         self._require_tables()
         return self._in_integers(self._z_symbols(y), partial(_symbols_of, y.float()))

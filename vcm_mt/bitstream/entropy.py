@@ -35,6 +35,9 @@ from vcm_mt.structures import Latent
 #: sent, nearly none at low rates: there a codec that starts from trained weights goes on faster.
 QUANTIZERS = ("noise", "ste", "round")
 
+#: Values of a latent lie below: what is coded are integers of 32 bits.
+LARGEST_VALUE = float(1 << 30)
+
 _TABLES = ("_quantized_cdf", "_offset", "_cdf_length")
 _DECODER = (*_TABLES, "quantiles", "scale_table")
 
@@ -172,15 +175,18 @@ class Hyperprior(nn.Module):
 
     @property
     def has_tables(self) -> bool:
-        """Whether the CDF tables were built or loaded."""
-        return self.entropy_bottleneck._quantized_cdf.numel() > 0
+        """Whether CDF tables and integers were built or loaded."""
+        # CompressAI's files hold CDF tables, and no integers.
+        parts = (self.entropy_bottleneck._quantized_cdf, self.integer_h_s.thresholds)
+        return all(part.numel() > 0 for part in parts)
 
     @torch.no_grad()
     def compress(self, y: Tensor) -> list[bytes]:
         """Code latents, ``y`` [B, M, h, w], each for itself: symbols of z, then of y.
 
         Raises:
-            BitstreamError: When there are no CDF tables yet.
+            BitstreamError: When there are no CDF tables yet, or a value is not finite or has no
+                symbol.
         """
         tables = self._tables()
         z, y, y_tables, _ = self._symbols(y)
@@ -194,7 +200,7 @@ class Hyperprior(nn.Module):
         """What :meth:`decompress` makes of :meth:`compress`'s strings, without making them.
 
         Raises:
-            BitstreamError: When there are no CDF tables yet.
+            BitstreamError: As :meth:`compress`.
         """
         self._require_tables()
         _, symbols, _, means = self._symbols(y)
@@ -208,7 +214,9 @@ class Hyperprior(nn.Module):
         return z, y.round() if means is None else (y - means).round_(), tables, means
 
     def _z_symbols(self, y: Tensor) -> Tensor:
-        return (self._analyse(y).float() - self._medians()).round()
+        z = (self._analyse(y).float() - self._medians()).round()
+        _require_symbols(y, z)
+        return z
 
     @torch.no_grad()
     def decompress(self, strings: Sequence[bytes], z_shape: tuple[int, int]) -> Tensor:
@@ -339,6 +347,16 @@ def tables_of(model: nn.Module) -> Tables:
         model._cdf_length.cpu().numpy(),  # type: ignore[operator]
         model._offset.cpu().numpy(),  # type: ignore[operator]
     )
+
+
+def _require_symbols(*latents: Tensor) -> None:
+    """Refuse what has no symbol: turned into an integer, it would be coded as some other value."""
+    for latent in latents:
+        if not latent.abs().amax() < LARGEST_VALUE:  # NaN compares false
+            raise BitstreamError(
+                "a picture's latent has values that are not finite, or beyond 2^30: give pictures "
+                "with finite values in [0, 1], and weights of a training that did not diverge"
+            )
 
 
 def _rows(symbols: Tensor) -> Ints:
