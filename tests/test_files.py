@@ -3,11 +3,14 @@
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
+from vcm_mt import files
 from vcm_mt.files import partial_of, remove_partials, write_atomically
 
 
@@ -36,6 +39,32 @@ def test_a_full_disk_changes_nothing(tmp_path, durable):
     assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch, number):
+    """As some networks': that is no fault, but a broken disk is."""
+    sync = os.fsync
+
+    def fail_for_folders(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, "fsync")
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", fail_for_folders)
+    broken = pytest.raises(OSError, match="fsync") if number == errno.EIO else nullcontext()
+    with broken:
+        write_atomically(tmp_path / "a", [b"a"], durable=True)
+
+
+def test_on_windows_folders_are_not_opened(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files.sys, "platform", "win32")
+    monkeypatch.setattr(files.os, "open", refuse)
+    write_atomically(tmp_path / "a", [b"a"], durable=True)
+    assert (tmp_path / "a").read_bytes() == b"a"
 
 
 _BESIDE = """

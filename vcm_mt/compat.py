@@ -18,6 +18,8 @@ from typing import NamedTuple
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from vcm_mt.errors import ConfigError
+
 # Per module the distributions that may provide it, the one to install by default first. The ranges
 # are those of setup.cfg, which says where they come from.
 RANGES: Mapping[str, Mapping[str, str]] = {
@@ -70,6 +72,33 @@ def check_versions() -> None:
             f"vcm_mt can't work with the packages installed here:{reasons}\n"
             "These commands mend it:" + "".join(f"\n    {command}" for command in commands)
         )
+
+
+def check_ops(device: str) -> None:
+    """Run one of mmcv's compiled ops on the device that will be used.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        ConfigError: When mmcv was built without that device, or for other GPUs.
+    """
+    import torch
+    from mmcv.ops import nms
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]], device=device)
+    try:
+        kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1].tolist()
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        if "not found" in reason or "not compiled" in reason.lower():
+            reason = f"it was built without {device.upper()}"
+        raise ConfigError(
+            f"mmcv's ops do not run on {device} ({reason}): build mmcv for it, which `make setup` "
+            "does where it finds nvcc, or hide the GPU with CUDA_VISIBLE_DEVICES=-1"
+        ) from error
+    if kept != [0, 2]:
+        raise ConfigError(f"mmcv's nms kept boxes {kept} instead of [0, 2] on {device}: rebuild it")
 
 
 def find_installed(module: str) -> list[Installed]:

@@ -1,8 +1,18 @@
 """Child registries of mmengine's, searched lazily in the modules under ``locations``."""
 
+import io
+from contextlib import redirect_stdout
+
 from mmengine import registry as root
 
 SCOPE = "vcm_mt"
+
+# mmdet prints, at its first import, that it does without datasets that are not used here.
+with redirect_stdout(io.StringIO()) as _said:
+    import mmdet.datasets  # noqa: F401
+for _line in _said.getvalue().splitlines():
+    if "Could not import OneDL" not in _line:
+        print(_line)
 
 
 def _child(name: str, parent: root.Registry, *locations: str) -> root.Registry:

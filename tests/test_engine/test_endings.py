@@ -1,5 +1,6 @@
 """A training that something outside ends says so in one line, and goes on from its checkpoint."""
 
+import errno
 import os
 import re
 import shutil
@@ -140,6 +141,60 @@ def test_a_worker_whose_death_is_told_late():
             raise ConnectionResetError("Connection reset by peer")
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def _allocate(*_):
+    torch.empty(1 << 50)
+
+
+def _gpu_is_full(*_):
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 ...")
+
+
+def _python_has_none(*_):
+    raise MemoryError
+
+
+def _system_has_none(*_):
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+def _cublas_has_none(*_):
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+@pytest.mark.parametrize(
+    "fail", [_allocate, _gpu_is_full, _python_has_none, _system_has_none, _cublas_has_none]
+)
+def test_too_little_memory(fail):
+    words = r"memory ran out \(\S.*batch_size.*checkpoint_activations.*--amp.*--resume"
+    with pytest.raises(TrainingError, match=words), clear_ends():
+        fail()
+
+
+def test_too_little_memory_in_a_worker():
+    loader = torch.utils.data.DataLoader([0], num_workers=1, collate_fn=_allocate)
+    words = r"memory ran out \(.*can't allocate memory.*batch_size"
+    with pytest.raises(TrainingError, match=words), clear_ends():
+        next(iter(loader))
+
+
+def test_too_little_memory_in_a_step(people_config, tmp_path, monkeypatch):
+    monkeypatch.setattr("vcm_mt.models.vcm_system.VCMSystem.train_step", _allocate)
+    with pytest.raises(TrainingError, match="memory ran out"), clear_ends():
+        train(people_config, tmp_path / "w")
+
+
+def test_a_second_training_in_the_same_folder(training, people_config, tmp_path):
+    process = training()
+    with pytest.raises(TrainingError, match=f"another training.*process {process.pid}"):
+        train(people_config, tmp_path / "w")
+    process.kill()
+    process.wait()
+    at = torch.load(find_checkpoint(tmp_path / "w"), weights_only=True)["meta"]["iter"]
+    people_config.train_cfg.max_iters = at + 1
+    train(people_config, tmp_path / "w", resume=True)
+    assert (tmp_path / "w" / f"iter_{at + 1}.pth").is_file()
 
 
 def test_a_bug_stays_one():
