@@ -29,7 +29,7 @@ from vcm_mt.apis.command import command
 from vcm_mt.apis.config import check_inputs, load_config
 from vcm_mt.apis.finetune import for_tasks, use_bitstreams
 from vcm_mt.apis.processes import keep_memory, run_commands
-from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
+from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record, training_checkpoint
 from vcm_mt.datasets.bitstreams import picture_paths, write_bitstreams
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.evaluation.experiment import Experiment
@@ -223,7 +223,7 @@ def main() -> int:
     lines: list[str] = []
     found: dict[str, Any] = {}
     path = of_size(*options.size) if options.size else options.stage1
-    checkpoint = find_checkpoint(path) if path.is_dir() else path
+    checkpoint = training_checkpoint(path)
     if rows := [compare(s, checkpoint, options.turns, options.steps) for s in options.settings]:
         found["speed"] = rows
         lines += speed_table(rows)

@@ -20,7 +20,7 @@ from mmengine.logging import MMLogger
 
 from vcm_mt.apis.command import command
 from vcm_mt.apis.config import check_inputs, load_config
-from vcm_mt.checkpoint import find_checkpoint, read_record
+from vcm_mt.checkpoint import read_record, training_checkpoint
 from vcm_mt.errors import CommandError
 from vcm_mt.evaluation.experiment import Experiment, trained
 
@@ -62,7 +62,7 @@ def main() -> int:
     options = parser.parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
     path = options.stage1
-    checkpoint = find_checkpoint(path) if path.is_dir() else path
+    checkpoint = training_checkpoint(path)
     config = load_config(CONFIG.format("segm"))
     check_inputs(config)
     quality, place = read_record(checkpoint)["quality"], OUT / "light"

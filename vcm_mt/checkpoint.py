@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import warnings
 from importlib.resources import files
@@ -20,6 +21,13 @@ from torch.hub import load_state_dict_from_url
 
 from vcm_mt.errors import ConfigError
 
+#: What readers raise for a file that is damaged or no weights; unpickling may raise anything.
+_UNREADABLE = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError),
+    *(AttributeError, ImportError, OverflowError, MemoryError, SafetensorError),
+)
+#: How files start that torch.save writes: zip archives, and pickles of older versions.
+_MAGIC = (b"PK", b"\x80")
 ZOO_PREFIX = "zoo://"
 _CHECKPOINTS = ("iter_*.pth", "epoch_*.pth")
 
@@ -60,6 +68,8 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: When the file is missing, unreadable, or no such checkpoint.
     """
+    if not path.is_file():
+        raise ConfigError(f"no weights at {path}")
     if path.suffix == ".safetensors":
         record = _metadata(path).get("record")
     else:
@@ -89,12 +99,15 @@ def list_checkpoints(work_dir: Path) -> list[Path]:
 def find_checkpoint(work_dir: Path) -> Path:
     """The last checkpoint of a training that is whole.
 
+    Args:
+        work_dir: The training's folder, or the one above it if no other level is there.
+
     Raises:
-        ConfigError: When there is none.
+        ConfigError: When there is none, or there are several levels.
     """
     known = list_checkpoints(work_dir)
     if not known:
-        raise ConfigError(f"no checkpoint in {work_dir}: train first")
+        return find_checkpoint(_only_level(work_dir))
     for number, path in enumerate(known):
         if _is_whole(path):
             if number:
@@ -104,6 +117,41 @@ def find_checkpoint(work_dir: Path) -> Path:
     raise ConfigError(
         f"no checkpoint in {work_dir} is whole ({', '.join(path.name for path in known)}): "
         "restore one, or remove them and start anew"
+    )
+
+
+def training_checkpoint(path: Path) -> Path:
+    """The checkpoint of a training that a path stands for: a file, or a folder's last one.
+
+    Raises:
+        ConfigError: When there is none, or it is a receiver's file, which holds no transmitter.
+    """
+    if path.is_dir():
+        return find_checkpoint(path)
+    if path.suffix == ".safetensors" and "transmitter" in read_record(path):
+        raise ConfigError(
+            f"{path} is a receiver's file, which cannot encode: give the training's checkpoint "
+            "or folder"
+        )
+    return path
+
+
+def _only_level(work_dir: Path) -> Path:
+    """The folder of the one level that was trained in a folder."""
+    files = [
+        p for depth in ("*", "*/*") for c in _CHECKPOINTS for p in work_dir.glob(f"{depth}/{c}")
+    ]
+    found = {path.parent.relative_to(work_dir) for path in files}
+    names = [str(place) for place in sorted(found, key=lambda p: (p.parent, len(p.name), p))]
+    if not names:
+        raise ConfigError(f"no checkpoint in {work_dir}: train first")
+    are_levels = all(name[0] == "q" and name[1:].isdecimal() for name in names)
+    if are_levels and len(names) == 1:
+        return work_dir / names[0]
+    told = f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+    raise ConfigError(
+        f"{work_dir} is no training's folder, but has {'levels' if are_levels else 'trainings'} "
+        f"{told}: name one of them"
     )
 
 
@@ -140,8 +188,9 @@ def _read(source: str) -> dict[str, Tensor]:
         raise ConfigError(f"no weights at {path}")
     if source.startswith(ZOO_PREFIX):
         _check_digest(path)
+    loaded = _load(path)
     try:
-        return _unwrap(_load(path))
+        return _unwrap(loaded)
     except ValueError as error:
         raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
 
@@ -153,12 +202,16 @@ def _load(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        with path.open("rb") as file:
+            if not file.read(4).startswith(_MAGIC):
+                raise ValueError("it is none that PyTorch wrote")
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
             return torch.load(path, map_location="cpu", pickle_module=_mmengine, weights_only=False)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
-        raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
+    except _UNREADABLE as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(f"{path} is not a readable file of weights: {first}") from error
 
 
 class _Inert:
@@ -256,39 +309,60 @@ def _widen(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Load weights that must fit exactly.
 
-    Names of older versions fit where the network itself renames them, as mmdet's heads do. Copies
-    that mmdet's training kept of a network (``ema_...``, YOLOX) are left out.
+    Names of older versions fit where the network itself renames them, as mmdet's heads do. What
+    all names begin with, as ``module.`` of DistributedDataParallel, is left out where it is in the
+    way; so are copies that mmdet's training kept of a network (``ema_...``, YOLOX).
 
     Raises:
         ConfigError: When names or shapes differ; says how many and which the first are.
     """
     own = module.state_dict()
-    state = {key: value for key, value in state.items() if key in own or key[:4] != "ema_"}
-    missing = [key for key in own if key not in state and not _optional(key)]
-    foreign = [key for key in state if key not in own]
-    shapes = [
-        key
-        for key in state
-        if key in own and own[key].shape != state[key].shape and not _optional(key)
-    ]
-    if missing and foreign and not shapes and _renames(module, state):
-        return
-    if missing or foreign or shapes:
-        told = [
-            f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-            for what, keys in (
-                ("missing", missing),
-                ("not in the network", foreign),
-                ("of another shape", shapes),
-            )
-            if keys
-        ]
+    for prefix in ("", *_prefixes(state)):
+        part = {key.removeprefix(prefix): value for key, value in state.items()}
+        part = {key: value for key, value in part.items() if key in own or key[:4] != "ema_"}
+        wrong = _differences(own, part)
+        if not any(wrong.values()):
+            # CompressAI's load_state_dict looks every table up, also those that were left out.
+            module.load_state_dict(own | part)
+            return
+        if not wrong["of another shape"] and _renames(module, part):
+            return
+    needed = [key for key in own if not _optional(key)]
+    first = needed[0] if needed else ""
+    ends = (key.removesuffix(first) for key in state if key.endswith(f".{first}"))
+    if inner := [prefix for prefix in ends if all(prefix + key in state for key in needed)]:
         raise ConfigError(
-            f"{source} holds the weights of another architecture than "
-            f"{type(module).__name__}: {'; '.join(told)}"
+            f"{source} holds other weights beside those of {type(module).__name__}, whose names "
+            f"begin with {' or '.join(inner)}: save these alone, without that prefix"
         )
-    # CompressAI's load_state_dict looks every table up, also those that were left out.
-    module.load_state_dict(own | state)
+    told = [
+        f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for what, keys in _differences(own, state).items()
+        if keys
+    ]
+    raise ConfigError(
+        f"{source} holds the weights of another architecture than "
+        f"{type(module).__name__}: {'; '.join(told)}"
+    )
+
+
+def _prefixes(state: dict[str, Tensor]) -> list[str]:
+    """What all names begin with, one, two and more of their parts."""
+    common = os.path.commonprefix(list(state))
+    return [common[: at + 1] for at, sign in enumerate(common) if sign == "."]
+
+
+def _differences(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, list[str]]:
+    """Names that do not fit, by what is wrong with them."""
+    return {
+        "missing": [key for key in own if key not in state and not _optional(key)],
+        "not in the network": [key for key in state if key not in own],
+        "of another shape": [
+            key
+            for key in state
+            if key in own and own[key].shape != state[key].shape and not _optional(key)
+        ],
+    }
 
 
 def _renames(module: nn.Module, state: dict[str, Tensor]) -> bool:

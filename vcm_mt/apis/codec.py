@@ -20,12 +20,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from vcm_mt.apis.device import pick_device
 from vcm_mt.apis.pictures import in_range, to_array, to_tensor
 from vcm_mt.bitstream.container import FINGERPRINT_BYTES, check_size, unpack
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.gains import Gains
-from vcm_mt.checkpoint import find_checkpoint, fingerprint, read_record, read_state_dict
+from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict, training_checkpoint
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.files import write_atomically
 from vcm_mt.models import receivers, transmitter
@@ -51,17 +52,23 @@ class Transmitter:
         self.refiner = refiner
 
     @classmethod
-    def load(cls, path: str | Path, amp: bool | str = False) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        amp: bool | str = False,
+        device: str | torch.device | None = None,
+    ) -> Self:
         """From a checkpoint of a training, or its folder.
 
         Args:
             path: The checkpoint or folder.
             amp: What ``g_a`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
+            device: See :func:`vcm_mt.apis.device.pick_device`.
 
         Raises:
-            ConfigError: When there is none, or it is not a training's.
+            ConfigError: When there is none, it is not a training's, or the device is not there.
         """
-        network, _, _ = load_training(path)
+        network, _, _ = load_training(path, device)
         network.amp = amp
         return cls(network)
 
@@ -140,6 +147,7 @@ class Receiver:
         name: str | None = None,
         amp: bool | str = False,
         base: str | Path | None = None,
+        device: str | torch.device | None = None,
     ) -> Self:
         """From a checkpoint of a training, its folder, or a file that :meth:`save` wrote.
 
@@ -148,24 +156,28 @@ class Receiver:
             name: Which of a checkpoint's receivers, if it has several; a file holds one.
             amp: What ``g_s`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
             base: For a light receiver's file, what it was trained on: also any of these.
+            device: See :func:`vcm_mt.apis.device.pick_device`.
 
         Raises:
-            ConfigError: When there is none, it is not a training's, it has no such receiver, or
-                a light receiver is given without its base or with another one.
+            ConfigError: When there is none, it is not a training's, it has no such receiver, a
+                light receiver is given without its base or with another one, or the device is
+                not there.
         """
-        path = Path(path)
+        path, device = Path(path), pick_device(device)
         if path.suffix != ENDING:
-            receiver = cls._of_training(path, name)
+            receiver = cls._of_training(path, name, device)
         elif "base" in read_record(path):
-            receiver = cls._on_base(path, base)
+            receiver = cls._on_base(path, base, device)
         else:
-            receiver = cls._load_file(path)
+            receiver = cls._load_file(path, device)
         receiver.synthesis.amp = amp
         return receiver
 
     @classmethod
-    def _of_training(cls, path: Path, name: str | None) -> Self:
-        network, found, record = load_training(path)
+    def _of_training(cls, path: Path, name: str | None, device: torch.device) -> Self:
+        network, found, record = load_training(path, device)
+        if not found:
+            raise ConfigError(f"{path} holds no receiver")
         if name is None and len(found) > 1 and "shared" not in found:
             raise ConfigError(f"{path} has several receivers: say which of {', '.join(found)}")
         name = name or ("shared" if "shared" in found else next(iter(found)))
@@ -175,11 +187,11 @@ class Receiver:
         return cls(network.entropy, found[name], record, network.gains)
 
     @classmethod
-    def _on_base(cls, path: Path, base: str | Path | None) -> Self:
+    def _on_base(cls, path: Path, base: str | Path | None, device: torch.device) -> Self:
         record = read_record(path)
         if base is None:
             raise ConfigError(f"{path} is a light receiver: name the one that it stands on as base")
-        below = cls.load(base)
+        below = cls.load(base, device="cpu")  # where the change's weights are read to
         if below.record["transmitter"] != record["transmitter"]:
             raise ConfigError(f"{path} and {base} are receivers of two transmitters")
         if fingerprint(below.synthesis.g_s) != record["base"]:
@@ -191,26 +203,31 @@ class Receiver:
         synthesis.load_state_dict(adapter, strict=False)
         receiver = cls(below.entropy, synthesis, record, below.gains)
         receiver.merge()
+        _place(receiver._parts, device)
         return receiver
 
     @classmethod
-    def _load_file(cls, path: Path) -> Self:
+    def _load_file(cls, path: Path, device: torch.device) -> Self:
         record, state = read_record(path), read_state_dict(str(path))
         try:
             codec = build_codec(**record["codec"])
             entropy = entropy_model(codec)
             synthesis = receivers.Receiver(codec.g_s, depth=record.get("depth", 0))
             gains = Gains(record["gains"], codec.M) if "gains" in record else None
-            own = nn.ModuleDict({"entropy": entropy, "synthesis": synthesis})
             if gains is not None:
                 gains.load_state_dict(_below("gains.", state))
-                own["gains"] = gains
             entropy.load_decoder_state_dict(_below("entropy.", state))
             synthesis.load_state_dict(_below("synthesis.", state))
-            _place(own)
-            return cls(entropy, synthesis, record, gains)
+            receiver = cls(entropy, synthesis, record, gains)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"{path} does not fit the codec that it names: {error}") from error
+            raise _misfit(path, error) from error
+        _place(receiver._parts, device)
+        return receiver
+
+    @property
+    def _parts(self) -> nn.ModuleList:
+        parts = (self.entropy, self.synthesis, self.gains)
+        return nn.ModuleList(part for part in parts if part is not None)
 
     def save(self, path: str | Path) -> None:
         """Write a file with all that a receiver needs, and nothing that only encodes.
@@ -274,40 +291,47 @@ class Receiver:
 
 
 def load_training(
-    path: str | Path,
+    path: str | Path, device: str | torch.device | None = None
 ) -> tuple[transmitter.Transmitter, dict[str, receivers.Receiver], dict[str, Any]]:
     """Transmitter, receivers by name and record of a training.
 
     Args:
         path: Its folder or checkpoint.
+        device: See :func:`vcm_mt.apis.device.pick_device`.
 
     Raises:
-        ConfigError: When there is none, or it is not a training's.
+        ConfigError: When there is none, it is not a training's, or the device is not there.
     """
-    file = find_checkpoint(Path(path)) if Path(path).is_dir() else Path(path)
+    place, file = pick_device(device), training_checkpoint(Path(path))
     record = read_record(file)
     state = read_state_dict(str(file))
     names = sorted({key.split(".")[1] for key in state if key.startswith("receivers.")})
-    codec = build_codec(**record["codec"])
-    gains = record.get("gains", ())
-    network = transmitter.Transmitter(codec, record["quality"], gains=gains)
     kind = record.get("rank", 0), record.get("depth", 0)
-    found = {name: receivers.Receiver(build_codec(**record["codec"]).g_s, *kind) for name in names}
-    parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(found)})
     wanted = {k: v for k, v in state.items() if k.startswith(("transmitter.", "receivers."))}
     try:
+        codec = build_codec(**record["codec"])
+        network = transmitter.Transmitter(codec, record["quality"], gains=record.get("gains", ()))
+        found = {
+            name: receivers.Receiver(build_codec(**record["codec"]).g_s, *kind) for name in names
+        }
+        parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(found)})
         parts.load_state_dict(wanted)
-    except RuntimeError as error:
-        raise ConfigError(f"{file} does not fit the codec that it names: {error}") from error
-    _place(parts)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _misfit(file, error) from error
+    _place(parts, place)
     return network, found, record
+
+
+def _misfit(path: Path, error: Exception) -> ConfigError:
+    """What to say of a file whose weights are not those of the codec that it names, in a line."""
+    first = " ".join(str(error).split())[:200]
+    return ConfigError(f"{path} does not fit the codec that it names: {first}")
 
 
 def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
-def _place(network: nn.Module) -> None:
-    """Where and how convolutions are fastest."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _place(network: nn.Module, device: torch.device) -> None:
+    """Where networks run, and how convolutions are fastest there."""
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -9,10 +9,10 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
+from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record, training_checkpoint
 from vcm_mt.errors import ConfigError
 
-_WITHOUT_PICTURES = {"LoadAnnotations", "PackDetInputs"}
+_WITHOUT_PICTURES = {"LoadAnnotations", "ResizeMasks", "PackDetInputs"}
 #: Transforms that leave the picture's bits alone, or whose bits are coded beside them.
 _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
 #: MiB of originals' feature maps that a task keeps.
@@ -31,7 +31,7 @@ def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int,
         ConfigError: When there is no such training or level.
     """
     if path.is_file() or list_checkpoints(path):
-        checkpoint = path if path.is_file() else find_checkpoint(path)
+        checkpoint = training_checkpoint(path)
         record = read_record(checkpoint)
         if "gains" in record:
             _only(path, qualities, range(1, len(record["gains"]) + 1))

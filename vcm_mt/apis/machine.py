@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vcm_mt.apis.config import load_config
+from vcm_mt.apis.device import pick_device
 from vcm_mt.apis.pictures import to_tensor
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks import Task
@@ -47,30 +48,41 @@ class Machine:
     Args:
         task: The network.
         classes: Its classes' names, by label.
+        device: See :func:`vcm_mt.apis.device.pick_device`.
     """
 
-    def __init__(self, task: Task, classes: Sequence[str] = ()) -> None:
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+    def __init__(
+        self,
+        task: Task,
+        classes: Sequence[str] = (),
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.device = pick_device(device)
         self.task = task.to(self.device)
         self.task.freeze()
         self.classes = tuple(classes)
 
     @classmethod
-    def load(cls, config: str | Path, name: str) -> Self:
+    def load(cls, config: str | Path, name: str, device: str | torch.device | None = None) -> Self:
         """A task of a config, with the weights that the config names.
 
-        The config's ``model.tasks``, or ``tasks`` in stage 2.
+        Args:
+            config: A config file.
+            name: A task of its ``model.tasks``, or of its ``tasks`` in stage 2.
+            device: See :func:`vcm_mt.apis.device.pick_device`.
 
         Raises:
-            ConfigError: When the config has no such task, or its weights cannot be loaded.
+            ConfigError: When the config has no such task, its weights cannot be loaded, or the
+                device is not there.
         """
+        place = pick_device(device)
         loaded = load_config(config)
         tasks = loaded.get("model", {}).get("tasks") or loaded.get("tasks", {})
         if name not in tasks:
             raise ConfigError(f"{config} has no task {name!r}, but {', '.join(tasks) or 'none'}")
         with DefaultScope.overwrite_default_scope(loaded.default_scope):
             task = MODELS.build(tasks[name])
-        return cls(task, loaded.get("classes", ()))
+        return cls(task, loaded.get("classes", ()), place)
 
     @torch.no_grad()
     def look(self, picture: Any) -> Found:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.config import at_level, load_config, qualities
+from vcm_mt.apis.device import pick_device
 from vcm_mt.apis.system import build_system
-from vcm_mt.checkpoint import find_checkpoint, read_record
+from vcm_mt.checkpoint import read_record, training_checkpoint
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.refiner import Known, Refiner
 from vcm_mt.models.tasks import named_tasks
@@ -24,6 +26,7 @@ def refining(
     amp: bool | str = False,
     known: Known | None = None,
     receivers: Sequence[str | Path] = (),
+    device: str | torch.device | None = None,
 ) -> Transmitter:
     """Load a transmitter with the frozen tasks and the lambda that it was trained with.
 
@@ -35,35 +38,38 @@ def refining(
         known: See there too: shared by the levels of one config.
         receivers: Files of stage 2's receivers: the tasks that they were trained for look through
             them, the others through stage 1's.
+        device: See :func:`vcm_mt.apis.device.pick_device`.
 
     Raises:
-        ConfigError: When the checkpoint is not of such a training, or a receiver is another
-            transmitter's or for none of the tasks.
+        ConfigError: When the checkpoint is not of such a training, a receiver is another
+            transmitter's or for none of the tasks, or the device is not there.
     """
+    place = pick_device(device)
     config = config if isinstance(config, Config) else load_config(config)
-    path = Path(path)
-    checkpoint = find_checkpoint(path) if path.is_dir() else path
+    checkpoint = training_checkpoint(Path(path))
     record = read_record(checkpoint)
     if config.get("model", {}).get("type") != "VCMSystem":
         raise ConfigError(f"{config.filename} is no stage 1: name the config of {path}'s training")
     several = qualities(config) or config.model.get("gains")
     config = at_level(config, record["quality"]) if several else config.copy()
     config.model.codec = record["codec"]  # without the weights that training started from
-    system = build_system(config, checkpoint)
+    system = build_system(config, checkpoint, place)
     if "rate_target" in record:  # where lambda was steered to
         system.lmbdas = [record["rate_target"]["lmbda"]]
-    _look_through(system, [Path(file) for file in receivers], checkpoint)
+    _look_through(system, [Path(file) for file in receivers], checkpoint, place)
     system.transmitter.amp = amp
     return Transmitter(system.transmitter, Refiner(system, steps, known=known))
 
 
-def _look_through(system: VCMSystem, files: Sequence[Path], checkpoint: Path) -> None:
+def _look_through(
+    system: VCMSystem, files: Sequence[Path], checkpoint: Path, device: torch.device
+) -> None:
     """Put receivers in front of the tasks that they were trained for."""
     tasks = dict(named_tasks(system.tasks))
     behind: dict[str, Path] = {}
     for file in files:
         light = "base" in read_record(file)
-        receiver = Receiver.load(file, base=checkpoint if light else None)
+        receiver = Receiver.load(file, base=checkpoint if light else None, device=device)
         if receiver.record["transmitter"] != system.transmitter.fingerprint():
             raise ConfigError(f"{file} is a receiver of another transmitter than {checkpoint}")
         name = receiver.record["name"]
