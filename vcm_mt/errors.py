@@ -1,5 +1,10 @@
 """The package's own errors: few types, and each message says what to do next."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class VCMError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -47,3 +52,29 @@ class StoppedError(VCMError, RuntimeError):
 
 class CommandError(VCMError, RuntimeError):
     """A command that was started here failed."""
+
+
+@contextmanager
+def naming(picture: str) -> Iterator[None]:
+    """For the work on one picture: whatever fails with it names it.
+
+    Args:
+        picture: Its file.
+
+    Raises:
+        VCMError: The same one, or a :class:`DataError` for any other error but those of the
+            operating system, such as a full disk.
+    """
+    try:
+        yield
+    except VCMError as error:
+        if picture in str(error):
+            raise
+        raise type(error)(f"{picture}: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if reason.startswith("DataLoader worker"):  # a signal tells of its death, anywhere
+            raise
+        raise DataError(f"{picture} cannot be used: {type(error).__name__}: {reason}") from error

@@ -74,7 +74,7 @@ def test_every_broken_picture_of_the_sample_is_told(own_set, tmp_path):
     with pytest.raises(DataError) as told:
         dry_run(config, tmp_path / "work")
     assert f"{pictures[1]} is not a readable picture" in str(told.value)
-    assert f"{pictures[3]}, 256x256 by its annotation, cannot be used" in str(told.value)
+    assert f"{pictures[3]} is 200x100, its annotation 256x256" in str(told.value)
     assert len(str(told.value).splitlines()) == 4  # and the one of the validation set
 
 

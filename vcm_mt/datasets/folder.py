@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import BaseDataset
-from PIL import Image
+from PIL import ExifTags, Image
 
 from vcm_mt.errors import DataError
 from vcm_mt.files import ENDINGS, UNREADABLE
@@ -44,8 +44,12 @@ def _size(path: Path) -> dict[str, int]:
     try:
         with Image.open(path) as picture:
             width, height = picture.size
+            # A PNG's EXIF may stand behind its pixels, which all would have to be decoded.
+            exif = {} if picture.format == "PNG" else picture.getexif()
     except UNREADABLE as error:
         raise DataError(
             f"{path} is not a readable picture: {error}. Remove it from the folder"
         ) from error
+    if exif.get(ExifTags.Base.Orientation, 1) > 4:  # lies on its side
+        width, height = height, width
     return {"width": width, "height": height}

@@ -2,31 +2,77 @@
 
 from __future__ import annotations
 
+from vcm_mt.registry import TRANSFORMS
+
+# That comes first, so that the import of mmdet prints nothing.
+# isort: split
+
+import warnings
+from pathlib import Path
 from typing import Any
 
-import cv2
-from mmcv.transforms import LoadImageFromFile
+import numpy as np
+from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations as _LoadAnnotations
 
 from vcm_mt.errors import DataError
-from vcm_mt.registry import TRANSFORMS
+from vcm_mt.pictures import read_pixels
 
 
 @TRANSFORMS.register_module()
-class LoadPicture(LoadImageFromFile):
-    """The loader of mmcv, which names a file that it cannot read."""
+class LoadPicture(BaseTransform):
+    """Loads a picture as :func:`vcm_mt.pictures.read_pixels` does, of 8 bits and upright.
 
-    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        """Load ``img_path``.
+    It must have the size that its annotation tells: boxes of another size, or of pixels that were
+    not turned upright, would lie elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Put the picture at ``img_path`` into ``img``, uint8 [H, W, 3], BGR.
 
         Raises:
-            DataError: When the file is missing or no picture.
+            DataError: When the file is missing or no picture, cannot be sent, or differs in size
+                from its annotation.
         """
-        try:
-            return super().transform(results)
-        except (AssertionError, OSError, ValueError, cv2.error) as error:
-            reason = " ".join(str(error).split())  # one line, as a worker's error is told
-            raise DataError(f"{results['img_path']} is not a readable picture: {reason}") from error
+        path = results["img_path"]
+        values, orientation = read_pixels(Path(path))
+        if values.dtype != np.uint8:
+            raise DataError(f"{path} has 16 bits: a set's pictures have 8, convert it")
+        size = values.shape[:2]
+        check_size(results, size, orientation)
+        # Turned by a half, or square, it has the same size either way.
+        alike = 1 < orientation < 5 or (orientation > 4 and size[0] == size[1])
+        if "instances" in results and alike and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{path} is turned upright by its EXIF orientation {orientation}, and others may "
+                "be: their boxes must be those of the upright pictures",
+                stacklevel=2,
+            )
+        results["img"] = np.ascontiguousarray(values[..., ::-1])
+        results["img_shape"] = results["ori_shape"] = size
+        return results
+
+
+def check_size(results: dict[str, Any], size: tuple[int, ...], orientation: int = 1) -> None:
+    """Compare a picture's height and width in pixels with its annotation's, where it has one.
+
+    Args:
+        results: Of a COCO data set; of a folder of pictures it has no annotation.
+        size: Of the upright picture.
+        orientation: By which EXIF turned it upright.
+
+    Raises:
+        DataError: When they differ.
+    """
+    if "instances" not in results or size == (results["height"], results["width"]):
+        return
+    told = f"{results['img_path']} is {size[1]}x{size[0]}"
+    told += f" by its EXIF orientation {orientation}" if orientation > 4 else ""
+    raise DataError(f"{told}, its annotation {results['width']}x{results['height']}")
 
 
 @TRANSFORMS.register_module()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dist import barrier, get_rank, get_world_size
+from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import read_record
-from vcm_mt.errors import ConfigError, MeasurementError
+from vcm_mt.errors import ConfigError, MeasurementError, VCMError, naming
 from vcm_mt.evaluation.journal import Journal
 from vcm_mt.evaluation.matches import Matches
 from vcm_mt.evaluation.points import Points, PointStore
@@ -25,13 +25,15 @@ from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.models import receivers as models
 
 FIDELITY = ("psnr", "ms_ssim")
+_T = TypeVar("_T")
 
 
 class Experiment:
     """Measures points over the test pictures of a config.
 
     A pass that was stopped goes on where it was; one that is done is read. Under torchrun the
-    pictures are shared out among the processes, which need one file system.
+    pictures are shared out among the processes, which need one file system; the first one scores
+    what all found, and tells the others.
 
     Args:
         config: See :class:`vcm_mt.evaluation.test_set.TestSet`.
@@ -66,21 +68,22 @@ class Experiment:
         """
         of = {"data": self.data.data_digest, **sender.record}
         wanted = self.data.task_digests
-        known = [
-            (record["tasks"], {n: RPPoint.from_dict(p) for n, p in record["points"].items()})
-            for record in self.store.records(of)
-        ]
+        known = on_first(lambda: self._known(of))
         there = {name for tasks, _ in known for name in tasks if tasks[name] == wanted.get(name)}
         if missing := {name: wanted[name] for name in wanted if name not in there}:
-            entries = self._pass(sender, self.store.place(of, missing), list(missing))
-            points = {
-                name: self._point(entries, name, sender.quality, list(missing))
-                for name in sender.receivers
-            }
+            place = self.store.place(of, missing)
+            self._pass(sender, place, list(missing))
+            points = on_first(lambda: self._scored(sender, place, list(missing)))
             if get_rank() == 0:
                 self.store.add(of, missing, points)
             known.append((missing, points))
         return {name: self._joined(known, name, sender.quality) for name in sender.receivers}
+
+    def _known(self, of: dict[str, Any]) -> list[tuple[dict[str, Any], Points]]:
+        return [
+            (record["tasks"], {n: RPPoint.from_dict(p) for n, p in record["points"].items()})
+            for record in self.store.records(of)
+        ]
 
     def _joined(
         self, known: list[tuple[dict[str, Any], Points]], receiver: str, quality: float
@@ -105,14 +108,13 @@ class Experiment:
         pictures = replace(first.pictures, matches=matches)
         return replace(first, quality=quality, metrics=metrics, pictures=pictures)
 
-    def _pass(self, sender: Sender, place: Path, tasks: list[str]) -> list[dict[str, Any]]:
-        """Send what was not sent yet, and return what became of all pictures, in their order."""
+    def _pass(self, sender: Sender, place: Path, tasks: list[str]) -> None:
+        """Send what was not sent yet."""
         rank, total = get_rank(), len(self.data)
         with Journal(place, rank) as journal:
             barrier()  # all torn lines are gone
-            done = journal.entries()
             # Agreed on before anyone writes: what a killed run left is shared out anew.
-            barrier()
+            done = on_first(lambda: set(journal.entries()))
             open_ = [index for index in range(total) if index not in done]
             mine = open_[rank :: get_world_size()]
             sender.prepare(self.data.pictures(mine))
@@ -124,12 +126,24 @@ class Experiment:
                 disable=rank != 0 or not mine,
             ) as bar:
                 for index, original, sample in self.data.batches(mine):
-                    entry = self.data.judge(index, original, sender.send(original), sample, tasks)
+                    with naming(self.data.path(index)):
+                        sent = sender.send(original)
+                        entry = self.data.judge(index, original, sent, sample, tasks)
                     journal.add(entry)
                     bar.update(get_world_size())
             barrier()
-            entries = journal.entries()
-        return [entries[index] for index in range(total)]
+
+    def _scored(self, sender: Sender, place: Path, tasks: list[str]) -> Points:
+        """A point for each receiver, of what became of all pictures."""
+        found = Journal(place).entries()
+        if absent := [index for index in range(len(self.data)) if index not in found]:
+            raise MeasurementError(
+                f"{len(absent)} pictures are not in {place}: the processes need one file system"
+            )
+        entries = [found[index] for index in range(len(self.data))]
+        return {
+            name: self._point(entries, name, sender.quality, tasks) for name in sender.receivers
+        }
 
     def _point(
         self, entries: list[dict[str, Any]], receiver: str, quality: int, tasks: list[str]
@@ -166,6 +180,25 @@ class Experiment:
             {name: float(pictures.score(name)[0]) for name in (*matches, *fidelity)},
             pictures,
         )
+
+
+def on_first(work: Callable[[], _T]) -> _T:
+    """Do something in the first process alone, and tell the others what came of it.
+
+    Raises:
+        VCMError: In every process, when it is raised in the first one.
+    """
+    told: list[Any] = [None, None]
+    if get_rank() == 0:
+        try:
+            told[0] = work()
+        except VCMError as error:
+            told[1] = error
+    broadcast_object_list(told)
+    result, failure = told
+    if failure is not None:
+        raise failure
+    return cast(_T, result)
 
 
 def trained(

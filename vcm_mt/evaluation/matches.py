@@ -57,7 +57,7 @@ class Matches:
             ids: The pictures' image_id, in the order of the data set.
         """
         with quiet():
-            judge = COCOeval(truth, _results(truth, found), kind)
+            judge = COCOeval(_copied(truth), _results(truth, found), kind)
             judge.params.imgIds = list(ids)
             judge.params.maxDets = [MAX_DETECTIONS]
             judge.params.areaRng, judge.params.areaRngLbl = [judge.params.areaRng[0]], ["all"]
@@ -114,6 +114,17 @@ class Matches:
 def quiet() -> AbstractContextManager[Any]:
     """Without what pycocotools prints."""
     return redirect_stdout(io.StringIO())
+
+
+def _copied(truth: COCO) -> COCO:
+    """A copy for COCOeval to write masks and flags into."""
+    copy = COCO()
+    copy.dataset = {
+        **truth.dataset,
+        "annotations": [dict(one) for one in truth.dataset["annotations"]],
+    }
+    copy.createIndex()
+    return copy
 
 
 def _results(truth: COCO, found: Sequence[dict[str, Any]]) -> COCO:

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import collect_results, get_rank
 from mmengine.evaluator import Evaluator
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from vcm_mt.errors import naming
+from vcm_mt.evaluation.metrics import CheckedCocoMetric
 from vcm_mt.evaluation.rp import RPPoint
 
 
@@ -21,7 +24,8 @@ class Measurement(NamedTuple):
     """What one pass gave.
 
     Attributes:
-        metrics: Everything the evaluators of the config report, by name.
+        metrics: Everything the evaluators of the config report, by name; NaN where there is no
+            score.
         num_bytes: Size of each picture's file, in the dataset's order; empty if uncoded.
         num_pixels: Native pixels of each picture.
     """
@@ -35,27 +39,43 @@ class Measurement(NamedTuple):
 def measure(system: BaseModel, config: Config, description: str) -> Measurement:
     """Run a system over the test pictures of a config and evaluate.
 
+    Several processes share the pictures out; each is told the metrics, the first one alone the
+    pictures' bytes and pixels.
+
     Args:
         system: A ``VCMSystem`` or an ``AnchorSystem``.
         config: Its ``test_dataloader`` and ``test_evaluator`` are used.
         description: Stands before the progress bar.
+
+    Raises:
+        DataError: When the truth can't judge these pictures, which is found before the first one
+            is coded; or names the picture with which something fails.
     """
     system.eval()
-    num_bytes, num_pixels = [], []
+    codings: list[dict[str, Any]] = []
     with DefaultScope.overwrite_default_scope(config.default_scope), redirect_stdout(io.StringIO()):
         loader = Runner.build_dataloader(config.test_dataloader, seed=0)
-        evaluators = config.test_evaluator
-        evaluator = Evaluator(evaluators if isinstance(evaluators, list) else [evaluators])
-        evaluator.dataset_meta = loader.dataset.metainfo
-        for batch in tqdm(loader, desc=description, unit="picture"):
-            samples = system.val_step(batch)
-            evaluator.process(data_samples=samples, data_batch=batch)
-            for coding in (sample.coding for sample in samples):
-                num_pixels.append(coding["num_pixels"])
-                if coding["num_bytes"] is not None:
-                    num_bytes.append(coding["num_bytes"])
+        evaluator = _evaluator(config, loader.dataset)
+        bar = tqdm(loader, desc=description, unit="picture", disable=get_rank() != 0)
+        for batch in bar:
+            with naming(", ".join(str(sample.img_path) for sample in batch["data_samples"])):
+                samples = system.val_step(batch)
+                evaluator.process(data_samples=samples, data_batch=batch)
+            codings += [sample.coding for sample in samples]
         metrics = evaluator.evaluate(len(loader.dataset))
-    return Measurement(metrics, num_bytes, num_pixels)
+        codings = collect_results(codings, len(loader.dataset)) or []
+    coded = [one["num_bytes"] for one in codings if one["num_bytes"] is not None]
+    return Measurement(metrics, coded, [one["num_pixels"] for one in codings])
+
+
+def _evaluator(config: Config, dataset: Any) -> Evaluator:
+    evaluators = config.test_evaluator
+    evaluator = Evaluator(evaluators if isinstance(evaluators, list) else [evaluators])
+    evaluator.dataset_meta = dataset.metainfo
+    for metric in evaluator.metrics:
+        if isinstance(metric, CheckedCocoMetric):
+            metric.check_pictures(dataset)
+    return evaluator
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from vcm_mt.errors import MeasurementError, naming
 from vcm_mt.evaluation.senders import Sender
 from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.files import write_atomically
@@ -21,6 +22,7 @@ from vcm_mt.visualization import to_uint8
 
 #: In place of a curve's name: the pictures that were not coded.
 ORIGINALS = "originals"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,10 @@ class Samples:
         for index, original, sample in self._data.batches(missing):
             folder = self._place(index)
             folder.mkdir(parents=True, exist_ok=True)
-            sent = sender.send(original)
-            told = self._data.judge(index, original, sent, sample)
-            bits = sender.bit_map(original)
+            with naming(self._data.path(index)):
+                sent = sender.send(original)
+                told = self._data.judge(index, original, sent, sample)
+                bits = sender.bit_map(original)
             _save(folder / "original.png", to_uint8(original))
             truth = json.dumps({"size": original.shape[-2:], **self._truth(index)})
             write_atomically(folder / "truth.json", [truth.encode() + b"\n"])
@@ -120,7 +123,7 @@ class Samples:
         for name in names:
             path = self._place(index) / f"{name}.json"
             try:
-                if json.loads(path.read_text())["of"] != self._of(sender):
+                if json.loads(path.read_bytes())["of"] != self._of(sender):
                     return False
             except (OSError, ValueError, KeyError, TypeError):  # missing, or damaged
                 return False
@@ -132,13 +135,26 @@ class Samples:
 
 
 def read_samples(folder: Path) -> list[tuple[Path, dict[str, Any], list[Seen]]]:
-    """Folder, truth and journeys of each kept picture."""
+    """Folder, truth and journeys of each kept picture.
+
+    Raises:
+        MeasurementError: When a record is damaged.
+    """
     found = []
     for place in sorted(path.parent for path in folder.glob("*/truth.json")):
-        truth = json.loads((place / "truth.json").read_text())
-        records = [p for p in sorted(place.glob("*.json")) if p.name != "truth.json"]
-        found.append((place, truth, [Seen(**json.loads(p.read_text())) for p in records]))
+        truth = _read(place / "truth.json", dict)
+        records = [path for path in sorted(place.glob("*.json")) if path.name != "truth.json"]
+        found.append((place, truth, [_read(path, lambda told: Seen(**told)) for path in records]))
     return found
+
+
+def _read(path: Path, into: Callable[[Any], _T]) -> _T:
+    try:
+        return into(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise MeasurementError(
+            f"{path} is damaged ({error}): run tools/rp_curve.py again, which makes it anew"
+        ) from error
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -139,24 +139,26 @@ class StreamSender(Sender):
     def send(self, picture: Tensor) -> dict[str, Sent]:
         """Encode once, decode the bytes with every receiver."""
         network = self._transmitter.network
-        y = self._transmitter.latents(picture, self._level)
+        y = self._latents(picture)
         height, width = picture.shape[-2:]
         (data,) = network.code(y, height, width, self._level)
         bits = network.estimate(y, self._level).bits.item()
         packet = unpack(data)
         header = len(data) - len(packet.string)
         return {
-            name: Sent(receiver.decode_packets([packet]), len(data), bits, header)
+            name: Sent(receiver.decode_packets([packet]).to(picture), len(data), bits, header)
             for name, receiver in self._receivers.items()
         }
+
+    def _latents(self, picture: Tensor) -> Tensor:
+        home = next(self._transmitter.network.parameters()).device
+        return self._transmitter.latents(picture.to(home), self._level)
 
     @torch.no_grad()
     def bit_map(self, picture: Tensor) -> NDArray[np.float32]:
         """Bits by latent position, float32 [H/16, W/16]; they add up to ``bits_estimated``."""
         network = self._transmitter.network
         bits: NDArray[np.float32] = (
-            network.bit_map(self._transmitter.latents(picture, self._level), self._level)[0]
-            .cpu()
-            .numpy()
+            network.bit_map(self._latents(picture), self._level)[0].cpu().numpy()
         )
         return bits

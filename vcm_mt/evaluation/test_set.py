@@ -15,22 +15,21 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
 from numpy.typing import NDArray
-from PIL import Image
 from pycocotools import mask as rle
-from pycocotools.coco import COCO
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
+from vcm_mt.apis.device import pick_device
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.evaluation.anchors.base import Picture
-from vcm_mt.evaluation.matches import quiet
-from vcm_mt.files import UNREADABLE
+from vcm_mt.evaluation.truth import check_labels, check_picture, read_truth
 from vcm_mt.models.data_preprocessor import VCMDataPreprocessor
 from vcm_mt.models.report import report
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.registry import MODELS
 from vcm_mt.structures import Sent
+from vcm_mt.visualization import to_uint8
 
 
 class TestSet:
@@ -40,14 +39,21 @@ class TestSet:
         config: Its ``test_dataloader``; and ``tasks`` and ``evaluators``, or the model's tasks
             and the COCO metrics of ``test_evaluator``.
         tasks: Which of them; by default all that have an evaluator.
+        device: Where pictures and tasks are; by default a GPU where there is one.
 
     Raises:
         ConfigError: For a task that the config lacks, or that has no COCO metric.
+        DataError: When a task can't be judged by its annotations.
     """
 
     __test__ = False  # not one of pytest's
 
-    def __init__(self, config: Config, tasks: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        tasks: Sequence[str] | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
         known, metrics = _judges(config)
         names = list(metrics) if tasks is None else list(tasks)
         for name in names:
@@ -64,24 +70,20 @@ class TestSet:
         for _, task in named_tasks(self.tasks):
             task.freeze()
         self._preprocessor = VCMDataPreprocessor(divisor=1)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.tasks.to(device)
-        self._preprocessor.to(device)
+        place = pick_device(device)
+        self.tasks.to(place)
+        self._preprocessor.to(place)
         #: By task: "bbox" or "segm", whichever its metric judges last.
         self.kinds = {name: _kind(metrics[name]) for name in names}
-        with quiet():
-            self.truths = {name: _truth(metrics[name].ann_file) for name in names}
         self.classes: tuple[str, ...] = self._dataset.metainfo["classes"]
+        files = {name: metrics[name].ann_file for name in names}
+        self.truths = {
+            name: read_truth(files[name], self.classes, [self.kinds[name]], name) for name in names
+        }
         self.ids = [self._dataset.get_data_info(i)["img_id"] for i in range(len(self._dataset))]
         for name, truth in self.truths.items():
-            for index, image in enumerate(self.ids):
-                known = truth.imgs.get(image, {}).get("file_name", "")
-                if Path(known).name != Path(self._path(index)).name:
-                    raise DataError(
-                        f"{metrics[name].ann_file}, by which {name} is judged, does not have "
-                        f"{self._path(index)} under its number {image}: set the evaluator's "
-                        "ann_file to the test pictures' own"
-                    )
+            for index, number in enumerate(self.ids):
+                check_picture(truth, files[name], name, number, self.path(index))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -91,7 +93,7 @@ class TestSet:
         """SHA-256 over the pictures' files."""
         data = hashlib.sha256()
         for index in range(len(self)):
-            path = Path(self._path(index))
+            path = Path(self.path(index))
             try:
                 data.update(path.read_bytes())
             except OSError as error:
@@ -112,8 +114,8 @@ class TestSet:
         return f"{self._loading.dataset.get('ann_file', '')}, {len(self)} pictures"
 
     def pictures(self, indexes: Sequence[int]) -> Iterable[Picture]:
-        """The files themselves, uint8 [H, W, 3], RGB, read one by one; their number is known."""
-        return _Files([self._path(index) for index in indexes])
+        """What :meth:`batches` gives as uint8 [H, W, 3], RGB, one by one; their number is known."""
+        return _Pictures(self, indexes)
 
     def batches(self, indexes: Sequence[int]) -> Iterator[tuple[int, Tensor, Any]]:
         """Number, picture float [1, 3, H, W] in [0, 1], and data sample of each."""
@@ -176,7 +178,8 @@ class TestSet:
         }
 
     def _found(self, index: int, task: str, found: Any) -> list[dict[str, Any]]:
-        categories = self.truths[task].getCatIds(catNms=list(self.classes))
+        check_labels(found.labels, self.classes, task)
+        categories = self.truths[task].get_cat_ids(self.classes)
         boxes = found.bboxes.double().cpu().numpy()
         boxes[:, 2:] -= boxes[:, :2]
         entries = [
@@ -187,37 +190,28 @@ class TestSet:
             )
         ]
         if self.kinds[task] == "segm":
+            if "masks" not in found:
+                raise ConfigError(f"{task} finds boxes without masks: judge it with metric='bbox'")
             for entry, mask in zip(entries, found.masks, strict=True):
                 entry["segmentation"] = _encoded(mask.cpu().numpy())
         return entries
 
-    def _path(self, index: int) -> str:
+    def path(self, index: int) -> str:
+        """A picture's file."""
         path: str = self._dataset.get_data_info(index)["img_path"]
         return path
 
 
-class _Files:
-    def __init__(self, paths: list[str]) -> None:
-        self._paths = paths
+class _Pictures:
+    def __init__(self, data: TestSet, indexes: Sequence[int]) -> None:
+        self._data, self._indexes = data, indexes
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._indexes)
 
     def __iter__(self) -> Iterator[Picture]:
-        for path in self._paths:
-            try:
-                with Image.open(path) as picture:
-                    pixels = np.asarray(picture.convert("RGB"))
-            except UNREADABLE as error:
-                raise DataError(f"{path} is not a readable picture: {error}") from error
-            yield pixels
-
-
-def _truth(path: str) -> COCO:
-    try:
-        return COCO(path)
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise DataError(f"{path} is no annotation file in COCO format: {error}") from error
+        for _, picture, _ in self._data.batches(self._indexes):
+            yield to_uint8(picture)
 
 
 def _judges(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
