@@ -15,12 +15,14 @@ import sys
 import warnings
 from pathlib import Path
 
-from vcm_mt.errors import MeasurementError, VCMError, told
+from vcm_mt.apis.command import command
+from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.bd_rate import MIN_POINTS, MONOTONE, BDRate, bd_rate
 from vcm_mt.evaluation.bootstrap import RESAMPLES, Bootstrap
 from vcm_mt.evaluation.rp import RPPoint
 from vcm_mt.evaluation.rp_file import RPFile, load_points, split_name
 from vcm_mt.evaluation.table import bd_table_markdown
+from vcm_mt.files import check_output, write_atomically
 
 
 def parse_args() -> argparse.Namespace:
@@ -94,29 +96,33 @@ def compare(options: argparse.Namespace) -> dict[str, list[BDRate]]:
     return rates
 
 
+@command("start it again")
 def main() -> int:
     """Compare and print."""
     options = parse_args()
     warnings.simplefilter("ignore")  # the remarks are printed with their figures
-    try:
-        rates = compare(options)
-        if not rates:
-            raise MeasurementError("no curve has a BD-rate against this anchor")
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
-    print(bd_table_markdown(rates), end="")
-    for name, found in rates.items():
-        for rate in found:
-            for remark in rate.warnings:
-                print(f"warning: {name}, {rate.metric}: {remark}", file=sys.stderr)
     if options.out:
-        figures = {
-            name: {rate.metric: rate.to_dict() for rate in found} for name, found in rates.items()
-        }
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(figures, indent=1) + "\n")
+        check_output(options.out)
+    rates = compare(options)
+    if not rates:
+        raise MeasurementError("no curve has a BD-rate against this anchor")
+    try:
+        if options.out:
+            write_atomically(options.out, [_record(rates)])
+    finally:
+        print(bd_table_markdown(rates), end="")
+        for name, found in rates.items():
+            for rate in found:
+                for remark in rate.warnings:
+                    print(f"warning: {name}, {rate.metric}: {remark}", file=sys.stderr)
     return 0
+
+
+def _record(rates: dict[str, list[BDRate]]) -> bytes:
+    figures = {
+        name: {rate.metric: rate.to_dict() for rate in found} for name, found in rates.items()
+    }
+    return json.dumps(figures, indent=1).encode() + b"\n"
 
 
 if __name__ == "__main__":

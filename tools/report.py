@@ -12,8 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from vcm_mt.errors import ConfigError, VCMError, told
-from vcm_mt.evaluation.report import Wording, write_figures, write_report
+from vcm_mt.apis.command import command
+from vcm_mt.errors import ConfigError
+from vcm_mt.evaluation.report import Wording, check_places, write_figures, write_report
 from vcm_mt.evaluation.results import POINTS, compared
 from vcm_mt.evaluation.rp_file import RPFile
 
@@ -55,29 +56,30 @@ def paragraphs(path: Path) -> list[str]:
     """The paragraphs of a text file.
 
     Raises:
-        ConfigError: When it can't be read.
+        ConfigError: When it can't be read, or is not UTF-8.
     """
     try:
-        return path.read_text().strip().split("\n\n")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"can't read the notes: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the notes {path} are not UTF-8 text: save them as such") from error
+    return text.strip().split("\n\n")
 
 
+@command("start it again")
 def main() -> int:
     """Write the page, and figures if asked for."""
     options = parse_args()
-    try:
-        found = RPFile.load(options.folder / POINTS)
-        notes = paragraphs(options.notes) if options.notes else []
-        wording = Wording(options.title, options.summary, targets(options.target), notes)
-        rates, _ = compared(found, options.resamples)
-        print(write_report(found, rates, options.folder, wording))
-        folder = options.folder / "figures"
-        for path in write_figures(found, rates, folder, options.figures or ()):
-            print(path)
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
+    found = RPFile.load(options.folder / POINTS)
+    notes = paragraphs(options.notes) if options.notes else []
+    wording = Wording(options.title, options.summary, targets(options.target), notes)
+    figures = options.folder / "figures"
+    check_places(found, options.folder, figures, options.figures or ())
+    rates, _ = compared(found, options.resamples)
+    print(write_report(found, rates, options.folder, wording))
+    for path in write_figures(found, rates, figures, options.figures or ()):
+        print(path)
     return 0
 
 

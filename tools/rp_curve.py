@@ -18,24 +18,25 @@ tools/report.py. Under torchrun the pictures are shared out among the processes.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.dist import get_rank
 from mmengine.logging import MMLogger
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
 from vcm_mt.apis.finetune import find_stage1, level_dir
 from vcm_mt.apis.refined import refining
 from vcm_mt.apis.training import join_processes
-from vcm_mt.errors import ConfigError, VCMError, told
+from vcm_mt.errors import ConfigError
 from vcm_mt.evaluation.anchors import ANCHORS, make_sweep
 from vcm_mt.evaluation.curves import Curves, versions
 from vcm_mt.evaluation.experiment import Experiment
-from vcm_mt.evaluation.results import write_results
+from vcm_mt.evaluation.results import check_places, write_results
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,15 +70,21 @@ def parse_args() -> argparse.Namespace:
 
 
 def named(entry: str) -> tuple[str, list[str]]:
-    """Name and parts of ``NAME=A,B``.
+    """Name and parts of ``NAME=A,B``, of which one that is there may have commas of its own.
 
     Raises:
         ConfigError: When it is not written so.
     """
-    name, _, parts = entry.partition("=")
-    if not (name and parts):
+    name, _, paths = entry.partition("=")
+    if not (name and paths):
         raise ConfigError(f"write NAME=PATH[,PATH...], not {entry!r}")
-    return name, parts.split(",")
+    found, rest = [], paths.split(",")
+    while rest:
+        counts = range(len(rest), 1, -1)
+        count = next((n for n in counts if Path(",".join(rest[:n])).exists()), 1)
+        found.append(",".join(rest[:count]))
+        rest = rest[count:]
+    return name, found
 
 
 def receivers_of(folders: list[str], level: int) -> list[Path]:
@@ -132,31 +139,26 @@ def made_with() -> dict[str, Any]:
     return {**versions(), "command": shlex.join(["python", *sys.argv])}
 
 
+@command("the same command goes on: what was measured is kept")
 def main() -> int:
     """Measure and report."""
     options = parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
-    try:
-        join_processes(options.launcher)
-        config = load_config(options.config, options.cfg_options)
-        check_inputs(config, ["test"])
-        start = load_config(options.codec_config) if options.codec_config else config
-        experiment = Experiment(config, options.out, options.tasks)
-        curves = Curves(experiment, options.samples)
-        measure(curves, options, start)
-        if not curves.found:
-            raise ConfigError("nothing to measure: name --curve, --codec or --anchor")
-        found = curves.file(made_with())
-        if int(os.environ.get("RANK", "0")) == 0:
-            text, _ = write_results(found, options.out, options.resamples)
-            print("\n" + text)
-            print(f"A page to look at: python tools/report.py {options.out}")
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
-    except OSError as error:  # a folder that cannot be made
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+    join_processes(options.launcher)
+    config = load_config(options.config, options.cfg_options)
+    check_inputs(config, ["test"])
+    check_places(options.out)
+    start = load_config(options.codec_config) if options.codec_config else config
+    experiment = Experiment(config, options.out, options.tasks)
+    curves = Curves(experiment, options.samples)
+    measure(curves, options, start)
+    if not curves.found:
+        raise ConfigError("nothing to measure: name --curve, --codec or --anchor")
+    found = curves.file(made_with())
+    if get_rank() == 0:
+        text, _ = write_results(found, options.out, options.resamples)
+        print("\n" + text)
+        print(f"A page to look at: python tools/report.py {options.out}")
     return 0
 
 

@@ -8,29 +8,40 @@ every task of the config looks at each one's picture:
 python tools/test.py configs/mini/stage2_segm.py work_dirs/mini/stage1_det/q1 --receivers \
     work_dirs/mini/stage2_segm/q1/segm.safetensors work_dirs/mini/stage2_human/q1/human.safetensors
 
-With --refine the transmitter takes seconds for every picture, see vcm_mt.models.refiner.
+With --refine the transmitter takes seconds for every picture, see vcm_mt.models.refiner. Several
+processes share the pictures out, on one file system:
+
+torchrun --nproc_per_node=2 tools/test.py CONFIG CHECKPOINT --launcher pytorch
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.dist import barrier, get_rank, get_world_size
 from mmengine.logging import MMLogger
 
+from vcm_mt.apis.command import command
 from vcm_mt.apis.config import at_level, check_inputs, load_config, qualities
 from vcm_mt.apis.refined import refining
 from vcm_mt.apis.system import build_system
-from vcm_mt.checkpoint import find_checkpoint, read_record
-from vcm_mt.errors import ConfigError, VCMError, told
-from vcm_mt.evaluation.experiment import Experiment, trained
+from vcm_mt.apis.training import join_processes
+from vcm_mt.checkpoint import read_record, training_checkpoint
+from vcm_mt.errors import ConfigError
+from vcm_mt.evaluation.experiment import Experiment, on_first, trained
 from vcm_mt.evaluation.measure import measure, rp_point
-from vcm_mt.evaluation.table import rp_table_markdown
-from vcm_mt.files import write_atomically
+from vcm_mt.evaluation.rp import finite
+from vcm_mt.evaluation.table import number, rp_table_markdown
+from vcm_mt.files import check_output, write_atomically
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +62,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--refine-receivers", action="store_true",
                         help="those tasks look through their own of --receivers")  # fmt: skip
     parser.add_argument("--out", type=Path, help="write the figures to this JSON file")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
     )
@@ -84,57 +96,76 @@ def compare(config: Config, checkpoint: Path, options: argparse.Namespace) -> No
     senders = trained(checkpoint, options.receivers or [], transmitter)
     quality = level_of(checkpoint, options.quality)
     sender = next(sender for sender in senders if len(senders) == 1 or sender.quality == quality)
-    with tempfile.TemporaryDirectory() as folder:
-        experiment = Experiment(config, Path(folder), options.tasks)
+    with shared_folder(options) as folder:
+        experiment = Experiment(config, folder, options.tasks)
         points = experiment.points(sender)
+    if get_rank() > 0:
+        return
     metrics = [*(f"{task}_mAP" for task in experiment.data.tasks), "psnr", "ms_ssim"]
     pictures = points["shared"].pictures
     num_bytes = pictures.num_bytes.tolist() if pictures else []
-    print(f"\n{sum(num_bytes)} bytes for {len(num_bytes)} pictures, decoded by each:")
-    print(rp_table_markdown({name: [point] for name, point in points.items()}, metrics))
-    if options.out:
-        record = {"points": {name: point.to_dict() for name, point in points.items()}}
-        record["transmitter"] = sender.record["codec"]
-        write_atomically(options.out, [json.dumps(record).encode() + b"\n"])
+    lines = [
+        f"\n{sum(num_bytes)} bytes for {len(num_bytes)} pictures, decoded by each:",
+        rp_table_markdown({name: [point] for name, point in points.items()}, metrics),
+    ]
+    record = {"points": {name: point.to_dict() for name, point in points.items()}}
+    record["transmitter"] = sender.record["codec"]
+    report(lines, record, options.out)
 
 
+@contextmanager
+def shared_folder(options: argparse.Namespace) -> Iterator[Path]:
+    """A folder for the time of a measurement, which all processes see; beside --out if several."""
+    place = None if get_world_size() == 1 else (options.out or Path("x")).parent
+    folder = on_first(lambda: Path(tempfile.mkdtemp(dir=place)))
+    try:
+        yield folder
+        barrier()
+    finally:
+        if get_rank() == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def report(lines: Iterable[str], record: dict[str, Any], out: Path | None) -> None:
+    """Write the figures to the file, and print them even where that fails."""
+    try:
+        if out:
+            write_atomically(out, [json.dumps(record).encode() + b"\n"])
+    finally:
+        for line in lines:
+            print(line)
+
+
+@command("start it again")
 def main() -> int:
     """Encode, decode, run the tasks, report."""
     options = parse_args()
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
-    try:
-        config = load_config(options.config, options.cfg_options)
-        checkpoint = options.checkpoint
-        checkpoint = find_checkpoint(checkpoint) if checkpoint.is_dir() else checkpoint
-        if options.out:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-        if options.receivers or options.refine or config.model.type == "ReceiverSystem":
-            check_inputs(config, ["test"])
-            compare(config, checkpoint, options)
-            return 0
-        quality = level_of(checkpoint, options.quality)
-        several = qualities(config) or config.model.get("gains")
-        config = at_level(config, quality) if several else config
-        check_inputs(config, ["test"])
-        system = build_system(config, checkpoint)
-        result = measure(system, config, f"level {quality}")
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
-    except OSError as error:  # the folder of --out cannot be made
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    for name, value in result.metrics.items():
-        print(f"{name:24} {value:.4f}")
+    join_processes(options.launcher)
+    config = load_config(options.config, options.cfg_options)
+    checkpoint = training_checkpoint(options.checkpoint)
     if options.out:
+        check_output(options.out)
+    if options.receivers or options.refine or config.model.type == "ReceiverSystem":
+        check_inputs(config, ["test"])
+        compare(config, checkpoint, options)
+        return 0
+    quality = level_of(checkpoint, options.quality)
+    several = qualities(config) or config.model.get("gains")
+    config = at_level(config, quality) if several else config
+    check_inputs(config, ["test"])
+    system = build_system(config, checkpoint)
+    result = measure(system, config, f"level {quality}")
+    if get_rank() == 0:
         record = {
             "point": rp_point(quality, result).to_dict(),
-            "metrics": result.metrics,
+            "metrics": finite(result.metrics),
             "num_bytes": result.num_bytes,
             "num_pixels": result.num_pixels,
             "transmitter": system.transmitter.fingerprint(),
         }
-        write_atomically(options.out, [json.dumps(record).encode() + b"\n"])
+        lines = [f"{name:24} {number(value, '.4f')}" for name, value in result.metrics.items()]
+        report(lines, record, options.out)
     return 0
 
 

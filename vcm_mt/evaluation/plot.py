@@ -28,7 +28,10 @@ STYLE: Any = {  # matplotlib 3.11 types the keys, older ones take str
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.fontsize": 10,
+    "text.usetex": False,
 }
+#: For names that people gave: two dollar signs are no formula.
+_LITERAL: Any = {"parse_math": False}
 
 
 def plot_rp_curves(
@@ -63,10 +66,10 @@ def plot_rp_curves(
     with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.8), layout="constrained")
         axes = figure.add_subplot()
-        for (name, points), colour, marker in zip(curves.items(), COLOURS, MARKERS, strict=False):
+        lines = []
+        for points, colour, marker in zip(curves.values(), COLOURS, MARKERS, strict=False):
             drawn = scored(points, metric)
-            label = f"{name} ({_signed(bd_rates[name].value)} %)" if name in bd_rates else name
-            axes.plot(
+            lines += axes.plot(
                 [point.bpp for point in drawn],
                 [point.metrics[metric] for point in drawn],
                 color=colour,
@@ -74,12 +77,17 @@ def plot_rp_curves(
                 markersize=7,
                 markeredgecolor="white",
                 linewidth=2,
-                label=label,
             )
         _dress(axes, metric, title, log_rate)
         if reference is not None and math.isfinite(reference):
             _draw_reference(axes, reference)
-        axes.legend(
+        labels = [
+            f"{name} ({_signed(bd_rates[name].value)} %)" if name in bd_rates else name
+            for name in curves
+        ]
+        legend = axes.legend(
+            lines,
+            map(str, range(len(lines))),  # a name that begins with _ would be left out
             loc="lower right",
             title="BD-rate in brackets" if bd_rates else None,
             alignment="left",
@@ -88,6 +96,8 @@ def plot_rp_curves(
             framealpha=0.9,
             edgecolor="none",
         )
+        for text, label in zip(legend.get_texts(), labels, strict=True):
+            text.set(text=label, **_LITERAL)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=160)
@@ -116,9 +126,9 @@ def _dress(axes: Axes, metric: str, title: str | None, log_rate: bool) -> None:
     else:
         axes.set_xlim(left=0)
     axes.set_xlabel("bits per pixel" + (" (log scale)" if log_rate else ""))
-    axes.set_ylabel(metric_title(metric))
+    axes.set_ylabel(metric_title(metric), **_LITERAL)
     if title is not None:
-        axes.set_title(title, loc="left", pad=10)
+        axes.set_title(title, loc="left", pad=10, **_LITERAL)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
 

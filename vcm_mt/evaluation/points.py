@@ -29,7 +29,7 @@ class PointStore:
 
     def __init__(self, folder: Path, shipped: Path | None = None) -> None:
         self._folder = folder
-        self._shipped = json.loads(shipped.read_text()) if shipped else []
+        self._shipped = json.loads(shipped.read_bytes()) if shipped else []
 
     def place(self, of: dict[str, Any], tasks: dict[str, Any]) -> Path:
         """The folder of a sender's pass for these tasks."""
@@ -52,7 +52,7 @@ class PointStore:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
+        record: dict[str, Any] = json.loads(path.read_bytes())
         for point in record["points"].values():
             RPPoint.from_dict(point)
         return record if isinstance(record["tasks"], dict) else None

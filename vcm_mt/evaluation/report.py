@@ -29,8 +29,9 @@ from vcm_mt.evaluation.results import TABLE, anchors_of, metrics_of, shown_curve
 from vcm_mt.evaluation.rp import metric_title
 from vcm_mt.evaluation.rp_file import RPCurve, RPFile
 from vcm_mt.evaluation.samples import ORIGINALS, Seen, read_picture, read_samples
+from vcm_mt.files import check_output
 
-PAGE = "report.html"
+PAGE, TENSORBOARD = "report.html", "report"
 #: Fewest score of a detection that goes into the page, and how many of a picture's best.
 _SCORE, _BEST = 0.1, 30
 
@@ -106,7 +107,7 @@ def write_figures(found: RPFile, rates: Rates, folder: Path, suffixes: Iterable[
         plot_rp_curves(
             shown_curves(found, metric),
             metric,
-            folder / f"rp_{metric}.{suffix}",
+            _figure(folder, metric, suffix),
             reference=found.originals.get(metric),
             bd_rates={
                 name: by_anchor[first[0]]
@@ -119,13 +120,30 @@ def write_figures(found: RPFile, rates: Rates, folder: Path, suffixes: Iterable[
     ]
 
 
+def check_places(found: RPFile, folder: Path, figures: Path, suffixes: Iterable[str]) -> None:
+    """Make sure that the page and the figures can be written, before the work for them.
+
+    Raises:
+        ConfigError: When one cannot.
+    """
+    places = [
+        _figure(figures, metric, suffix) for metric in metrics_of(found) for suffix in suffixes
+    ]
+    for place in (folder / PAGE, folder / TENSORBOARD / "events", *places):
+        check_output(place)
+
+
+def _figure(folder: Path, metric: str, suffix: str) -> Path:
+    return folder / f"rp_{metric}.{suffix}"
+
+
 def to_tensorboard(folder: Path, samples: Sequence[Sample]) -> None:
     """Plots, tables and the kept pictures as entries of the folder's ``report`` run."""
-    with SummaryWriter(str(folder / "report")) as writer:
+    with SummaryWriter(str(folder / TENSORBOARD)) as writer:
         for plot in sorted(folder.glob("rp_*.png")):
             writer.add_image(plot.stem, read_picture(plot), dataformats="HWC")
         if (folder / TABLE).is_file():
-            writer.add_text("table", (folder / TABLE).read_text())
+            writer.add_text("table", (folder / TABLE).read_text("utf-8", errors="replace"))
         for sample in samples:
             writer.add_image(f"{sample.name}/original", sample.original, dataformats="HWC")
             for one in sample.versions:
@@ -243,7 +261,7 @@ def _instance(
 ) -> Instance:
     x, y, width, height = one["bbox"]
     return Instance(
-        classes[one["category_id"]],
+        classes.get(one["category_id"], f"category {one['category_id']}"),
         one.get("score"),
         (x, y, x + width, y + height),
         _rings(one.get("segmentation"), shape),

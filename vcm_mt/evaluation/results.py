@@ -14,6 +14,7 @@ from vcm_mt.evaluation.plot import COLOURS, plot_rp_curves
 from vcm_mt.evaluation.rp import RPPoint, finite, metric_title, sort_points
 from vcm_mt.evaluation.rp_file import RPFile
 from vcm_mt.evaluation.table import rp_table_markdown
+from vcm_mt.files import check_output, write_atomically
 
 POINTS, TABLE, RATES = "rp_points.json", "rp_table.md", "bd_rate.json"
 SUMMARY, PLOT = "results.json", "rp_curve.png"
@@ -47,12 +48,26 @@ def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str,
         }
         for metric, by_curve in rates.items()
     }
-    (folder / RATES).write_text(json.dumps(told, indent=1) + "\n")
-    (folder / SUMMARY).write_text(json.dumps(_summary(found, told), indent=1) + "\n")
     text = _text(found, rates, refused)
-    (folder / TABLE).write_text(text)
+    texts = {
+        RATES: json.dumps(told, indent=1) + "\n",
+        SUMMARY: json.dumps(_summary(found, told), indent=1) + "\n",
+        TABLE: text,
+    }
+    for name, content in texts.items():
+        write_atomically(folder / name, [content.encode()])
     _plots(found, rates, folder)
     return text, rates
+
+
+def check_places(folder: Path) -> None:
+    """Make sure that what :func:`write_results` writes can be written, before it is measured.
+
+    Raises:
+        ConfigError: When it cannot.
+    """
+    for name in (POINTS, str(Path(POINTS).with_suffix(".csv")), RATES, SUMMARY, TABLE, PLOT):
+        check_output(folder / name)
 
 
 def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:

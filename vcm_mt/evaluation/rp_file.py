@@ -107,9 +107,11 @@ class RPFile:
         if path.suffix == ".csv":
             return cls(_read_csv(path))
         try:
-            told = json.loads(path.read_text())
+            told = json.loads(path.read_bytes())
         except ValueError as error:
             raise MeasurementError(f"{path} is not JSON: {error}") from error
+        except OSError as error:
+            raise MeasurementError(f"{path} can't be read: {error.strerror}") from error
         if not isinstance(told, dict) or told.get("format") != FORMAT:
             raise MeasurementError(f"{path} holds no R-P points: tools/rp_curve.py writes them")
         if told.get("version") != VERSION:
@@ -149,6 +151,8 @@ def _read_csv(path: Path) -> dict[str, RPCurve]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a mark first
     except UnicodeDecodeError as error:
         raise MeasurementError(f"{path} is not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise MeasurementError(f"{path} can't be read: {error.strerror}") from error
     header = lines[0] if lines else ""
     separator = next((mark for mark in ";\t" if mark in header), ",")
     table = csv.reader(lines, delimiter=separator)
@@ -192,11 +196,17 @@ def _csv_point(row: Mapping[str, str], number: int, separator: str) -> RPPoint:
 
 
 def split_name(source: str) -> tuple[str, str | None]:
-    """File and curve of ``FILE:CURVE``; the whole is a file where one is called so."""
-    if Path(source).is_file() or ":" not in source:
-        return source, None
-    file, _, curve = source.partition(":")
-    return file, curve
+    """File and curve of ``FILE:CURVE``, either of which may have a colon of its own.
+
+    The longest part that is a file counts as one; where none is, all up to the last colon.
+    """
+    parts = source.split(":")
+    for count in range(len(parts), 0, -1):
+        file = ":".join(parts[:count])
+        if file == PAPER or Path(file).is_file():
+            return file, ":".join(parts[count:]) or None
+    file, colon, curve = source.rpartition(":")
+    return (file, curve) if colon else (source, None)
 
 
 def load_points(source: str) -> Sequence[RPPoint]:

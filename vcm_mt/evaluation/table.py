@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from vcm_mt.errors import MeasurementError
@@ -45,11 +46,8 @@ def _points_table(curves: Mapping[str, Sequence[RPPoint]], metrics: Sequence[str
             name,
             f"{point.quality:g}",
             f"{point.bpp:.4f}",
-            _number(point.bpp_estimated, ".4f"),
-            *(
-                _number(point.metrics.get(metric), _FORMATS.get(metric, ".2f"))
-                for metric in metrics
-            ),
+            number(point.bpp_estimated, ".4f"),
+            *(number(point.metrics.get(metric), _FORMATS.get(metric, ".2f")) for metric in metrics),
         ]
         for name, points in curves.items()
         for point in sort_points(points)
@@ -73,7 +71,7 @@ def bd_table_markdown(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
             _range(bd.leave_one_out),
             _range(bd.bootstrap),
             _percent(bd.without_headers),
-            _number(bd.bd_metric, "+.2f"),
+            number(bd.bd_metric, "+.2f"),
             *(_percent(bd.other_methods.get(method)) for method in MIN_POINTS),
         ]
         for name, figures in bd_rates.items()
@@ -97,8 +95,9 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
 
 
-def _number(value: float | None, form: str) -> str:
-    return ABSENT if value is None else format(value, form)
+def number(value: float | None, form: str) -> str:
+    """A figure by a format such as ".2f"; a dash where there is none."""
+    return ABSENT if value is None or math.isnan(value) else format(value, form)
 
 
 def _range(ends: tuple[float, float] | None) -> str:

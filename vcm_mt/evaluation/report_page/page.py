@@ -17,6 +17,7 @@ from vcm_mt.evaluation.report_page.data import ROLES, Matrix, RateRow, Report, R
 from vcm_mt.evaluation.report_page.figures import COLOURS, DARK_COLOURS, curve_styles, rp_figure
 from vcm_mt.evaluation.report_page.pictures import WEBP_QUALITY, browser_data
 from vcm_mt.evaluation.rp import metric_title, sort_points
+from vcm_mt.files import write_atomically
 
 ABSENT = "\N{EN DASH}"
 #: In the order in which they run, after plotly.js.
@@ -36,7 +37,7 @@ def write_page(report: Report, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(report), encoding="utf-8", newline="\n")
+    write_atomically(path, [render(report).encode()])
     return path
 
 
