@@ -8,12 +8,13 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
+from tests.elsewhere import Elsewhere
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks import MMDetTask
 from vcm_mt.models.tasks.draws import DRAW_SEED
-from vcm_mt.models.tasks.running import _require_equal
+from vcm_mt.models.tasks.running import _memory_order, _require_equal
 
 MINI = "configs/mini/tasks/faster_rcnn.py"
 
@@ -177,3 +178,50 @@ def test_float16_is_for_gpus_and_needs_a_loss_scale(batch):
     task.learned = nn.Parameter(torch.zeros(1))
     with pytest.raises(ConfigError, match="loss scale"):
         constructor(task)
+
+
+def _order(groups=1, device="cpu", dtype=None):
+    parts = [nn.Sequential(nn.Conv2d(8, 8, 3, groups=groups), nn.Conv2d(8, 8, 1, groups=8))]
+    return _memory_order(parts, torch.device(device), dtype)
+
+
+def test_channels_last_where_it_is_quick():
+    """Depthwise convolutions are no grouped ones in this."""
+    assert _order() == _order(groups=4) == torch.channels_last
+    half = torch.bfloat16
+    assert _order(device="cuda", dtype=half) == torch.channels_last
+    for settings in ({}, {"groups": 4}, {"groups": 4, "dtype": half}):
+        assert _order(device="cuda", **settings) == torch.contiguous_format
+
+
+def test_a_twin_on_a_gpu_is_the_same_network(batch):
+    settings = {"fold": True, "feature_weight": 1.0}
+    expected, gradient = _run(_task(**settings), batch)
+    with Elsewhere():
+        task = _task(**settings).to("cuda")
+        x, samples = batch
+        for sample in samples:
+            sample.gt_instances = sample.gt_instances.to("cuda")
+        found, other = _run(task, (x.to("cuda"), samples))
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert torch.cosine_similarity(other.flatten(), gradient.flatten(), 0) > 0.999
+
+
+def test_folding_is_checked_in_float32_proper():
+    """Where TF32 is allowed, as cuDNN does by default, its rounding is no sign of a bad fold."""
+    backends = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [one.allow_tf32 for one in backends]
+    seen = []
+
+    class _Watching(_Detector):
+        def extract_feat(self, x):
+            seen.append([one.allow_tf32 for one in backends])
+            return super().extract_feat(x)
+
+    detector = _Watching().eval()
+    for allowed in ([True, True], before):
+        for one, value in zip(backends, allowed, strict=True):
+            one.allow_tf32 = value
+        _require_equal(detector, {"backbone": detector.backbone})
+        assert [one.allow_tf32 for one in backends] == allowed
+    assert seen == 4 * [[False, False]]
