@@ -3,8 +3,6 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
-# The environment made here is for the CPU: mmcv's ops are compiled without CUDA.
-export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
@@ -14,8 +12,8 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
 		| awk -F '\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
-setup:  ## make the environment in .venv (about 15 minutes, once)
-	@$(PYTHON) tools/bootstrap.py
+setup:  ## make the environment in .venv (about 15 minutes, once); TORCH=cpu: see docs/setup.md
+	@$(PYTHON) tools/bootstrap.py $(if $(TORCH),--torch $(TORCH)) $(if $(INDEX),--index $(INDEX))
 
 demo: setup  ## the whole chain on the embedded set, in minutes
 	$(RUN) tools/demo.py

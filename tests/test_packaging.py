@@ -3,6 +3,7 @@
 import ast
 import configparser
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -311,9 +312,52 @@ def bootstrap(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "VENV_PYTHON", Path(sys.executable))
     venv.mkdir()
     (venv / "pyvenv.cfg").write_text("version = 3.11.7\n")
-    module.calls = []
-    monkeypatch.setattr(module, "pip_install", lambda *arguments: module.calls.append(arguments))
+    monkeypatch.setattr(module, "CPU_TORCH", venv / "torch_cpu")
+    (venv / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+    module.calls, module.gpus = [], []
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no CUDA of this machine's
+    monkeypatch.setattr(module, "CUDA", tmp_path / "cuda")
+    for name in ("CUDA_HOME", "CUDA_PATH", "FORCE_CUDA", "TORCH_CUDA_ARCH_LIST"):
+        monkeypatch.delenv(name, raising=False)
+
+    def pip_install(*arguments, gpu=None):
+        module.calls.append(arguments)
+        module.gpus.append(gpu)
+
+    monkeypatch.setattr(module, "pip_install", pip_install)
     return module
+
+
+@pytest.fixture
+def machine(bootstrap, monkeypatch, tmp_path):
+    """Gives this machine a GPU and a compiler, by programs that stand for them.
+
+    What runs inside .venv is answered for: mmcv's ops work where they were compiled last.
+    """
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    bootstrap.torch_cuda = "12.8"
+
+    def have(gpu="", nvcc=""):
+        answers = {"nvidia-smi": gpu, "nvcc": nvcc and f"Cuda compilation tools, release {nvcc}, V"}
+        for name, answer in answers.items():
+            script = programs / name
+            script.unlink(missing_ok=True)
+            if answer:
+                script.write_text(f"#!/bin/sh\ncat <<'.'\n{answer}\n.\n")
+                script.chmod(0o755)
+
+    def failure_of(code):
+        built = [gpu for call, gpu in zip(bootstrap.calls, bootstrap.gpus, strict=True)
+                 if "onedl-mmcv" in call]  # fmt: skip
+        wants_gpu = "set_default_device('cuda')" in code or "compiling_cuda" in code
+        return "not found" if wants_gpu and not (built and built[-1]) else ""
+
+    monkeypatch.setattr(bootstrap, "failure_of", failure_of)
+    monkeypatch.setattr(bootstrap, "output_of", lambda code: bootstrap.torch_cuda)
+    bootstrap.hidden = lambda: bool(list(bootstrap.VENV.rglob("vcm_mt_cpu.pth")))
+    return have
 
 
 def test_second_call_does_nothing_until_the_pins_change(bootstrap, monkeypatch, tmp_path):
@@ -321,19 +365,19 @@ def test_second_call_does_nothing_until_the_pins_change(bootstrap, monkeypatch, 
     pinned.write_text("torch==2.8.0\n")
     monkeypatch.setattr(bootstrap, "CONSTRAINTS", pinned)
     monkeypatch.setattr(bootstrap, "failure_of", lambda code: "")
-    assert bootstrap.main() == 0
+    assert bootstrap.main([]) == 0
     first = len(bootstrap.calls)
-    assert bootstrap.main() == 0
+    assert bootstrap.main([]) == 0
     assert len(bootstrap.calls) == first > 0
     pinned.write_text("torch==2.8.1\n")
-    assert bootstrap.main() == 0
+    assert bootstrap.main([]) == 0
     assert len(bootstrap.calls) == 2 * first
 
 
 def test_stale_ops_are_built_anew_once(bootstrap, monkeypatch):
     answers = iter(["undefined symbol", ""])
     monkeypatch.setattr(bootstrap, "failure_of", lambda code: next(answers))
-    bootstrap.ensure_ops()
+    bootstrap.ensure_ops(None)
     (rebuild,) = bootstrap.calls
     assert {"--no-cache-dir", "--force-reinstall", "onedl-mmcv"} <= set(rebuild)
 
@@ -342,7 +386,7 @@ def test_ops_that_stay_broken_end_in_one_message(bootstrap, monkeypatch, capsys)
     monkeypatch.setattr(
         bootstrap, "failure_of", lambda code: "undefined symbol" if "nms" in code else ""
     )
-    assert bootstrap.main() == 1
+    assert bootstrap.main([]) == 1
     assert "undefined symbol" in capsys.readouterr().err
     assert not bootstrap.STAMP.exists()
 
@@ -358,14 +402,14 @@ def test_half_installed_packages_are_dropped(bootstrap):
 
 def test_missing_compiler_is_said_first(bootstrap, monkeypatch, capsys):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert bootstrap.main() == 1
+    assert bootstrap.main([]) == 1
     assert "no C++ compiler (no-such-compiler)" in capsys.readouterr().err
     assert bootstrap.calls == []
 
 
 def test_unsupported_python_without_another_is_one_message(bootstrap, monkeypatch, capsys):
     monkeypatch.setattr(bootstrap, "SUPPORTED", ((2, 0),))
-    assert bootstrap.main() == 1
+    assert bootstrap.main([]) == 1
     assert "Python 3.10, 3.11 or 3.12 is needed" in capsys.readouterr().err
 
 
@@ -386,4 +430,152 @@ def test_a_failed_command_ends_with_its_output(bootstrap):
     bootstrap.LOG.touch()
     command = [sys.executable, "-c", "import sys; print('no space left'); sys.exit(1)"]
     with pytest.raises(bootstrap.SetupError, match="no space left"):
-        bootstrap.run(command)
+        bootstrap.run(command, bootstrap.environment())
+
+
+def test_a_gpu_with_its_compiler_is_compiled_for(bootstrap, machine, capsys):
+    machine(gpu="9.0\n8.0\n8.0", nvcc="12.4")
+    assert bootstrap.main([]) == 0
+    gpu = bootstrap.GPU("8.0;9.0", "12.4")
+    (built,) = (
+        g for call, g in zip(bootstrap.calls, bootstrap.gpus, strict=True) if "onedl-mmcv" in call
+    )
+    assert built == gpu
+    assert "compiled for this torch and GPU 8.0;9.0" in capsys.readouterr().out
+    assert not bootstrap.hidden()
+    environment = bootstrap.environment(gpu)
+    assert (environment["MMCV_WITH_OPS"], environment["FORCE_CUDA"]) == ("1", "1")
+    assert environment["TORCH_CUDA_ARCH_LIST"] == "8.0;9.0+PTX"
+    assert "CUDA_VISIBLE_DEVICES" not in environment or "CUDA_VISIBLE_DEVICES" in os.environ
+
+
+@pytest.mark.parametrize(
+    ("gpu", "nvcc", "torch", "words"),
+    [
+        ("9.0", "", "12.8", "no nvcc was found, install CUDA 12's compiler"),
+        ("9.0", "13.0", "12.8", "nvcc is of CUDA 13.0 and PyTorch of 12.8, set CUDA_HOME"),
+        ("9.0", "12.8", "", "PyTorch was built without CUDA"),
+        ("", "13.0", "12.8", ""),
+        ("", "", "12.8", ""),
+        ("[N/A]", "12.8", "12.8", ""),
+    ],
+)
+def test_without_both_the_environment_is_for_the_cpu(
+    bootstrap, machine, capsys, gpu, nvcc, torch, words
+):
+    machine(gpu, nvcc)
+    bootstrap.torch_cuda = torch
+    assert bootstrap.main([]) == 0
+    assert set(bootstrap.gpus) == {None}
+    told = [line for line in capsys.readouterr().out.splitlines() if "left alone" in line]
+    assert len(told) == bool(words)
+    assert all(words in line for line in told)
+    assert bootstrap.hidden()
+    environment = bootstrap.environment()
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
+    assert not {"FORCE_CUDA", "TORCH_CUDA_ARCH_LIST"} & set(environment)
+    done = len(bootstrap.calls)
+    assert bootstrap.main([]) == 0
+    assert len(bootstrap.calls) == done
+
+
+def test_a_gpu_that_comes_later_is_noticed(bootstrap, machine):
+    def runs():
+        before = len(bootstrap.calls)
+        assert bootstrap.main([]) == 0
+        return len(bootstrap.calls) > before
+
+    assert runs()
+    machine(gpu="9.0")
+    assert runs()  # tells that it has no nvcc
+    assert not runs()
+    machine(gpu="9.0", nvcc="12.8")
+    assert runs()
+    assert not bootstrap.hidden()
+    machine()  # a node of the same cluster without one
+    assert not runs()
+    machine(gpu="8.0", nvcc="12.8")  # one with another, which what was compiled serves as well
+    assert not runs()
+    assert not bootstrap.hidden()
+
+
+def test_a_cached_build_for_the_cpu_is_compiled_anew_for_a_gpu(bootstrap, machine, monkeypatch):
+    machine(gpu="9.0", nvcc="12.8")
+    built = []
+    monkeypatch.setattr(bootstrap, "failure_of",
+                        lambda code: "" if built or "nms" not in code else "not found")  # fmt: skip
+    note = bootstrap.pip_install
+
+    def pip_install(*arguments, gpu=None):
+        note(*arguments, gpu=gpu)
+        if "--no-cache-dir" in arguments:
+            built.append(gpu)
+
+    monkeypatch.setattr(bootstrap, "pip_install", pip_install)
+    assert bootstrap.main([]) == 0
+    assert built == [bootstrap.GPU("9.0", "12.8")]
+
+
+def test_an_image_is_built_for_gpus_that_it_does_not_see(bootstrap, machine, monkeypatch):
+    machine(nvcc="12.8")
+    monkeypatch.setenv("FORCE_CUDA", "1")
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0 9.0")
+    assert bootstrap.main([]) == 0
+    gpu = bootstrap.GPU("8.0 9.0", "12.8", here=False)
+    assert gpu in bootstrap.gpus
+    assert "set_default_device('cpu')" in bootstrap.ops_check(gpu)
+    assert bootstrap.environment(gpu)["TORCH_CUDA_ARCH_LIST"] == "8.0 9.0"
+    assert not bootstrap.hidden()
+
+
+def test_an_environment_for_the_cpu_hides_gpus_unless_they_are_asked_for(bootstrap):
+    bootstrap.hide_gpus(True)
+    (file,) = bootstrap.VENV.rglob("*.pth")
+    code = (
+        f"import site, os; site.addsitedir({str(file.parent)!r}); "
+        "print(repr(os.environ['CUDA_VISIBLE_DEVICES']))"
+    )
+    for given, seen in (({}, "''"), ({"CUDA_VISIBLE_DEVICES": "0"}, "'0'")):
+        plain = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+        done = subprocess.run([sys.executable, "-S", "-c", code], env={**plain, **given},
+                              capture_output=True, text=True, check=True)  # fmt: skip
+        assert done.stdout.strip() == seen
+    bootstrap.hide_gpus(False)
+    assert not list(bootstrap.VENV.rglob("*.pth"))
+
+
+def test_torchs_build_for_the_cpu_is_taken_and_remembered(bootstrap, machine):
+    machine(gpu="9.0", nvcc="12.8")
+    assert bootstrap.main(["--torch", "cpu", "--index", "file:///wheels"]) == 0
+    asked = [call for call in bootstrap.calls if any(one.endswith("+cpu") for one in call)]
+    assert len(asked) == 2
+    for call in asked:
+        assert {"torch==2.8.0+cpu", "torchvision==0.23.0+cpu", "file:///wheels"} <= set(call)
+    assert not [call for call in bootstrap.calls if "torch" in call]
+    assert set(bootstrap.gpus) == {None}
+    assert bootstrap.hidden()
+    done = len(bootstrap.calls)
+    assert bootstrap.main([]) == 0
+    assert len(bootstrap.calls) == done
+
+
+def test_a_build_that_no_index_has_is_told_before_anything_is_installed(
+    bootstrap, machine, monkeypatch, capsys
+):
+    def pip_install(*arguments, gpu=None):
+        bootstrap.calls.append(arguments)
+        if any(one.endswith("+cpu") for one in arguments):
+            raise bootstrap.SetupError("No matching distribution found\nand more")
+
+    monkeypatch.setattr(bootstrap, "pip_install", pip_install)
+    assert bootstrap.main(["--torch", "cpu"]) == 1
+    (told,) = capsys.readouterr().err.strip().splitlines()
+    assert "make setup TORCH=cpu INDEX=" in told
+    assert "--dry-run" in bootstrap.calls[-1]
+    assert not bootstrap.CPU_TORCH.exists()
+
+
+def test_windows_is_told_what_to_take(bootstrap, monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap.sys, "platform", "win32")
+    assert bootstrap.main([]) == 1
+    assert "on Windows use WSL" in capsys.readouterr().err

@@ -143,7 +143,7 @@ def test_a_worker_whose_death_is_told_late():
         signal.signal(signal.SIGALRM, before)
 
 
-def _allocate(*_):
+def _allocate(*_, **__):
     torch.empty(1 << 50)
 
 
