@@ -5,6 +5,7 @@ import configparser
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -579,3 +580,48 @@ def test_windows_is_told_what_to_take(bootstrap, monkeypatch, capsys):
     monkeypatch.setattr(bootstrap.sys, "platform", "win32")
     assert bootstrap.main([]) == 1
     assert "on Windows use WSL" in capsys.readouterr().err
+
+
+# ---- containers ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def dockerfile(request):
+    """The instructions of a Dockerfile, each on one line."""
+    text = (ROOT / "docker" / f"{request.param}.Dockerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return [
+        one.split(maxsplit=1) for one in "\n".join(lines).replace("\\\n", " ").splitlines() if one
+    ]
+
+
+def test_an_images_environment_needs_only_what_was_copied_before(dockerfile, tmp_path):
+    for word, rest in dockerfile:
+        if word == "COPY":
+            *sources, target = [one for one in rest.split() if not one.startswith("--")]
+            if sources == ["."]:
+                break
+            (tmp_path / target).mkdir(exist_ok=True)
+            for source in sources:
+                shutil.copy(ROOT / source, tmp_path / target)
+    assert (tmp_path / "tools" / "bootstrap.py").is_file()
+    code = "import vcm_mt; print(vcm_mt.__file__)"  # as set-up's last step
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.stdout.strip() == str(tmp_path / "vcm_mt" / "__init__.py")
+    for name in ("constraints.txt", "setup.cfg", "README.md", "LICENSE"):
+        assert (tmp_path / name).is_file()
+
+
+def test_an_image_is_pinned_and_runs_as_no_root(dockerfile):
+    words = [word for word, _ in dockerfile]
+    (base,) = [rest for word, rest in dockerfile if word == "FROM"]
+    assert re.search(r":\d+\.\d+\.\d+", base)
+    assert [rest for word, rest in dockerfile if word == "USER"] == ["vcm"]
+    assert words.index("USER") < words.index("COPY")
+
+
+def test_the_image_for_gpus_has_the_cuda_of_the_pinned_torch():
+    text = (ROOT / "docker" / "cuda.Dockerfile").read_text(encoding="utf-8")
+    (release,) = re.findall(r"^FROM \S+:(\d+\.\d+)", text, re.MULTILINE)
+    assert pins("3.10")["nvidia-cuda-runtime-cu12"].startswith(f"=={release}.")
