@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +18,15 @@ from tqdm import tqdm
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.pictures import at_once
 from vcm_mt.bitstream.container import unpack
-from vcm_mt.datasets.loading import LoadPicture
+from vcm_mt.datasets.loading import LoadPicture, check_size
 from vcm_mt.errors import BitstreamError, DataError
 from vcm_mt.files import write_atomically
 from vcm_mt.registry import DATASETS, TRANSFORMS
 
 #: Added to the name of a mirrored picture's file: another picture, another bitstream.
 _MIRRORED = ".flip"
+#: Folder of the bitstreams of pictures that do not lie below the data set's own.
+_ELSEWHERE = "_elsewhere"
 
 
 def bitstream_path(
@@ -31,11 +34,17 @@ def bitstream_path(
 ) -> Path:
     """Where a picture's bitstream lies: ``folder`` mirrors the tree below ``root``.
 
-    The level is told where a transmitter has several.
+    Pictures that lie elsewhere have a tree of their own, of their absolute paths. The level is
+    told where a transmitter has several.
     """
     name = picture.stem + (_MIRRORED if mirrored else "")
     name += ".vcm" if level is None else f".q{level}.vcm"
-    return folder / picture.relative_to(root).parent / name
+    place = Path(os.path.abspath(picture))  # without "..", which would lead out of the folder
+    above = Path(os.path.abspath(root))
+    if place.is_relative_to(above):
+        return folder / place.relative_to(above).parent / name
+    drive = place.drive.strip(":\\/")
+    return folder / _ELSEWHERE / drive / place.relative_to(place.anchor).parent / name
 
 
 def picture_paths(config: Config) -> list[Path]:
@@ -56,7 +65,7 @@ def write_bitstreams(
     Args:
         transmitter: What codes.
         pictures: Their files.
-        root: A folder above them all.
+        root: The data set's folder; pictures may lie elsewhere too.
         folder: Where the bitstreams go.
         mirrored: Code each picture's mirror image as well.
 
@@ -70,11 +79,13 @@ def write_bitstreams(
     jobs = [
         _Job(picture, bitstream_path(folder, root, picture, flip, level), flip, level)
         for level in _levels(transmitter)
-        for picture in pictures
+        for picture in dict.fromkeys(pictures)
         for flip in flips
     ]
-    if len({job.target for job in jobs}) < len(jobs):
-        raise DataError(f"two pictures below {root} have the same name but for its ending")
+    sources: dict[Path, Path] = {}
+    for job in jobs:
+        if (other := sources.setdefault(job.target, job.source)) != job.source:
+            raise DataError(f"{other} and {job.source} have the same name but for its ending")
     mark = transmitter.network.mark
     mine = jobs[get_rank() :: get_world_size()]
     waiting = [job for job in mine if not _is_whole(job.target, mark)]
@@ -140,7 +151,7 @@ class LoadBitstream:
 
     Args:
         folder: Where :func:`write_bitstreams` put them.
-        root: The folder above the pictures.
+        root: The data set's folder.
         transmitter: Checkpoint that knows how to decode them.
         cache: How many MiB of latents each worker keeps, so as to decode them once.
     """
@@ -156,12 +167,13 @@ class LoadBitstream:
 
         Raises:
             BitstreamError: When the file is damaged, or another transmitter's.
-            DataError: When there is none.
+            DataError: When there is none, or its size is not the annotation's.
         """
         mirrored = bool(results.get("flip"))
         picture = Path(results["img_path"])
         path = bitstream_path(self.folder, self.root, picture, mirrored, self._draw())
         y_hat, size = self.kept.get(path) or self._decode(path)
+        check_size(results, size)
         if "img" not in results:
             results["img_shape"] = results["ori_shape"] = size
         results["y_hat"] = y_hat
@@ -173,8 +185,8 @@ class LoadBitstream:
         return None if gains is None else 1 + int(np.random.randint(len(gains)))  # noqa: NPY002
 
     def _decoder(self) -> Receiver:
-        if self._receiver is None:  # in the worker that uses it
-            self._receiver = Receiver.load(self.transmitter)
+        if self._receiver is None:  # in the worker that uses it; a fork of ours has no GPU
+            self._receiver = Receiver.load(self.transmitter, device="cpu")
         return self._receiver
 
     def _decode(self, path: Path) -> tuple[Tensor, tuple[int, int]]:

@@ -21,7 +21,7 @@ from vcm_mt.pictures import read_pixels
 
 @TRANSFORMS.register_module()
 class LoadPicture(BaseTransform):
-    """Loads a picture as :func:`vcm_mt.pictures.read_pixels` does, of 8 bits and upright.
+    """Loads a picture as :func:`vcm_mt.pictures.read_pixels` does, upright.
 
     It must have the size that its annotation tells: boxes of another size, or of pixels that were
     not turned upright, would lie elsewhere.
@@ -31,7 +31,9 @@ class LoadPicture(BaseTransform):
         self._warned = False
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Put the picture at ``img_path`` into ``img``, uint8 [H, W, 3], BGR.
+        """Put the picture at ``img_path`` into ``img``, [H, W, 3], BGR, in [0, 255].
+
+        It is uint8, or float32 where the file has 16 bits.
 
         Raises:
             DataError: When the file is missing or no picture, cannot be sent, or differs in size
@@ -39,8 +41,8 @@ class LoadPicture(BaseTransform):
         """
         path = results["img_path"]
         values, orientation = read_pixels(Path(path))
-        if values.dtype != np.uint8:
-            raise DataError(f"{path} has 16 bits: a set's pictures have 8, convert it")
+        if values.dtype == np.uint16:  # grey, by which 65535 becomes 255
+            values = np.repeat(values[..., None].astype(np.float32) / 257, 3, axis=2)
         size = values.shape[:2]
         check_size(results, size, orientation)
         # Turned by a half, or square, it has the same size either way.

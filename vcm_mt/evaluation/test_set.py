@@ -17,11 +17,11 @@ from mmengine.registry import DATASETS, DefaultScope
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from vcm_mt.apis.device import pick_device
 from vcm_mt.engine.hooks import frozen_digest
-from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.errors import ConfigError, DataError, naming
 from vcm_mt.evaluation.anchors.base import Picture
 from vcm_mt.evaluation.truth import check_labels, check_picture, read_truth
 from vcm_mt.models.data_preprocessor import VCMDataPreprocessor
@@ -114,14 +114,25 @@ class TestSet:
         return f"{self._loading.dataset.get('ann_file', '')}, {len(self)} pictures"
 
     def pictures(self, indexes: Sequence[int]) -> Iterable[Picture]:
-        """What :meth:`batches` gives as uint8 [H, W, 3], RGB, one by one; their number is known."""
+        """What :meth:`batches` gives as uint8 [H, W, 3], RGB, one by one; their number is known.
+
+        Nothing of their annotations is looked at: it does not decide what is sent.
+        """
         return _Pictures(self, indexes)
 
-    def batches(self, indexes: Sequence[int]) -> Iterator[tuple[int, Tensor, Any]]:
-        """Number, picture float [1, 3, H, W] in [0, 1], and data sample of each."""
+    def batches(
+        self, indexes: Sequence[int], annotated: bool = True
+    ) -> Iterator[tuple[int, Tensor, Any]]:
+        """Number, picture float [1, 3, H, W] in [0, 1], and data sample of each.
+
+        Raises:
+            DataError: For a picture that can't be read; where ``annotated``, also for one whose
+                size is not its annotation's.
+        """
+        dataset = self._dataset if annotated else _Bare(self._dataset)
         with DefaultScope.overwrite_default_scope(self._config.default_scope):
             loader = DataLoader(
-                Subset(self._dataset, list(indexes)),
+                Subset(dataset, list(indexes)),
                 num_workers=self._loading.num_workers,
                 collate_fn=pseudo_collate,
             )
@@ -202,6 +213,19 @@ class TestSet:
         return path
 
 
+class _Bare(Dataset[Any]):
+    """A data set's pictures without their annotations."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, index: int) -> Any:
+        info = self._dataset.get_data_info(index)
+        info.pop("instances", None)
+        with naming(info["img_path"]):
+            return self._dataset.pipeline(info)
+
+
 class _Pictures:
     def __init__(self, data: TestSet, indexes: Sequence[int]) -> None:
         self._data, self._indexes = data, indexes
@@ -210,7 +234,7 @@ class _Pictures:
         return len(self._indexes)
 
     def __iter__(self) -> Iterator[Picture]:
-        for _, picture, _ in self._data.batches(self._indexes):
+        for _, picture, _ in self._data.batches(self._indexes, annotated=False):
             yield to_uint8(picture)
 
 
