@@ -16,9 +16,48 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from tests.elsewhere import AWAY, Elsewhere
 from vcm_mt.datasets.mini import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        choices=("cpu", "cuda", "elsewhere"),
+        default="cpu",
+        help="where networks are built and pictures coded; elsewhere: tests.elsewhere's GPU that "
+        "is not there, on a CPU",
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--device") != "cuda":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the tools that tests start, too
+    elif not torch.cuda.is_available():
+        raise pytest.UsageError("--device cuda: PyTorch sees no GPU here")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--device") == "cuda":
+        skip = pytest.mark.skip(reason="for a CPU alone")
+        for item in items:
+            if item.get_closest_marker("cpu"):
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def device(pytestconfig, monkeypatch) -> Iterator[torch.device]:
+    """Where a test builds its networks and has its pictures: what ``--device`` says."""
+    name = pytestconfig.getoption("--device")
+    if name != "elsewhere":
+        yield torch.device(name)
+        return
+    monkeypatch.setattr("vcm_mt.apis.device.torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("vcm_mt.apis.device.torch.cuda.device_count", lambda: 1)
+    with Elsewhere():
+        yield AWAY
 
 
 @pytest.fixture(scope="session", autouse=True)

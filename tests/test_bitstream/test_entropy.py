@@ -18,15 +18,21 @@ N, M = 8, 12
 
 
 @pytest.fixture(params=[MeanScaleHyperprior, ScaleHyperprior])
-def codec(request):
+def codec(request, device):
     torch.manual_seed(0)
-    return request.param(N, M).eval()
+    return request.param(N, M).eval().to(device)
 
 
-def test_decoded_latent_is_the_encoders(codec):
+@pytest.fixture
+def latent(device):
+    """A latent of some size, drawn from a Gaussian."""
+    return lambda *size: torch.randn(*size).to(device)
+
+
+def test_decoded_latent_is_the_encoders(codec, latent):
     entropy = Hyperprior(codec).eval()
     entropy.update_tables()
-    y = 3 * torch.randn(2, M, 8, 12)
+    y = 3 * latent(2, M, 8, 12)
     coded = entropy.compress(y)
     assert coded[1:] == entropy.compress(y[1:])  # each for itself
     y_hat = entropy.decompress(coded, (2, 3))
@@ -35,32 +41,32 @@ def test_decoded_latent_is_the_encoders(codec):
     assert (y_hat - y).abs().max() <= 0.5 + 1e-5
 
 
-def test_the_estimate_is_near_the_real_size(codec):
+def test_the_estimate_is_near_the_real_size(codec, latent):
     entropy = Hyperprior(codec).eval()
     entropy.update_tables()
-    y = 0.1 * torch.randn(1, M, 32, 32)
+    y = 0.1 * latent(1, M, 32, 32)
     (coded,) = entropy.compress(y)
     assert entropy(y).bits.item() == pytest.approx(8 * len(coded), rel=0.1)
 
 
-def test_bits_are_compressais(codec):
+def test_bits_are_compressais(codec, device):
     """The same noise, the same likelihoods: CompressAI's own forward is the reference."""
     entropy = Hyperprior(codec)
-    x = torch.rand(2, 3, 64, 128)
+    x = torch.rand(2, 3, 64, 128).to(device)
     codec.train()
     torch.manual_seed(1)
     expected = codec(x)
     torch.manual_seed(1)
-    latent = entropy.train()(codec.g_a(x))
+    found = entropy.train()(codec.g_a(x))
     for index in range(2):
         bits = sum(-v[index].log2().sum() for v in expected["likelihoods"].values())
-        assert latent.bits[index].item() == pytest.approx(bits.item(), rel=1e-5)
-    assert torch.allclose(codec.g_s(latent.y_hat), expected["x_hat"], atol=1e-6)
+        assert found.bits[index].item() == pytest.approx(bits.item(), rel=1e-5)
+    assert torch.allclose(codec.g_s(found.y_hat), expected["x_hat"], atol=1e-6)
 
 
-def test_straight_through_rounding_passes_the_gradient(codec):
+def test_straight_through_rounding_passes_the_gradient(codec, latent):
     entropy = Hyperprior(codec, quantizer="ste").train()
-    y = torch.randn(1, M, 4, 4, requires_grad=True)
+    y = latent(1, M, 4, 4).requires_grad_()
     y_hat = entropy(y).y_hat
     y_hat.sum().backward()
     assert torch.equal(y.grad, torch.ones_like(y))
@@ -68,10 +74,10 @@ def test_straight_through_rounding_passes_the_gradient(codec):
         assert torch.equal(y_hat, y.round())
 
 
-def test_what_is_rounded_costs_what_will_be_sent(codec):
+def test_what_is_rounded_costs_what_will_be_sent(codec, latent):
     """The rate of training is that of evaluation, and both ways of the gradient are open."""
     entropy = Hyperprior(codec, quantizer="round")
-    y = torch.randn(2, M, 8, 12, requires_grad=True)
+    y = latent(2, M, 8, 12).requires_grad_()
     trained = entropy.train()(y)
     measured = entropy.eval()(y)
     assert torch.allclose(trained.y_hat, measured.y_hat, atol=1e-5)
@@ -84,19 +90,20 @@ def test_what_is_rounded_costs_what_will_be_sent(codec):
     assert all(value.grad.abs().sum() > 0 for value in learned.values())
 
 
-def test_tables_travel_in_a_nested_state_dict(codec):
+def test_tables_travel_in_a_nested_state_dict(codec, latent, device):
     """Nested in another module, CompressAI alone would leave the tables empty."""
     entropy = Hyperprior(codec).eval()
     entropy.update_tables()
     fresh = torch.nn.ModuleDict({"part": Hyperprior(type(codec)(N, M)).eval()})
     fresh.load_state_dict({f"part.{k}": v for k, v in entropy.state_dict().items()})
-    y = torch.randn(1, M, 4, 4)
+    fresh.to(device)
+    y = latent(1, M, 4, 4)
     assert fresh["part"].compress(y) == entropy.compress(y)
 
 
-def test_without_tables_it_says_what_to_do(codec):
+def test_without_tables_it_says_what_to_do(codec, latent):
     with pytest.raises(BitstreamError, match="update_tables"):
-        Hyperprior(codec).eval().compress(torch.randn(1, M, 4, 4))
+        Hyperprior(codec).eval().compress(latent(1, M, 4, 4))
 
 
 def test_compressais_own_tables_are_not_enough(codec):
@@ -105,10 +112,10 @@ def test_compressais_own_tables_are_not_enough(codec):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 2.0**30, -3e38])
-def test_a_latent_without_symbols_is_refused(codec, bad):
+def test_a_latent_without_symbols_is_refused(codec, latent, bad):
     entropy = Hyperprior(codec).eval()
     entropy.update_tables()
-    y = torch.randn(2, M, 8, 4)
+    y = latent(2, M, 8, 4)
     y[1, 3, 2, 1] = bad
     for use in (entropy.compress, entropy.quantise):
         with pytest.raises(BitstreamError, match="not finite.*pictures.*weights"):
@@ -118,14 +125,14 @@ def test_a_latent_without_symbols_is_refused(codec, bad):
     assert torch.equal(y_hat, entropy.quantise(y))
 
 
-def test_a_hyperlatent_without_symbols_is_refused(codec):
+def test_a_hyperlatent_without_symbols_is_refused(codec, latent):
     entropy = Hyperprior(codec).eval()
     entropy.update_tables()
     with torch.no_grad():
         codec.h_a[-1].bias[0] = math.nan
     for use in (entropy.compress, entropy.quantise):
         with pytest.raises(BitstreamError, match="not finite"):
-            use(torch.randn(1, M, 4, 4))
+            use(latent(1, M, 4, 4))
 
 
 @pytest.mark.parametrize("other", [FactorizedPrior, JointAutoregressiveHierarchicalPriors])
