@@ -11,12 +11,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
 from tests.elsewhere import AWAY, Elsewhere
+from vcm_mt.apis import device as device_module
 from vcm_mt.datasets.mini import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,8 +56,8 @@ def device(pytestconfig, monkeypatch) -> Iterator[torch.device]:
     if name != "elsewhere":
         yield torch.device(name)
         return
-    monkeypatch.setattr("vcm_mt.apis.device.torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("vcm_mt.apis.device.torch.cuda.device_count", lambda: 1)
+    seen = SimpleNamespace(is_available=lambda: True, device_count=lambda: 1)
+    monkeypatch.setattr(device_module, "torch", SimpleNamespace(cuda=seen, device=torch.device))
     with Elsewhere():
         yield AWAY
 

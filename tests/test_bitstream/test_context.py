@@ -44,8 +44,8 @@ def _built(request):
 
 
 @pytest.fixture
-def both(_built):
-    return copy.deepcopy(_built)
+def both(_built, device):
+    return tuple(part.to(device) for part in copy.deepcopy(_built))
 
 
 @pytest.fixture
@@ -61,7 +61,8 @@ def entropy(both):
 
 def _y(codec, batch=2, height=8, width=12, size=2.0):
     generator = torch.Generator().manual_seed(3)
-    return size * torch.randn(batch, codec.M, height, width, generator=generator)
+    y = size * torch.randn(batch, codec.M, height, width, generator=generator)
+    return y.to(codec.context_prediction.weight.device)
 
 
 def _raster(height, width):
@@ -136,6 +137,8 @@ def test_threads_and_libraries_do_not_matter(codec, entropy, threads, onednn):
 def test_any_decoder_by_the_page_finds_the_same(codec, entropy):
     """docs/bitstream.md in NumPy's 64-bit integers, without this decoder."""
     (coded,) = entropy.compress(_y(codec, batch=1))
+    wanted = entropy.decompress([coded], (2, 3))[0].cpu().numpy()
+    codec.cpu(), entropy.cpu()
     decoder = rans.Decoder(coded, entropy._tables())
     channels = len(entropy.entropy_bottleneck.quantiles)
     z = decoder.take(np.repeat(np.arange(channels), 6)).reshape(1, channels, 2, 3)
@@ -156,7 +159,7 @@ def test_any_decoder_by_the_page_finds_the_same(codec, entropy):
             y_hat[:, i, j] = found
             near[:, i + 2, j + 2] = np.rint(found * 2**12)
     decoder.close()
-    assert np.array_equal(y_hat, entropy.decompress([coded], (2, 3))[0].numpy())
+    assert np.array_equal(y_hat, wanted)
 
 
 def _parameters_at(codec, window, hyper):
@@ -177,10 +180,10 @@ def _integers(layer):
     return np.rint(weight * 2**16).astype(np.int64), np.rint(bias * 2**28).astype(np.int64)
 
 
-def test_the_estimate_is_near_the_real_size(codec, entropy):
+def test_the_estimate_is_near_the_real_size(codec, entropy, device):
     """For a latent as the model expects it: each value is drawn from its own Gaussian."""
     nn.init.zeros_(codec.h_a[-1].weight)
-    z = entropy._z_symbols(torch.zeros(1, codec.M, 16, 16))
+    z = entropy._z_symbols(torch.zeros(1, codec.M, 16, 16, device=device))
     y = entropy._in_integers(
         z, lambda front, scales, means: (scales.clamp(min=0.11) * torch.randn_like(means)).round()
     )
@@ -191,10 +194,10 @@ def test_the_estimate_is_near_the_real_size(codec, entropy):
     assert entropy.bit_map(y).sum().item() == pytest.approx(bits, rel=1e-4)
 
 
-def test_bits_are_compressais(codec):
+def test_bits_are_compressais(codec, device):
     """The same noise, the same likelihoods: CompressAI's own forward is the reference."""
     entropy = entropy_model(codec)
-    x = torch.rand(2, 3, 64, 128)
+    x = torch.rand(2, 3, 64, 128).to(device)
     codec.train()
     torch.manual_seed(1)
     expected = codec(x)
@@ -230,7 +233,7 @@ def test_what_is_rounded_costs_what_will_be_sent(codec):
     assert y.grad.abs().sum() > 0
 
 
-def test_a_decoder_needs_the_integers_alone(codec, entropy):
+def test_a_decoder_needs_the_integers_alone(codec, entropy, device):
     y = _y(codec)
     state = entropy.decoder_state_dict()
     assert any(key.startswith("integer_context.") for key in state)
@@ -238,9 +241,11 @@ def test_a_decoder_needs_the_integers_alone(codec, entropy):
     torch.manual_seed(9)
     fresh = entropy_model(type(codec)(**_sizes(codec))).eval()
     fresh.load_decoder_state_dict(state)
+    fresh.to(device)
     assert torch.equal(fresh.decompress(entropy.compress(y), (2, 3)), entropy.quantise(y))
     nested = nn.ModuleDict({"part": entropy_model(type(codec)(**_sizes(codec))).eval()})
     nested.load_state_dict({f"part.{k}": v for k, v in entropy.state_dict().items()})
+    nested.to(device)
     assert nested["part"].compress(y) == entropy.compress(y)
     with pytest.raises(ValueError, match="missing"):
         fresh.load_decoder_state_dict({k: v for k, v in state.items() if "context" not in k})

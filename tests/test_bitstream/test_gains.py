@@ -17,22 +17,26 @@ from vcm_mt.models.codec import build_codec
 from vcm_mt.models.transmitter import Transmitter
 
 
-def _transmitter(gains=(0.5, 1.0, 2.0), quality=2):
-    torch.manual_seed(0)
-    network = Transmitter(build_codec("MeanScaleHyperprior", N=8, M=12), quality, gains=gains)
-    with torch.no_grad():
-        network.g_a[-1].weight.mul_(20)  # so that the latent is not all zeros
-    network.eval().update_tables()
-    return network
+@pytest.fixture
+def build(device):
+    def _build(gains=(0.5, 1.0, 2.0), quality=2):
+        torch.manual_seed(0)
+        network = Transmitter(build_codec("MeanScaleHyperprior", N=8, M=12), quality, gains=gains)
+        with torch.no_grad():
+            network.g_a[-1].weight.mul_(20)  # so that the latent is not all zeros
+        network.eval().update_tables()
+        return network.to(device)
+
+    return _build
 
 
-@pytest.fixture(scope="module")
-def picture():
-    return torch.rand(1, 3, 83, 131, generator=torch.manual_seed(1))
+@pytest.fixture
+def picture(device):
+    return torch.rand(1, 3, 83, 131, generator=torch.manual_seed(1)).to(device)
 
 
-def test_each_level_decodes_to_what_it_quantised(picture):
-    network = _transmitter()
+def test_each_level_decodes_to_what_it_quantised(picture, build):
+    network = build()
     sizes, latents = [], []
     for quality in network.qualities:
         (data,) = network.encode(picture, quality)
@@ -49,9 +53,9 @@ def test_each_level_decodes_to_what_it_quantised(picture):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_what_is_not_finite_is_sent_at_no_level(picture, bad):
+def test_what_is_not_finite_is_sent_at_no_level(picture, bad, build):
     """A picture's value, or a weight of a training that diverged."""
-    network = _transmitter()
+    network = build()
     spoilt = picture.clone()
     spoilt[0, 1, 40, 70] = bad
     for quality in network.qualities:
@@ -65,9 +69,9 @@ def test_what_is_not_finite_is_sent_at_no_level(picture, bad):
     assert network.encode(picture, 1)
 
 
-def test_a_level_is_the_codec_of_the_gained_latent(picture):
+def test_a_level_is_the_codec_of_the_gained_latent(picture, build):
     """Of gain 2: what a codec without gains makes of the doubled latent, halved at the start."""
-    network, plain = _transmitter(), _transmitter(gains=(), quality=3)
+    network, plain = build(), build(gains=(), quality=3)
     y = network.analyse(picture)
     assert network.code(y, 83, 131, 3)[0][9:] != plain.code(y, 83, 131)[0][9:]
     assert (
@@ -82,21 +86,21 @@ def test_a_level_is_the_codec_of_the_gained_latent(picture):
     assert network.bit_map(y, 3).sum().item() == pytest.approx(network.estimate(y, 3).bits.item())
 
 
-def test_pictures_of_several_levels_are_decoded_at_once(picture):
-    network = _transmitter()
+def test_pictures_of_several_levels_are_decoded_at_once(picture, build):
+    network = build()
     packets = [unpack(network.encode(picture, quality)[0]) for quality in (3, 1)]
     together = network.decode_packets(packets)
     for packet, y_hat in zip(packets, together, strict=True):
         assert torch.equal(network.decode_packets([packet])[0], y_hat)
 
 
-def test_the_level_by_default_and_others(picture):
-    network = _transmitter()
+def test_the_level_by_default_and_others(picture, build):
+    network = build()
     assert unpack(network.encode(picture)[0]).quality == 2
     with pytest.raises(ConfigError, match="no level 4, but 1, 2, 3"):
         network.encode(picture, 4)
     with pytest.raises(ConfigError, match="no level 2, but 5"):
-        _transmitter(gains=(), quality=5).encode(picture, 2)
+        build(gains=(), quality=5).encode(picture, 2)
     packet = unpack(network.encode(picture)[0])
     wrong = pack(type(packet)(83, 131, 9, packet.transmitter, packet.string))
     with pytest.raises(BitstreamError, match="levels 1 to 3"):
@@ -104,9 +108,9 @@ def test_the_level_by_default_and_others(picture):
 
 
 @pytest.mark.parametrize("part", ["gain", "inverse"])
-def test_gains_belong_to_the_transmitter(part):
+def test_gains_belong_to_the_transmitter(part, build):
     """Both: the inverse gains decide no bits, but what every receiver is given of them."""
-    network = _transmitter()
+    network = build()
     before = network.fingerprint()
     with torch.no_grad():
         getattr(network.gains, part)[0, 0] += 1e-6
@@ -131,10 +135,10 @@ def config(stage1_config):
     return found
 
 
-def test_each_step_draws_a_level_with_its_lambda(config):
+def test_each_step_draws_a_level_with_its_lambda(config, device):
     """Lambda 0 leaves the rate alone in the loss, lambda 1 the task."""
     torch.manual_seed(0)
-    system = build_system(config)
+    system = build_system(config, device=device)
     assert system.transmitter.quality == 1
     with DefaultScope.overwrite_default_scope("vcm_mt"):
         batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
@@ -157,12 +161,12 @@ def test_each_step_draws_a_level_with_its_lambda(config):
         assert (trained != before[name]).any()
 
 
-def test_a_level_may_weigh_more(config):
+def test_a_level_may_weigh_more(config, device):
     losses = {}
     for weights in ([1.0, 1.0], [3.0, 1.0]):
         config.model.level_weights = weights
         torch.manual_seed(0)
-        system = build_system(config)
+        system = build_system(config, device=device)
         with DefaultScope.overwrite_default_scope("vcm_mt"):
             batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
         data = system.data_preprocessor(batch, True)
@@ -173,10 +177,10 @@ def test_a_level_may_weigh_more(config):
         assert losses[3.0][key].item() == pytest.approx(times * value.item(), rel=1e-5)
 
 
-def test_as_many_lambdas_and_weights_as_gains(config):
+def test_as_many_lambdas_and_weights_as_gains(config, device):
     config.model.level_weights = [1.0]
     with pytest.raises(ConfigError, match="each of 2 gains needs a weight"):
-        build_system(config)
+        build_system(config, device=device)
     config.model.gains = [1.0]
     with pytest.raises(ConfigError, match="1 gains need as many lambdas, not 2"):
-        build_system(config)
+        build_system(config, device=device)

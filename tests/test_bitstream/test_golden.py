@@ -12,13 +12,14 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 LISTING = json.loads((GOLDEN / "golden.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def receiver():
-    return Receiver.load(GOLDEN / "codec.pth")
+@pytest.fixture
+def receiver(device):
+    return Receiver.load(GOLDEN / "codec.pth", device=device)
 
 
-def test_the_fingerprint_is_what_it_was():
-    assert Transmitter.load(GOLDEN / "codec.pth").fingerprint == LISTING["fingerprint"]
+def test_the_fingerprint_is_what_it_was(device):
+    transmitter = Transmitter.load(GOLDEN / "codec.pth", device=device)
+    assert transmitter.fingerprint == LISTING["fingerprint"]
 
 
 @pytest.mark.parametrize("name", list(SIZES))
