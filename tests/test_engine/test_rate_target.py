@@ -4,10 +4,16 @@ import json
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from PIL import Image
 
 from tests.conftest import ROOT, run_tool, small_options
+from vcm_mt.apis.pictures import read_picture
+from vcm_mt.apis.system import build_system
 from vcm_mt.engine.rate_target import RateTargetHook
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
@@ -110,6 +116,35 @@ def test_a_training_counts_real_bytes_and_resumes(mini, tmp_path):
     )
     assert other.returncode == 1
     assert "trained for 0.001 bpp, not 0.5" in other.stderr
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_pictures_coded_together_take_what_each_takes_alone(stage1_config, tmp_path, num_workers):
+    """Sizes mixed; those of one size are not neighbours in the set."""
+    sizes = [(90, 65), (64, 97), (90, 65), (64, 97), (90, 65)]
+    generator = np.random.default_rng(0)
+    for number, size in enumerate(sizes):
+        pixels = generator.integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    system = build_system(stage1_config)
+    with torch.no_grad():  # so that the latent is not all zeros
+        system.transmitter.g_a[-1].weight.mul_(8)
+    loader = stage1_config.val_dataloader
+    loader.num_workers, loader.persistent_workers = num_workers, num_workers > 0
+    loader.dataset = {
+        "type": "PictureFolder", "data_root": str(tmp_path), "pipeline": loader.dataset.pipeline,
+    }  # fmt: skip
+    with DefaultScope.overwrite_default_scope("vcm_mt"):
+        loader = Runner.build_dataloader(loader, seed=0)
+    runner = SimpleNamespace(model=system, val_loop=SimpleNamespace(dataloader=loader))
+    before = torch.get_rng_state()
+    found = RateTargetHook(0.1, pictures=4)._measure(runner)
+    assert torch.equal(torch.get_rng_state(), before)
+    paths = [tmp_path / f"{number}.png" for number in (0, 1, 2, 3)]
+    pictures = [read_picture(path) for path in paths]
+    rates = [8 * len(system.transmitter.encode(p)[0]) / p[0, 0].numel() for p in pictures]
+    assert len(set(rates)) == 4
+    assert found == pytest.approx(sum(rates) / 4, rel=1e-12)
 
 
 def test_a_codec_that_cannot_be_trimmed_keeps_its_training():

@@ -95,7 +95,7 @@ def test_a_codec_of_several_levels_behind_a_segmenter(stage1_config, elsewhere):
     _train_and_predict(elsewhere, system, _batch(stage1_config))
 
 
-def _saved(config, path):
+def saved(config, path):
     """A checkpoint of an untrained stage 1."""
     torch.manual_seed(0)
     system = build_system(config)
@@ -107,7 +107,7 @@ def _saved(config, path):
 
 @pytest.mark.parametrize("kind", [{}, {"rank": 2}, {"depth": 1}], ids=["full", "light", "deep"])
 def test_a_receiver_is_trained(stage1_config, elsewhere, tmp_path, kind):
-    stage1 = _saved(stage1_config, tmp_path / "iter_1.pth")
+    stage1 = saved(stage1_config, tmp_path / "iter_1.pth")
     with DefaultScope.overwrite_default_scope("vcm_mt"):
         system, again = (
             ReceiverSystem(stage1, stage1_config.model.tasks, **kind).to("cuda") for _ in range(2)

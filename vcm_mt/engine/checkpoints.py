@@ -31,7 +31,9 @@ class AtomicCheckpointHook(CheckpointHook):
     """mmengine's hook for local folders; at any moment the last ``max_keep_ckpts`` are whole.
 
     mmengine's own writes in place, after it has removed the oldest. Here a checkpoint is written,
-    then ``last_checkpoint`` names it, and only then the oldest go.
+    then ``last_checkpoint`` names it, and only then the oldest go. Before that, hooks with a
+    ``before_checkpoint`` are called on all processes; mmengine's ``before_save_checkpoint`` is
+    called on the one that writes alone, and what it changed in the model would differ there.
 
     Args:
         backend_args: Says how files are written.
@@ -50,6 +52,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
         path = Path(self.out_dir) / self.filename_tmpl.format(step)
         self.last_ckpt = str(path)
+        runner.call_hook("before_checkpoint")
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         try:
             runner.save_checkpoint(

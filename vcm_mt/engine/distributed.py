@@ -22,7 +22,7 @@ class VCMDistributedDataParallel(MMDistributedDataParallel):
     fills its samplers, as with most of mmdet's two-stage detectors, or where a head takes its
     divisor's mean over all processes, as FCOS, ATSS and DETR do. It is not where positives of the
     local batch are counted: RetinaNet, and Mask R-CNN's masks. Batches padded to another size
-    differ at their rim.
+    differ at their rim. Of a codec of several levels each process draws one.
 
     The quantiles stay out of it: their loss depends on no data, so that every process
     computes the same gradient, and they take no part in the forward pass that is watched.

@@ -6,15 +6,16 @@ import hashlib
 import json
 import random
 import zlib
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import all_reduce_dict
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import weights_to_cpu
-from torch import nn
+from torch import Tensor, nn
 
 from vcm_mt.errors import FrozenError
 from vcm_mt.models.tasks.draws import DRAW_SEED
@@ -28,7 +29,10 @@ def unwrapped(runner: Any) -> Any:
 
 @HOOKS.register_module()
 class EntropyTablesHook(Hook):
-    """Builds the entropy tables before real bytes are needed: validation and checkpoints.
+    """Builds the entropy tables before real bytes are needed: validation, test and checkpoints.
+
+    They are built where the weights moved since, or where there are none: a checkpoint that is
+    only measured keeps its own. Building moves the quantiles, so that all processes do it.
 
     A checkpoint also says how to build its codec (``meta["record"]``, JSON), and is made loadable
     without running code: NumPy's scalars become Python's,
@@ -36,14 +40,41 @@ class EntropyTablesHook(Hook):
     smooths anew.
     """
 
+    def __init__(self) -> None:
+        self._moved = False
+
+    def after_train_iter(
+        self,
+        runner: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: Any = None,  # noqa: ARG002
+    ) -> None:
+        """Note that the tables are old."""
+        self._moved = True
+
     def before_val(self, runner: Any) -> None:
         """Tables for the validation that comes."""
-        unwrapped(runner).update_tables()
+        self._update(runner)
+
+    def before_test(self, runner: Any) -> None:
+        """Tables for the test that comes."""
+        self._update(runner)
+
+    def before_checkpoint(self, runner: Any) -> None:
+        """Tables for the checkpoint that comes; see :class:`AtomicCheckpointHook`."""
+        self._update(runner)
+
+    def _update(self, runner: Any) -> None:
+        system = unwrapped(runner)
+        if self._moved or not system.transmitter.entropy.has_tables:
+            system.update_tables()
+        self._moved = False
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Tables that belong to the weights that are saved."""
         system = unwrapped(runner)
-        system.update_tables()
+        self._update(runner)
         checkpoint["state_dict"] = weights_to_cpu(system.state_dict())
         checkpoint["meta"]["record"] = json.dumps(system.record)
         hub = checkpoint["message_hub"]
@@ -140,7 +171,18 @@ class MeanInfoHook(RuntimeInfoHook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Hand a step's losses to the log."""
-        outputs = {key: value.detach().float() for key, value in (outputs or {}).items()}
-        all_reduce_dict(outputs, op="mean")
-        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        """Hand a step's losses to the log.
+
+        Processes that drew different levels have different losses: each is the mean of those that
+        have it.
+        """
+        super().after_train_iter(runner, batch_idx, data_batch, _means(outputs or {}))
+
+
+def _means(outputs: dict[str, Tensor]) -> dict[str, float]:
+    """Means over the processes that have each value."""
+    values = [value.detach().float() for value in outputs.values()]
+    numbers = torch.stack(values).tolist() if values else []  # one wait for the device
+    found = all_gather_object(dict(zip(outputs, numbers, strict=True)))
+    names = dict.fromkeys(name for own in found for name in own)
+    return {name: fmean(own[name] for own in found if name in own) for name in names}

@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_rank, get_world_size
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from torch.utils.data import DataLoader, Subset
 
 from vcm_mt.engine.hooks import unwrapped
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.latent_scale import scale_latent
 from vcm_mt.models.receivers import named_receivers
+from vcm_mt.models.sizes import true_size
+from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.registry import HOOKS
 
 #: d log(rate) / d log(factor of y), about; how often it is tried, and the largest log(factor).
 _SLOPE = 0.8
 _TRIALS = 6
 _LARGEST_TRIM = math.log(1.25)
+#: Pixels that are coded together at most.
+_PIXELS = 1 << 21
 #: lambda stays this far from 0 and 1, where it could not be steered any more.
 _MARGIN = 1e-6
 
@@ -182,21 +189,44 @@ class RateTargetHook(Hook):
     def _measure(self, runner: Any) -> float:
         """Mean real rate of the validation pictures, each process coding its share."""
         system = unwrapped(runner)
-        dataset = runner.val_loop.dataloader.dataset
-        count = min(self.pictures, len(dataset))
-        chosen = [index * len(dataset) // count for index in range(count)]
+        loader = runner.val_loop.dataloader
+        size = len(loader.dataset)
+        count = min(self.pictures, size)
+        chosen = [index * size // count for index in range(count)]
         mode = system.training
         system.eval()
         system.update_tables()
-        total = torch.zeros(())
-        for index in chosen[get_rank() :: get_world_size()]:
-            item = dataset[index]
-            batch = {name: [value] for name, value in item.items()}
-            data = system.data_preprocessor(batch, False)
-            height, width = data["data_samples"][0].img_shape[:2]
-            (coded,) = system.transmitter.encode(data["inputs"][..., :height, :width])
-            total += 8 * len(coded) / (height * width)
+        rates = _rates(system, _loaded(loader, chosen[get_rank() :: get_world_size()]))
+        shares = all_gather_object(sum(rates))
         system.train(mode)
-        total = total.to(data["inputs"].device)
-        all_reduce(total)
-        return self._correction * float(total) / count
+        return self._correction * sum(shares) / count
+
+
+def _loaded(loader: DataLoader, chosen: list[int]) -> Iterator[Any]:
+    """Items of a loader's dataset, by size, loaded as the loader does."""
+
+    def size(index: int) -> tuple[int, int]:
+        info = loader.dataset.get_data_info(index)  # type: ignore[attr-defined]
+        return info.get("height", 0), info.get("width", 0)
+
+    if not chosen:
+        return iter(())
+    same = ("num_workers", "timeout", "worker_init_fn", "multiprocessing_context")
+    settings = {name: getattr(loader, name) for name in same}
+    settings["generator"] = torch.Generator()  # the training's own stays where it is
+    pictures = Subset(loader.dataset, sorted(chosen, key=size))
+    return iter(DataLoader(pictures, batch_size=None, collate_fn=_as_it_is, **settings))
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _rates(system: VCMSystem, items: Iterable[dict[str, Any]]) -> Iterator[float]:
+    """Bits per pixel of pictures, those of one size coded together."""
+    for (height, width), group in groupby(items, lambda item: true_size(item["data_samples"])):
+        while part := list(islice(group, max(1, _PIXELS // (height * width)))):
+            batch = {name: [item[name] for item in part] for name in part[0]}
+            pictures = system.data_preprocessor(batch, False)["inputs"][..., :height, :width]
+            for coded in system.transmitter.encode(pictures):
+                yield 8 * len(coded) / (height * width)
