@@ -32,10 +32,17 @@ MODELS = _child(
 DATASETS = _child("dataset", root.DATASETS, "datasets.coco", "datasets.folder")
 FUNCTIONS = _child("function", root.FUNCTIONS, "datasets.worker")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.sampler")
-TRANSFORMS = _child("transform", root.TRANSFORMS, "datasets.loading", "datasets.bitstreams")
+TRANSFORMS = _child(
+    "transform",
+    root.TRANSFORMS,
+    "datasets.loading",
+    "datasets.bitstreams",
+    "models.tasks.resized_masks",
+)
 METRICS = _child("metric", root.METRICS, "evaluation.metrics")
 MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS, "engine")
 HOOKS = _child("hook", root.HOOKS, "engine")
+LOOPS = _child("loop", root.LOOPS, "engine")
 OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine"

@@ -13,7 +13,7 @@ train_dataloader = dict(
     timeout=600,
     worker_init_fn=dict(type="vcm_mt.end_with_parent"),
     sampler=dict(type="vcm_mt.SeededSampler", shuffle=True),
-    batch_sampler=dict(type="mmdet.AspectRatioBatchSampler"),
+    batch_sampler=dict(type="vcm_mt.AspectRatioBatchSampler"),
     dataset=dict(
         type="vcm_mt.CheckedCocoDataset",
         data_root=data_root,
@@ -24,6 +24,8 @@ train_dataloader = dict(
             load_picture,
             load_annotations,
             dict(type="mmdet.RandomFlip", prob=0.5),
+            # As the detectors of coco_tasks.py ask for them; a task with another resize does it.
+            dict(type="vcm_mt.ResizeMasks", scale=(1333, 800), keep_ratio=True),
             pack,
         ],
     ),

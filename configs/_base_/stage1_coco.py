@@ -17,7 +17,7 @@ rate_target = dict(interval=1000, pictures=500)
 model = dict(type="VCMSystem", codec=dict(arch="mbt2018-mean", pretrained=True), amp="auto")
 
 max_iters = 60000
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=10000)
+train_cfg = dict(type="SkippingTrainLoop", max_iters=max_iters, val_interval=10000)
 param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]

@@ -8,7 +8,7 @@ evaluators = dict(det={{_base_.coco_evaluators.det}}, segm={{_base_.coco_evaluat
 model = dict(type="ReceiverSystem", amp="auto")
 
 max_iters = 30000
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=10000)
+train_cfg = dict(type="SkippingTrainLoop", max_iters=max_iters, val_interval=10000)
 param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]

@@ -1,11 +1,18 @@
 """Random transforms fall out by the draw's number, whoever does the work."""
 
 import copy
+import shutil
 from itertools import islice
 
+import pytest
 import torch
-from mmengine.registry import DefaultScope
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
+from PIL import Image
+
+from vcm_mt.apis.training import train
+from vcm_mt.datasets.loading import LoadPicture
 
 
 def _loader(config, num_workers):
@@ -29,6 +36,76 @@ def test_a_resumed_runs_crops_are_those_of_an_undisturbed_one(people_config):
     )
     assert first.keys() == again.keys()
     assert not all(torch.equal(first[path], again[path]) for path in first)  # other crops
+
+
+class _Counted:
+    """Counts the pictures that a process loads."""
+
+    def __init__(self, monkeypatch):
+        self.paths = []
+        load = LoadPicture.transform
+
+        def counted(step, results):
+            self.paths.append(results["img_path"])
+            return load(step, results)
+
+        monkeypatch.setattr(LoadPicture, "transform", counted)
+
+
+def _train(config, work_dir, **kwargs):
+    """The pictures of each step, and their random crops."""
+    seen = []
+
+    @HOOKS.register_module(force=True)
+    class SeenHook(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            paths = [sample.img_path for sample in data_batch["data_samples"]]
+            seen.append((paths, [picture.clone() for picture in data_batch["inputs"]]))
+
+    config = copy.deepcopy(config)
+    config.custom_hooks.append({"type": "mmengine.SeenHook"})
+    train(config, work_dir, **kwargs)
+    return seen
+
+
+def test_a_resume_loads_no_past_batch(people_config, mini, tmp_path, monkeypatch):
+    """Of batches of upright pictures and others, whose draws cannot be told by their number."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, path in enumerate(sorted((mini / "train").glob("*.bmp"))):
+        with Image.open(path) as picture:
+            size = [(97, 128), (128, 97), (110, 90)][number % 3]
+            picture.resize(size).save(folder / path.name)
+    loader = people_config.train_dataloader
+    loader.batch_sampler = {"type": "vcm_mt.AspectRatioBatchSampler"}
+    loader.dataset = {
+        "type": "PictureFolder", "data_root": str(folder), "pipeline": loader.dataset.pipeline,
+    }  # fmt: skip
+    people_config.train_cfg = {"type": "SkippingTrainLoop", "max_iters": 6}
+    undisturbed = _train(people_config, tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    for name in ("iter_4.pth", "last_checkpoint"):
+        shutil.copy(tmp_path / "one" / name, tmp_path / "two" / name)
+    (tmp_path / "two" / "last_checkpoint").write_text(str(tmp_path / "two" / "iter_4.pth"))
+    loaded = _Counted(monkeypatch)
+    resumed = _train(people_config, tmp_path / "two", resume=True)
+    assert len(undisturbed) == 6
+    assert [paths for paths, _ in resumed] == [paths for paths, _ in undisturbed[4:]]
+    for (_, pictures), (_, wanted) in zip(resumed, undisturbed[4:], strict=True):
+        assert all(map(torch.equal, pictures, wanted))
+    assert loaded.paths == [path for paths, _ in resumed for path in paths]
+    sizes = [{Image.open(path).size for path in paths} for paths, _ in undisturbed]
+    assert all(len({width < height for width, height in found}) == 1 for found in sizes)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_skipping_is_what_drawing_is(people_config, num_workers):
+    people_config.train_dataloader.batch_sampler = {"type": "vcm_mt.AspectRatioBatchSampler"}
+    batches = list(islice(_loader(people_config, num_workers), 8))
+    resumed = _loader(people_config, num_workers)
+    resumed.batch_sampler.skip(5)
+    for before, after in zip(batches[5:], resumed, strict=False):
+        assert all(map(torch.equal, before["inputs"], after["inputs"]))
 
 
 def _pairs(batch):

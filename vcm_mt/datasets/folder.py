@@ -8,13 +8,14 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from PIL import ExifTags, Image
 
+from vcm_mt.datasets.sampler import SeededTransforms
 from vcm_mt.errors import DataError
 from vcm_mt.files import ENDINGS, UNREADABLE
 from vcm_mt.registry import DATASETS
 
 
 @DATASETS.register_module()
-class PictureFolder(BaseDataset):
+class PictureFolder(SeededTransforms, BaseDataset):
     """Every picture in a folder and the folders in it.
 
     Args:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from mmdet.datasets.samplers import AspectRatioBatchSampler as _AspectRatioBatchSampler
 from mmengine.dataset import InfiniteSampler
 
 from vcm_mt.registry import DATA_SAMPLERS
@@ -32,6 +34,25 @@ class SeededSampler(InfiniteSampler):
             draw = Draw(index)
             draw.words = (self.seed, number, self.rank)
             yield draw
+
+
+@DATA_SAMPLERS.register_module()
+class AspectRatioBatchSampler(_AspectRatioBatchSampler):
+    """mmdet's, upright pictures apart from others, whose first batches can be left out.
+
+    How many draws a batch takes depends on their shapes: those are looked up, and no picture is
+    loaded.
+    """
+
+    _skipped = 0
+
+    def skip(self, batches: int) -> None:
+        """Start behind so many batches; before the first is drawn."""
+        self._skipped = batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Batches of indices."""
+        return islice(super().__iter__(), self._skipped, None)
 
 
 class SeededTransforms:

@@ -4,6 +4,7 @@ from vcm_mt.engine.checkpoints import AtomicCheckpointHook
 from vcm_mt.engine.distributed import VCMDistributedDataParallel
 from vcm_mt.engine.finite import FiniteAmpOptimWrapper, FiniteOptimWrapper, FiniteStepsHook
 from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook, IterationSeedHook, MeanInfoHook
+from vcm_mt.engine.loops import SkippingTrainLoop
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.engine.picture_strip import PictureStripHook
 from vcm_mt.engine.precision import PrecisionHook
@@ -22,5 +23,6 @@ __all__ = [
     "PictureStripHook",
     "PrecisionHook",
     "RateTargetHook",
+    "SkippingTrainLoop",
     "VCMDistributedDataParallel",
 ]
