@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 
-import imageio_ffmpeg
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -26,19 +24,18 @@ from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.command import command
+from vcm_mt.apis.done import Coded, Decoded
 from vcm_mt.apis.options import add_amp
 from vcm_mt.apis.pictures import at_once, read_picture, to_array, to_tensor
 from vcm_mt.apis.refined import refining
-from vcm_mt.bitstream.container import (
-    SequenceReader,
-    SequenceWriter,
-    is_sequence,
-    unpack,
-)
-from vcm_mt.errors import BitstreamError, DataError, VCMError, told
-from vcm_mt.files import ENDINGS, write_atomically
+from vcm_mt.apis.videos import ENDINGS as VIDEOS
+from vcm_mt.apis.videos import breaks_off, open_video
+from vcm_mt.bitstream.container import SequenceReader, SequenceWriter, is_sequence, unpack
+from vcm_mt.errors import BitstreamError, DataError
+from vcm_mt.files import ENDINGS, UNREADABLE, write_atomically
 
-VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".y4m", ".m4v"})
+#: An input and its output.
+Job = tuple[Path, Path]
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,6 +54,7 @@ def parse_args() -> argparse.Namespace:
             "-o", "--out", type=Path, required=True, help="a file for one input, else a folder"
         )
         command.add_argument("--resume", action="store_true", help="skip what is done already")
+        command.add_argument("--device", help="cpu or cuda[:N]; default a GPU if there is one")
         add_amp(command, "auto", "the transform")
     commands.choices["encode"].add_argument(
         "--transmitter", type=Path, required=True, help="checkpoint, or a training's folder"
@@ -99,106 +97,112 @@ def parse_args() -> argparse.Namespace:
 def encode(options: argparse.Namespace) -> None:
     """Encode every input."""
     jobs = outputs(list(found(options.inputs, ENDINGS | VIDEOS)), options.out, ".vcm")
+    videos = {job for job in jobs if is_video(job[0])}
     if options.refine:
         transmitter = refining(
             options.refine_config, options.transmitter, options.refine, options.amp,
-            receivers=options.refine_receivers,
+            receivers=options.refine_receivers, device=options.device,
         )  # fmt: skip
     else:
-        transmitter = Transmitter.load(options.transmitter, options.amp)
+        transmitter = Transmitter.load(options.transmitter, options.amp, options.device)
+    done = Coded(transmitter, options.quality)
     if options.resume:
-        jobs = [job for job in jobs if not is_coded(job[1], transmitter, options.quality)]
-    pictures = [job for job in jobs if job[0].suffix.lower() not in VIDEOS]
+        number, jobs = len(jobs), [job for job in jobs if not done.holds(*job)]
+        print(
+            f"{number - len(jobs)} of {number} streams stay: whole, of this transmitter and level, "
+            f"{'' if options.refine else 'not '}refined, and newer than their pictures"
+        )
+    encode_pictures(transmitter, [job for job in jobs if job not in videos], done, options.quality)
+    for job in jobs:
+        if job in videos:
+            encode_video(transmitter, *job, options.quality)
+            done.note(job[1])
+
+
+def encode_pictures(
+    transmitter: Transmitter, jobs: list[Job], done: Coded, quality: int | None
+) -> None:
+    """Encode pictures, those of one size that follow each other together."""
+    # Refining takes seconds a picture: each is written as soon as it is done.
+    most = None if transmitter.refiner is None else 1
     num_bytes = num_pixels = 0
-    with tqdm(total=len(pictures), unit="picture", disable=not pictures) as bar:
-        for group in batches((source, target, read_picture(source)) for source, target in pictures):
+    with tqdm(total=len(jobs), unit="picture", disable=not jobs) as bar:
+        for group in batches(((*job, read_picture(job[0])) for job in jobs), most):
             stacked = torch.cat([picture for *_, picture in group])
-            coded = transmitter.encode_batch(stacked, options.quality)
+            coded = transmitter.encode_batch(stacked, quality)
             for (_, target, picture), data in zip(group, coded, strict=True):
                 write_atomically(target, [data])
+                done.note(target)
                 num_bytes += len(data)
                 num_pixels += picture.shape[-2] * picture.shape[-1]
             bar.update(len(group))
     if num_pixels:
         print(f"{num_bytes} bytes, {8 * num_bytes / num_pixels:.4f} bpp")
-    for source, target in jobs:
-        if source.suffix.lower() in VIDEOS:
-            encode_video(transmitter, source, target, options.quality)
 
 
-def is_coded(path: Path, transmitter: Transmitter, quality: int | None) -> bool:
-    """Whether a file is there, and whole, and what that transmitter sends at that level."""
-    if not path.exists():
-        return False
-    data = path.read_bytes()
+def is_video(path: Path) -> bool:
+    """Whether a file is a video, by its ending; a picture may have any ending.
+
+    Raises:
+        DataError: For neither.
+    """
+    ending = path.suffix.lower()
+    if ending in ENDINGS | VIDEOS:
+        return ending in VIDEOS
     try:
-        reader = SequenceReader(data) if is_sequence(data) else [unpack(data)]
-        first = reader[0]
-    except BitstreamError:
-        return False
-    network = transmitter.network
-    wanted = (network.mark, network.quality if quality is None else quality)
-    return getattr(reader, "whole", True) and (first.transmitter, first.quality) == wanted
+        with Image.open(path):
+            return False
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path} is not a readable picture ({error}), and videos are taken as "
+            f"{', '.join(sorted(VIDEOS))}"
+        ) from error
 
 
 def encode_video(transmitter: Transmitter, source: Path, target: Path, quality: int | None) -> None:
     """Encode every picture of a video on its own, as a sequence."""
-    try:
-        frames = imageio_ffmpeg.read_frames(str(source), pix_fmt="rgb24")
-        meta = next(frames)
-    except (OSError, RuntimeError, StopIteration) as error:
-        (*_, last) = str(error).strip().splitlines() or [""]  # FFmpeg's banner stands before it
-        raise DataError(f"{source} is not a readable video: {last}") from error
-    width, height = meta["size"]
-    rate = frame_rate(meta["fps"])
+    video = open_video(source)
     buffer = io.BytesIO()
-    writer = SequenceWriter(buffer, fps=(rate.numerator, rate.denominator))
+    writer = SequenceWriter(buffer, fps=(video.fps.numerator, video.fps.denominator))
 
     def parts() -> Iterator[bytes]:
-        raw = (np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in frames)
-        total = round(meta["fps"] * meta["duration"])
-        done = tqdm(raw, desc=source.name, total=total or None, unit="picture")
-        for group in batches((source, target, to_tensor(frame)) for frame in done):
+        done = tqdm(video.pictures, desc=source.name, total=video.length or None, unit="picture")
+        for group in batches((source, target, to_tensor(picture)) for picture in done):
             stacked = torch.cat([picture for *_, picture in group])
             for data in transmitter.encode_batch(stacked, quality):
                 writer.write(unpack(data))
             yield taken(buffer)
-        if done.n < 0.98 * total - 1:
-            warnings.warn(f"{source} breaks off: {done.n} of about {total} pictures", stacklevel=2)
+        if breaks_off(video, done.n):
+            told = f"{source} breaks off: {done.n} of about {video.length} pictures"
+            warnings.warn(told, stacklevel=2)
         writer.close()
         yield taken(buffer)
 
     write_atomically(target, parts())
 
 
-def frame_rate(told: float) -> Fraction:
-    """Pictures per second as a fraction; television's, such as 29.97, are n * 1000/1001."""
-    television = Fraction(round(told) * 1000, 1001)
-    near = abs(told - television) < 0.006 and told != round(told)
-    return television if near else Fraction(told).limit_denominator(1001)
-
-
 def decode(options: argparse.Namespace) -> None:
     """Decode every input."""
     jobs = outputs(list(found(options.inputs, {".vcm"})), options.out, ".png")
-    if options.resume:
-        jobs = [job for job in jobs if not job[1].exists()]
     source = options.receiver or options.transmitter
-    receiver = Receiver.load(source, options.name, options.amp, options.base)
+    receiver = Receiver.load(source, options.name, options.amp, options.base, options.device)
+    done = Decoded(receiver)
     for source, target in tqdm(jobs, unit="file"):
         data = source.read_bytes()
         try:
-            if is_sequence(data):
-                decode_sequence(receiver, source, data, target.with_suffix(""), options.resume)
+            if not is_sequence(data):
+                packet = unpack(data)
+                if not (options.resume and done.holds(packet, target)):
+                    done.write(packet, to_array(receiver.decode_packets([packet])), target)
+            elif target == options.out:
+                raise DataError(f"{source} is a sequence of pictures: name a folder, not {target}")
             else:
-                write_png(receiver.decode(data), target)
+                decode_sequence(done, source, data, target.with_suffix(""), options.resume)
         except BitstreamError as error:
             raise BitstreamError(f"{source}: {error}") from error
 
 
-def decode_sequence(
-    receiver: Receiver, source: Path, data: bytes, folder: Path, resume: bool
-) -> None:
+def decode_sequence(done: Decoded, source: Path, data: bytes, folder: Path, resume: bool) -> None:
     """Decode a sequence into a folder of PNGs; with ``resume``, those that are not there yet.
 
     Raises:
@@ -215,60 +219,66 @@ def decode_sequence(
             "on: they stay there",
             stacklevel=2,
         )
-    targets = {number: folder / f"{number:06}.png" for number in range(len(reader))}
-    waiting = [n for n, target in targets.items() if not (resume and target.exists())]
-    damaged: list[BitstreamError] = []
+    damaged = reader.damaged()
+    targets = {n: folder / f"{n:06}.png" for n in range(len(reader)) if n not in damaged}
+    waiting = [n for n, path in targets.items() if not (resume and done.holds(reader[n], path))]
     step = at_once(*reader.size)
     for start in tqdm(range(0, len(waiting), step), desc=source.name, unit="batch"):
-        packets = {}
-        for number in waiting[start : start + step]:
-            try:
-                packets[number] = reader[number]
-            except BitstreamError as error:
-                damaged.append(error)
-        if not packets:
-            continue
-        pictures = receiver.decode_packets([*packets.values()])
-        for number, picture in zip(packets, pictures, strict=True):
-            write_png(to_array(picture[None]), targets[number])
+        packets = {number: reader[number] for number in waiting[start : start + step]}
+        pictures = done.receiver.decode_packets([*packets.values()])
+        for (number, packet), picture in zip(packets.items(), pictures, strict=True):
+            done.write(packet, to_array(picture[None]), targets[number])
     if damaged:
         raise BitstreamError(
-            f"{damaged[0]}; {len(damaged)} of {len(reader)} pictures are lost, the others decoded"
+            f"{damaged[min(damaged)]}; {len(damaged)} of {len(reader)} pictures are lost, the "
+            "others decoded"
         )
 
 
 def export(options: argparse.Namespace) -> None:
     """Write a receiver's file."""
-    receiver = Receiver.load(options.transmitter, options.name)
+    receiver = Receiver.load(options.transmitter, options.name, device="cpu")
     if options.merge:
         receiver.merge()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     receiver.save(options.out)
     print(f"{options.out}: {options.out.stat().st_size} bytes")
 
 
 def info(options: argparse.Namespace) -> None:
-    """Print what is in each file."""
+    """Print what is in each file.
+
+    Raises:
+        BitstreamError: When one is damaged, after all others were told of.
+    """
+    failed: list[str] = []
     for path in options.inputs:
         data = path.read_bytes()
         try:
             reader = SequenceReader(data) if is_sequence(data) else [unpack(data)]
         except BitstreamError as error:
-            raise BitstreamError(f"{path}: {error}") from error
-        first = reader[0]
-        bpp = 8 * len(data) / (first.height * first.width * len(reader))
+            failed.append(f"{path}: {error}")
+            continue
+        header = reader.header if isinstance(reader, SequenceReader) else reader[0]
+        bpp = 8 * len(data) / (header.height * header.width * len(reader))
         lines = {
             "kind": "sequence" if isinstance(reader, SequenceReader) else "picture",
             "pictures": len(reader),
-            "size": f"{first.width} x {first.height}",
-            "quality": first.quality,
-            "transmitter": first.transmitter.hex(),
+            "size": f"{header.width} x {header.height}",
+            "quality": header.quality,
+            "transmitter": header.transmitter.hex(),
             "bytes": len(data),
             "bpp": f"{bpp:.4f}",
         }
         if isinstance(reader, SequenceReader):
             lines["fps"] = "/".join(map(str, reader.fps))
             lines["whole"] = "yes" if reader.whole else "no: the file was cut off"
+            if damaged := reader.damaged():
+                lines["damaged"] = f"{len(damaged)}, the first is picture {min(damaged)}"
+                failed.append(f"{path}: {damaged[min(damaged)]}")
         print(path, *(f"  {name:12} {value}" for name, value in lines.items()), sep="\n")
+    if failed:
+        raise BitstreamError("\n".join(failed))
 
 
 def found(inputs: Iterable[Path], endings: frozenset[str] | set[str]) -> Iterator[Path]:
@@ -285,9 +295,19 @@ def found(inputs: Iterable[Path], endings: frozenset[str] | set[str]) -> Iterato
             raise DataError(f"no file {path}")
 
 
-def outputs(inputs: list[Path], out: Path, ending: str) -> list[tuple[Path, Path]]:
-    """Each input with its output."""
+def outputs(inputs: list[Path], out: Path, ending: str) -> list[Job]:
+    """Each input with its output.
+
+    Raises:
+        DataError: When ``out`` looks like another file than can be written, or two inputs would
+            become one file.
+    """
     to_file = len(inputs) == 1 and not out.is_dir() and out.suffix.lower() == ending
+    if not to_file and not out.is_dir() and re.fullmatch(r"\.[A-Za-z]\w*", out.suffix):
+        raise DataError(
+            f"{out} is neither a folder nor a {ending} file for one input: name one of them, and "
+            f"make a folder before that has a name as {out.name}"
+        )
     jobs = [(path, out if to_file else out / (path.stem + ending)) for path in inputs]
     if len({target for _, target in jobs}) < len(jobs):
         raise DataError("two inputs have the same name: encode them into different folders")
@@ -296,12 +316,12 @@ def outputs(inputs: list[Path], out: Path, ending: str) -> list[tuple[Path, Path
 
 
 def batches(
-    pictures: Iterable[tuple[Path, Path, Tensor]],
+    pictures: Iterable[tuple[Path, Path, Tensor]], most: int | None = None
 ) -> Iterator[list[tuple[Path, Path, Tensor]]]:
-    """Groups of following pictures of one size."""
+    """Groups of following pictures of one size, of ``most`` or of as many as memory allows."""
     group: list[tuple[Path, Path, Tensor]] = []
     for one in pictures:
-        full = len(group) == at_once(*one[2].shape[-2:])
+        full = len(group) == (most or at_once(*one[2].shape[-2:]))
         if group and (full or one[2].shape != group[0][2].shape):
             yield group
             group = []
@@ -318,27 +338,12 @@ def taken(buffer: io.BytesIO) -> bytes:
     return data
 
 
-def write_png(picture: np.ndarray, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    write_atomically(path, [file.getvalue()])
-
-
 @command("the same command with --resume goes on")
-def main() -> int:
+def main() -> None:
     """Run the command."""
     options = parse_args()
-    try:
-        run = {"encode": encode, "decode": decode, "export": export, "info": info}
-        run[options.command](options)
-    except VCMError as error:
-        print(told(error), file=sys.stderr)
-        return 1
-    except OSError as error:  # a file that is not there, a folder that cannot be written
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    run = {"encode": encode, "decode": decode, "export": export, "info": info}
+    run[options.command](options)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from vcm_mt.errors import DataError
+from vcm_mt.files import UNREADABLE
 from vcm_mt.pictures import pixels_of, read_pixels
 
 #: As many pictures are coded together, and as many pixels of large ones.
@@ -27,8 +28,9 @@ def to_tensor(picture: Any) -> Tensor:
     """A picture as the codec takes it.
 
     Args:
-        picture: A PIL picture; a NumPy array [H, W] or [H, W, 3], uint8, uint16 or float in
-            [0, 1], RGB; or a tensor [3, H, W] or [1, H, W], uint8 or float in [0, 1].
+        picture: A PIL picture, which is turned upright as its EXIF says; a NumPy array [H, W] or
+            [H, W, 3], uint8, uint16 or float in [0, 1], RGB; or a tensor [3, H, W] or [1, H, W],
+            uint8 or float in [0, 1].
 
     Returns:
         float32 [1, 3, H, W] in [0, 1]. Grey is repeated, 16 bits are scaled, CMYK and palettes
@@ -39,7 +41,7 @@ def to_tensor(picture: Any) -> Tensor:
             codec cannot send.
     """
     if isinstance(picture, Image.Image):
-        picture = pixels_of(picture)
+        picture = _upright(picture)
     if isinstance(picture, np.ndarray):
         if picture.ndim == 2:
             picture = picture[..., None]
@@ -91,3 +93,12 @@ def read_picture(path: Path) -> Tensor:
         DataError: When the file is missing, damaged, no picture, or one that cannot be sent.
     """
     return to_tensor(read_pixels(path).values)
+
+
+def _upright(picture: Image.Image) -> NDArray[Any]:
+    try:
+        return pixels_of(ImageOps.exif_transpose(picture))
+    except DataError:
+        raise
+    except UNREADABLE as error:  # Pillow reads a file's pixels when they are asked for
+        raise DataError(f"the picture cannot be read: {error}") from error

@@ -123,6 +123,7 @@ class SequenceReader(Sequence[Packet]):
     Attributes:
         fps: As the writer was told.
         size: Height and width of every picture.
+        header: What all pictures have in common, as a packet without its string.
         whole: Whether the file has its index, that is, was closed and is not cut off. Without
             one, all undamaged pictures before the cut are there.
 
@@ -135,11 +136,11 @@ class SequenceReader(Sequence[Packet]):
         if _kind(data) != _SEQUENCE:
             raise BitstreamError("the bitstream is a single picture: open it with unpack")
         self._data = memoryview(data)
-        self._header, at = _read_header(data)
+        self.header, at = _read_header(data)
         numerator, at = _read_varint(data, at)
         denominator, at = _read_varint(data, at)
         self.fps = (numerator, denominator)
-        self.size = (self._header.height, self._header.width)
+        self.size = (self.header.height, self.header.width)
         _verified(data[: at + _CRC_BYTES], "the sequence's header")
         start = at + _CRC_BYTES
         self._mark = data[at:start]
@@ -165,7 +166,17 @@ class SequenceReader(Sequence[Packet]):
         number = range(len(self))[number]
         start, end = self._places[number]
         string = _read_record(self._mark, self._data[start:end].tobytes(), number)
-        return replace(self._header, string=string)
+        return replace(self.header, string=string)
+
+    def damaged(self) -> dict[int, BitstreamError]:
+        """What is the matter with the pictures that cannot be read, by number."""
+        found = {}
+        for number in range(len(self)):
+            try:
+                self[number]
+            except BitstreamError as error:
+                found[number] = error
+        return found
 
     def _index(self, start: int) -> list[tuple[int, int]] | None:
         data = self._data

@@ -38,7 +38,8 @@ def target_size(size: torch.Size, resize: dict[str, Any]) -> tuple[int, int]:
         return int(resize["scale"][1]), int(resize["scale"][0])
     long, short = max(resize["scale"]), min(resize["scale"])
     factor = min(long / max(height, width), short / min(height, width))
-    return int(height * factor + 0.5), int(width * factor + 0.5)
+    # Of a very long picture mmcv would leave no row, and fail: one stays.
+    return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
 
 
 def padded(picture: Tensor, pad: dict[str, Any] | None) -> Tensor:
