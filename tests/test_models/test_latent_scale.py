@@ -12,22 +12,22 @@ from vcm_mt.models.transmitter import Transmitter
 CODECS = ("ScaleHyperprior", "MeanScaleHyperprior", "JointAutoregressiveHierarchicalPriors")
 
 
-def _ends(arch):
+def _ends(arch, device):
     torch.manual_seed(0)
     codec = build_codec(arch, N=8, M=12)
     ends = Transmitter(codec).eval(), Receiver(codec.g_s).eval()
     with torch.no_grad():
         ends[0].g_a[-1].weight.mul_(50)  # so that the latent is not all zeros
     ends[0].update_tables()
-    return ends
+    return [end.to(device) for end in ends]
 
 
 @pytest.mark.parametrize("arch", CODECS)
 @torch.no_grad()
-def test_what_surrounds_the_quantiser_stays(arch):
+def test_what_surrounds_the_quantiser_stays(arch, device):
     """y and its parameters grow by the factor, z stays, a receiver undoes it."""
-    x = torch.rand(1, 3, 64, 128, generator=torch.manual_seed(1))
-    (before, receiver), (after, scaled) = _ends(arch), _ends(arch)
+    x = torch.rand(1, 3, 64, 128, generator=torch.manual_seed(1)).to(device)
+    (before, receiver), (after, scaled) = _ends(arch, device), _ends(arch, device)
     scale_latent(after, [scaled], 1.2)
     y, larger = before.analyse(x), after.analyse(x)
     assert torch.allclose(1.2 * y, larger, rtol=1e-4, atol=1e-5)
@@ -45,11 +45,11 @@ def test_what_surrounds_the_quantiser_stays(arch):
 
 
 @pytest.mark.parametrize("arch", CODECS)
-def test_a_larger_factor_takes_more_bytes(arch):
-    x = torch.rand(1, 3, 64, 128, generator=torch.manual_seed(1))
+def test_a_larger_factor_takes_more_bytes(arch, device):
+    x = torch.rand(1, 3, 64, 128, generator=torch.manual_seed(1)).to(device)
     sizes = []
     for factor in (0.7, 1.0, 1.4):
-        transmitter, receiver = _ends(arch)
+        transmitter, receiver = _ends(arch, device)
         scale_latent(transmitter, [receiver], factor)
         transmitter.update_tables()
         (data,) = transmitter.encode(x)

@@ -18,7 +18,7 @@ PEOPLE = {"people": {"type": "HumanTask"}}
 
 
 @pytest.fixture
-def build(stage1_config):
+def build(stage1_config, device):
     """A system with the zoo's codec and detector, after changes to the config's model."""
 
     def _build(**changes):
@@ -28,14 +28,14 @@ def build(stage1_config):
         config.model.tasks = changes.pop("tasks", config.model.tasks)
         config.merge_from_dict({"model": {"lmbda": 0.04, **changes}})
         torch.manual_seed(0)
-        return build_system(config)
+        return build_system(config, device=device)
 
     return _build
 
 
 @pytest.fixture
-def picture(mini):
-    return read_picture(sorted((mini / "val").glob("*.bmp"))[0])
+def picture(mini, device):
+    return read_picture(sorted((mini / "val").glob("*.bmp"))[0]).to(device)
 
 
 def _cost(system, picture, y, quality=None):
@@ -115,12 +115,13 @@ def test_a_level_of_several(build, picture):
     assert sizes[0] < sizes[1]
 
 
-def test_a_codec_with_context(build):
+def test_a_codec_with_context(build, device):
     small = {"arch": "JointAutoregressiveHierarchicalPriors", "N": 8, "M": 12}
     system = build(codec=small, tasks=PEOPLE, lmbda=1e-4)
     with torch.no_grad():  # so that the latent is not all zeros
         system.transmitter.g_a[-1].weight.mul_(40)
     noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    noise = noise.to(device)
     start = system.transmitter.analyse(noise)
     refined = Refiner(system, steps=6, rate=0.2, amp=False)(noise)
     assert not torch.equal(refined, start)

@@ -15,7 +15,7 @@ from vcm_mt.models.transmitter import pad
 
 
 @pytest.fixture
-def build(stage1_config):
+def build(stage1_config, device):
     """Build a system and one batch, after changes to the config's model."""
 
     def _build(pictures=2, **changes):
@@ -23,7 +23,7 @@ def build(stage1_config):
         config.merge_from_dict({"model": changes})
         config.train_dataloader.batch_size = pictures
         torch.manual_seed(0)
-        system = build_system(config)
+        system = build_system(config, device=device)
         with DefaultScope.overwrite_default_scope("vcm_mt"):
             loader = Runner.build_dataloader(config.train_dataloader, seed=0)
             return system, next(iter(loader))
@@ -140,10 +140,10 @@ def test_predict_counts_the_bytes_that_are_sent(build):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (65, 257), (1, 200), (128, 64)])
-def test_any_size_comes_back(build, size):
+def test_any_size_comes_back(build, size, device):
     system, _ = build()
     system.eval().transmitter.update_tables()
-    picture = torch.rand(1, 3, *size)
+    picture = torch.rand(1, 3, *size).to(device)
     sent = system.send(picture)["shared"]
     assert sent.picture.shape == picture.shape
     assert sent.picture.min() >= 0
@@ -175,13 +175,13 @@ def test_half_precision_is_the_one_asked_for(build):
         build(amp="fp32")
 
 
-def test_another_transmitters_bytes_are_refused(build):
+def test_another_transmitters_bytes_are_refused(build, device):
     system, _ = build()
     system.eval().transmitter.update_tables()
-    (data,) = system.transmitter.encode(torch.rand(1, 3, 64, 64))
+    (data,) = system.transmitter.encode(torch.rand(1, 3, 64, 64).to(device))
     with torch.no_grad():
         weight = system.transmitter.entropy.h_s[0].weight
-        weight[0, 0, 0, 0] = torch.nextafter(weight[0, 0, 0, 0], torch.tensor(9.0))
+        weight[0, 0, 0, 0] = torch.nextafter(weight[0, 0, 0, 0], weight.new_tensor(9.0))
     system.train().eval()
     with pytest.raises(BitstreamError, match="transmitter"):
         system.transmitter.decode(data)
@@ -234,7 +234,7 @@ def test_bfloat16_is_for_training_and_leaves_the_likelihoods_alone(build):
     assert 0 < (trained - measured).abs().max() < 0.1
 
 
-def test_an_outer_autocast_reaches_neither_likelihoods_nor_tasks(build):
+def test_an_outer_autocast_reaches_neither_likelihoods_nor_tasks(build, device):
     """As mmengine's AmpOptimWrapper puts one around the whole step."""
     system, batch = build(quantizer="round", amp=False)
     data = system.data_preprocessor(batch, True)
@@ -242,7 +242,7 @@ def test_an_outer_autocast_reaches_neither_likelihoods_nor_tasks(build):
     losses = []
     for enabled in (False, True):
         torch.manual_seed(3)
-        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
             losses.append(system(**data, mode="loss"))
     assert losses[0].keys() == losses[1].keys()
     assert all(torch.equal(losses[0][name], losses[1][name]) for name in losses[0])
