@@ -9,9 +9,10 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from safetensors import safe_open
+from torch import nn
 
 from vcm_mt import checkpoint
-from vcm_mt.checkpoint import read_state_dict, zoo_path
+from vcm_mt.checkpoint import load_strictly, read_state_dict, zoo_path
 from vcm_mt.errors import ConfigError
 
 ZOO = zoo_path("zoo").parent
@@ -76,3 +77,39 @@ def test_mmengines_logs_are_let_in_and_code_is_not(tmp_path, capsys):
     with pytest.raises(ConfigError, match="may run code"):
         read_state_dict(str(tmp_path / "bad.pth"))
     assert "it ran" not in capsys.readouterr().out
+
+
+def network():
+    return nn.ModuleDict({"backbone": nn.Conv2d(3, 4, 3), "head": nn.BatchNorm2d(4)})
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "module.model.", "backbone.", "head."])
+def test_weights_whose_names_all_begin_alike(prefix):
+    weights = network().state_dict()
+    loaded = network()
+    load_strictly(loaded, {prefix + key: value for key, value in weights.items()}, "a.pth")
+    for key, value in loaded.state_dict().items():
+        assert torch.equal(value, weights[key])
+
+
+def test_a_network_whose_own_names_begin_alike():
+    weights = nn.ModuleDict({"module": network()}).state_dict()
+    load_strictly(nn.ModuleDict({"module": network()}), weights, "a.pth")
+    load_strictly(network(), weights, "a.pth")
+
+
+def test_a_network_among_others_is_told_by_its_prefix():
+    weights = {f"{one}.{k}": v for one in ("student", "teacher") for k, v in
+               network().state_dict().items()}  # fmt: skip
+    with pytest.raises(ConfigError, match=r"a.pth .* begin with student. or teacher.: save"):
+        load_strictly(network(), weights, "a.pth")
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_another_architecture_is_told(prefix):
+    weights = {prefix + key: value for key, value in network().state_dict().items()}
+    weights.popitem()
+    weights[f"{prefix}backbone.weight"] = torch.zeros(4, 3, 5, 5)
+    weights[f"{prefix}neck.weight"] = torch.zeros(1)
+    with pytest.raises(ConfigError, match="a.pth holds the weights of another architecture"):
+        load_strictly(network(), weights, "a.pth")

@@ -317,9 +317,8 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> N
         ConfigError: When names or shapes differ; says how many and which the first are.
     """
     own = module.state_dict()
-    for prefix in ("", *_prefixes(state)):
-        part = {key.removeprefix(prefix): value for key, value in state.items()}
-        part = {key: value for key, value in part.items() if key in own or key[:4] != "ema_"}
+    parts = [_without(prefix, own, state) for prefix in ("", *_prefixes(state))]
+    for part in parts:
         wrong = _differences(own, part)
         if not any(wrong.values()):
             # CompressAI's load_state_dict looks every table up, also those that were left out.
@@ -327,23 +326,39 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> N
             return
         if not wrong["of another shape"] and _renames(module, part):
             return
-    needed = [key for key in own if not _optional(key)]
-    first = needed[0] if needed else ""
-    ends = (key.removesuffix(first) for key in state if key.endswith(f".{first}"))
-    if inner := [prefix for prefix in ends if all(prefix + key in state for key in needed)]:
+    if inner := _inner(own, state):
         raise ConfigError(
             f"{source} holds other weights beside those of {type(module).__name__}, whose names "
             f"begin with {' or '.join(inner)}: save these alone, without that prefix"
         )
+    closest = max(parts, key=lambda part: len(own.keys() & part.keys()))
     told = [
         f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-        for what, keys in _differences(own, state).items()
+        for what, keys in _differences(own, closest).items()
         if keys
     ]
     raise ConfigError(
         f"{source} holds the weights of another architecture than "
         f"{type(module).__name__}: {'; '.join(told)}"
     )
+
+
+def _without(prefix: str, own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights without a prefix of all their names, and without the copies that mmdet keeps."""
+    part = {key.removeprefix(prefix): value for key, value in state.items()}
+    return {key: value for key, value in part.items() if key in own or key[:4] != "ema_"}
+
+
+def _inner(own: dict[str, Tensor], state: dict[str, Tensor]) -> list[str]:
+    """Prefixes under which a whole network lies among other weights."""
+    needed = [key for key in own if not _optional(key)]
+    first = needed[0] if needed else ""
+    ends = {key.removesuffix(first) for key in state if key.endswith(f".{first}")}
+    return [
+        prefix
+        for prefix in sorted(ends.difference(_prefixes(state)))
+        if all(prefix + key in state for key in needed)
+    ]
 
 
 def _prefixes(state: dict[str, Tensor]) -> list[str]:

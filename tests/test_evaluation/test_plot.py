@@ -103,3 +103,22 @@ def test_a_curve_that_has_no_bd_rate_is_drawn_all_the_same(curves, tmp_path):
         reference=float("nan"),
     )
     assert path.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "name", ["_ours", "a$b$c", "__x__", r"\alpha $\frac{1}{2}$", "$", "a_{b}^2"]
+)
+def test_names_are_drawn_as_they_are(curves, tmp_path, name):
+    drawn = {"vvc": curves["trained"], name: curves["VVC (VVenC)"]}
+    metric = f"{name} mAP"
+    for points in drawn.values():
+        for point in points:
+            point.metrics[metric] = point.metrics["det_mAP"]
+    bd = bd_rate(drawn["vvc"], drawn[name], metric)
+    with rc_context({"svg.fonttype": "none"}):
+        path = plot_rp_curves(
+            drawn, metric, tmp_path / "rp.svg", title=f"On {name}", bd_rates={name: bd}
+        )
+    texts = [text.strip() for text in ET.parse(path).getroot().itertext()]
+    assert {f"On {name}", metric, "vvc"} <= set(texts)
+    assert any(text.startswith(f"{name} (") for text in texts)

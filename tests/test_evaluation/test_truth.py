@@ -1,4 +1,4 @@
-"""One rule of what is judged, by each way to an mAP: only the config's classes, in what was shown."""
+"""One rule of what is judged, by each way to an mAP: the config's classes, in what was shown."""
 
 import json
 import shutil

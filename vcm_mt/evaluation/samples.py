@@ -22,6 +22,8 @@ from vcm_mt.visualization import to_uint8
 
 #: In place of a curve's name: the pictures that were not coded.
 ORIGINALS = "originals"
+#: What is read of a picture's truth.
+_TRUTH = ("classes", "objects")
 _T = TypeVar("_T")
 
 
@@ -142,7 +144,7 @@ def read_samples(folder: Path) -> list[tuple[Path, dict[str, Any], list[Seen]]]:
     """
     found = []
     for place in sorted(path.parent for path in folder.glob("*/truth.json")):
-        truth = _read(place / "truth.json", dict)
+        truth = _read(place / "truth.json", lambda told: {n: told[n] for n in _TRUTH})
         records = [path for path in sorted(place.glob("*.json")) if path.name != "truth.json"]
         found.append((place, truth, [_read(path, lambda told: Seen(**told)) for path in records]))
     return found
@@ -151,9 +153,9 @@ def read_samples(folder: Path) -> list[tuple[Path, dict[str, Any], list[Seen]]]:
 def _read(path: Path, into: Callable[[Any], _T]) -> _T:
     try:
         return into(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise MeasurementError(
-            f"{path} is damaged ({error}): run tools/rp_curve.py again, which makes it anew"
+            f"{path} is damaged ({error!r}): run tools/rp_curve.py again, which makes it anew"
         ) from error
 
 

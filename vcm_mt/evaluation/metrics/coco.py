@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmdet.evaluation import CocoMetric
 
 from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.evaluation.truth import check_labels, check_picture, has_objects, read_truth
 from vcm_mt.registry import METRICS
+
+with warnings.catch_warnings():  # it warns of a quicker metric, which is not used here
+    warnings.simplefilter("ignore")
+    from mmdet.evaluation import CocoMetric
 
 
 @METRICS.register_module()
