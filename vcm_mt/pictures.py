@@ -39,8 +39,10 @@ def read_pixels(path: Path) -> Pixels:
             count = getattr(file, "n_frames", 1)
             if count > 1 and file.format != "MPO":  # a photograph with its preview
                 warnings.warn(f"{path} holds {count} pictures: the first is taken", stacklevel=2)
-            picture: Any = ImageOps.exif_transpose(file)
-            orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
+            told = file.getexif().get(ExifTags.Base.Orientation)
+            orientation = told if told in range(1, 9) else 1  # others mean nothing
+            # What needs no turning is not copied.
+            picture: Any = file if orientation == 1 else ImageOps.exif_transpose(file)
             if file.format == "PPM" and file.mode == "I":  # 16 bits of grey
                 return Pixels(np.asarray(picture).astype(np.uint16), orientation)
             return Pixels(pixels_of(picture), orientation)
@@ -66,4 +68,4 @@ def pixels_of(picture: Image.Image) -> NDArray[Any]:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
         if alpha.min() < 255:
             raise DataError("the picture is partly transparent, which cannot be sent: flatten it")
-    return np.asarray(picture.convert("RGB"))
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))

@@ -8,7 +8,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from vcm_mt.errors import DataError
+from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.evaluation.metrics import TaskCocoMetric
 
 
@@ -50,3 +50,52 @@ def test_nothing_found_is_a_score_of_nothing(tmp_path):
 def test_nothing_to_find_is_told(boxes, tmp_path):
     with pytest.raises(DataError, match="det cannot be judged: its annotations hold no object"):
         judged(tmp_path, [], boxes)
+
+
+def two_classes(tmp_path, boxes, labels, **options):
+    """Figures where cups are listed behind cars, and the config has them in front."""
+    path = tmp_path / "truth.json"
+    truth = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 64, "height": 64}],
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "bbox": [0, 0, 20, 20]},
+            {"image_id": 1, "category_id": 2, "bbox": [30, 30, 20, 20]},
+        ],
+        "categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "cup"}],
+    }
+    path.write_text(json.dumps(truth))
+    metric = TaskCocoMetric("det", ann_file=str(path), **options)
+    metric.dataset_meta = {"classes": ("cup", "car")}
+    found = InstanceData(
+        bboxes=torch.tensor(boxes, dtype=torch.float32),
+        scores=torch.full((len(boxes),), 0.9),
+        labels=torch.tensor(labels),
+    )
+    sample = DetDataSample(metainfo={"img_id": 1, "ori_shape": (64, 64)})
+    metric.process({}, [{**sample.to_dict(), "pred_det": found.to_dict()}])
+    return metric.evaluate(1)
+
+
+def test_labels_are_the_configs(tmp_path):
+    """Also of figures by class, and again at the next validation."""
+    boxes = [[30, 30, 50, 50], [40, 0, 60, 20]]  # the cup, and a car where none is
+    for _ in range(2):
+        figures = two_classes(tmp_path, boxes, [0, 1], classwise=True)
+        assert figures["det/cup_precision"] == pytest.approx(1)
+        assert figures["det/car_precision"] == 0
+        assert figures["det/bbox_mAP"] == pytest.approx(0.5)
+
+
+def test_sizes_of_which_there_is_no_object_have_no_score(tmp_path):
+    figures = two_classes(tmp_path, [[30, 30, 50, 50]], [0])
+    assert figures["det/bbox_mAP_s"] == pytest.approx(0.5)
+    assert np.isnan([figures["det/bbox_mAP_m"], figures["det/bbox_mAP_l"]]).all()
+
+
+def test_what_no_class_or_mask_is_there_for(tmp_path):
+    with pytest.raises(ConfigError, match="class number 2, .* names 2"):
+        two_classes(tmp_path, [[0, 0, 9, 9]], [2])
+    with pytest.raises(DataError, match="no mask for 2 of its 2 objects"):
+        two_classes(tmp_path, [[0, 0, 9, 9]], [0], metric="segm")
+    with pytest.raises(ConfigError, match="needs an ann_file"):
+        TaskCocoMetric("det")

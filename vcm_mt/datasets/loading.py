@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations as _LoadAnnotations
@@ -54,7 +55,7 @@ class LoadPicture(BaseTransform):
                 "be: their boxes must be those of the upright pictures",
                 stacklevel=2,
             )
-        results["img"] = np.ascontiguousarray(values[..., ::-1])
+        results["img"] = cv2.cvtColor(values, cv2.COLOR_RGB2BGR)
         results["img_shape"] = results["ori_shape"] = size
         return results
 
