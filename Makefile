@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
-	bench-context bench-light bench-train kill-test determinism bench-rp zoo clean
+	bench-context bench-light bench-train check-gpu kill-test determinism bench-rp zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -63,6 +63,9 @@ bench-light: setup  ## light and deep receivers beside full ones (after `make de
 bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (some three hours)
 	$(RUN) tools/demo.py --long
 	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json results.json receivers.jpg report.html ../../docs/results/mini/
+
+check-gpu: setup  ## all that wants a GPU, in at most 25 minutes, into docs/results/gpu
+	$(RUN) tools/check_gpu.py
 
 zoo: setup  ## train the networks of vcm_mt/zoo anew (hours)
 	$(RUN) tools/make_zoo.py

@@ -30,6 +30,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vcm_mt.apis.command import command
+from vcm_mt.apis.device import known_devices, pick_device
 from vcm_mt.apis.pictures import to_tensor
 from vcm_mt.bitstream import rans
 from vcm_mt.bitstream.container import unpack
@@ -57,8 +58,9 @@ def main() -> int:
     )
     parser.add_argument("--repeats", type=int, default=7, help="turns of each comparison")
     parser.add_argument("--pretrained", action="store_true", help="CompressAI's own weights")
+    parser.add_argument("--devices", nargs="+", default=known_devices(), help="default: all here")
     options = parser.parse_args()
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    devices = [pick_device(name).type for name in options.devices]
     settings = [(d, size, amp) for d in devices for size in SIZES for amp in (False, True)]
     result: dict[str, Any] = {"ratio": {}, "spread": {}, "seconds": {}}
     for device, size, amp in tqdm(settings, unit="setting"):

@@ -26,6 +26,8 @@ import torch
 from tqdm import tqdm
 
 from vcm_mt.apis.command import command
+from vcm_mt.apis.device import known_devices, pick_device
+from vcm_mt.errors import ConfigError
 
 if __package__:  # started as `python -m tools.bench_train`
     sys.path.insert(0, str(Path(__file__).parent))
@@ -141,12 +143,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="steps of each variant")
     parser.add_argument("--curve", type=int, default=200, help="steps of the curves")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, help="default: by device")
+    parser.add_argument("--devices", nargs="+", default=known_devices(), help="default: all here")
     parser.add_argument("--compile", action="store_true", help="torch.compile too (minutes)")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         print(_measure_memory(*options.memory_of))
         return 0
+    if sys.platform != "linux" and "cpu" in options.devices:
+        raise ConfigError("a CPU's peak memory is read from Linux's /proc: run this there")
     print(table(run(options)))
     return 0
 
@@ -162,7 +167,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+    for device in [pick_device(name).type for name in options.devices]:
         for name in options.settings or OF_DEVICE[device]:
             place = f"{device}/{name}"
             rows = timed(name, variants, device, options.rounds)

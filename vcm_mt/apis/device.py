@@ -34,3 +34,8 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
             "README on setting up a GPU"
         )
     return found
+
+
+def known_devices() -> list[str]:
+    """The devices that this machine has: ``cpu``, and ``cuda`` where PyTorch sees a GPU."""
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
