@@ -86,3 +86,13 @@ def test_a_loader_without_workers_has_no_settings_of_theirs():
 def test_a_lambda_that_is_no_weight():
     with pytest.raises(ConfigError, match=r"level 1: lambda must lie in \[0, 1\], not 1.2"):
         at_level(_config({"lmbda": 1.2}), 1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"# Stra\xdfe\n", b"x = y\n", b"x = {}['y']\n", b"x = (\n", b"_base_ = 'none.py'\n"]
+)
+def test_a_file_that_is_no_config_is_named(tmp_path, content):
+    path = tmp_path / "own.py"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="own.py cannot be read as a config"):
+        load_config(path)

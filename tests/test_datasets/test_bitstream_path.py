@@ -2,9 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from vcm_mt.datasets.bitstreams import bitstream_path
+from tests.conftest import ROOT
+from vcm_mt.apis.codec import Transmitter
+from vcm_mt.datasets.bitstreams import LoadBitstream, bitstream_path, write_bitstreams
+from vcm_mt.errors import DataError
+
+CODEC = str(ROOT / "tests" / "golden" / "codec.pth")
 
 
 @pytest.mark.parametrize(
@@ -24,3 +31,36 @@ def test_pictures_below_the_root_and_elsewhere(picture, place):
 def test_a_root_by_another_way_to_it():
     here = Path.cwd() / "data"
     assert bitstream_path(Path("bits"), here, Path("data/b.png")) == Path("bits/b.vcm")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """One below the root and one elsewhere, of one name."""
+    found = [tmp_path / "set" / "a.png", tmp_path / "disk2" / "a.png"]
+    for number, path in enumerate(found):
+        path.parent.mkdir()
+        pixels = np.random.default_rng(number).integers(0, 256, (33, 65, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    return found
+
+
+def test_pictures_on_another_disk_are_coded_and_read(pictures, tmp_path):
+    root, bits = tmp_path / "set", tmp_path / "bits"
+    # The second is listed twice.
+    size = write_bitstreams(Transmitter.load(CODEC), [*pictures, pictures[1]], root, bits, True)
+    files = [path for path in bits.rglob("*") if path.is_file()]
+    assert len(files) == 4 and sum(path.stat().st_size for path in files) == size
+    load = LoadBitstream(str(bits), str(root), CODEC)
+    latents = [load({"img_path": str(path)})["y_hat"] for path in pictures]
+    assert not np.array_equal(*latents)
+    annotated = {"img_path": str(pictures[1]), "height": 65, "width": 33, "instances": []}
+    with pytest.raises(DataError, match="disk2/a.png is 65x33, its annotation 33x65"):
+        load(annotated)
+
+
+def test_two_pictures_for_one_bitstream_are_named(pictures, tmp_path):
+    other = pictures[0].with_suffix(".bmp")
+    Image.open(pictures[0]).save(other)
+    given = (Transmitter.load(CODEC), [*pictures, other], tmp_path / "set", tmp_path / "bits")
+    with pytest.raises(DataError, match=r"set/a.png and .*set/a.bmp have the same name"):
+        write_bitstreams(*given, False)

@@ -38,8 +38,11 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         raise ConfigError(f"no config at {path}")
     try:
         config = Config.fromfile(path)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, UnicodeError) as error:
         raise ConfigError(f"{path} cannot be read as a config: {error}") from error
+    except Exception as error:  # a config is a program, which may fail in any way
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(f"{path} cannot be read as a config: {reason}") from error
     if options:
         _check_options(config, options)
         config.merge_from_dict(options)
