@@ -78,7 +78,7 @@ def check_ops(device: str) -> None:
     """Run one of mmcv's compiled ops on the device that will be used.
 
     Args:
-        device: ``"cpu"`` or ``"cuda"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
 
     Raises:
         ConfigError: When mmcv was built without that device, or for other GPUs.
@@ -86,13 +86,13 @@ def check_ops(device: str) -> None:
     import torch
     from mmcv.ops import nms
 
-    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]], device=device)
     try:
+        boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]], device=device)
         kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1].tolist()
     except (RuntimeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         if "not found" in reason or "not compiled" in reason.lower():
-            reason = f"it was built without {device.upper()}"
+            reason = f"it was built without {device.split(':')[0].upper()}"
         raise ConfigError(
             f"mmcv's ops do not run on {device} ({reason}): build mmcv for it, which `make setup` "
             "does where it finds nvcc, or hide the GPU with CUDA_VISIBLE_DEVICES=-1"

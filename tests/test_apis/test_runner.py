@@ -10,11 +10,16 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
+from vcm_mt.apis.dry_run import dry_run
+from vcm_mt.apis.machine import Machine
 from vcm_mt.apis.processes import peak_memory
 from vcm_mt.apis.runner import build_runner
+from vcm_mt.apis.system import build_system
 from vcm_mt.apis.training import train
 from vcm_mt.compat import check_ops
 from vcm_mt.errors import ConfigError
+from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.models.tasks import MMDetTask
 
 
 def test_a_mac_trains_on_its_cpu(people_config, tmp_path, monkeypatch):
@@ -47,6 +52,24 @@ def test_ops_that_are_not_there_are_told_before_anything_runs():
     words = "built without META.*make setup.*nvcc.*CUDA_VISIBLE_DEVICES"
     with pytest.raises(ConfigError, match=words):  # a device that no build of mmcv has
         check_ops("meta")
+
+
+def test_a_gpu_without_ops_is_told_wherever_detectors_go(stage1_config, tmp_path, monkeypatch):
+    def lacking(*_):
+        raise RuntimeError("nms_impl: implementation for device cuda:0 not found.\n")
+
+    monkeypatch.setattr("mmcv.ops.nms", lacking)
+    task = stage1_config.model.tasks.det
+    for use in (
+        lambda: train(stage1_config, tmp_path),
+        lambda: dry_run(stage1_config, tmp_path),
+        lambda: build_system(stage1_config),
+        lambda: TestSet(stage1_config),
+        lambda: Machine(MMDetTask(**{k: v for k, v in task.items() if k != "type"})),
+    ):
+        with pytest.raises(ConfigError, match="mmcv's ops do not run on"):
+            use()
+    assert not list(tmp_path.glob("*.pth"))
 
 
 @pytest.mark.parametrize("folder", ["vcm_mt", "tools"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from vcm_mt.compat import check_ops
 from vcm_mt.errors import ConfigError
 
 
@@ -30,10 +31,21 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         raise ConfigError(f"device {str(device)!r}{why} cannot be used: name cpu, cuda or cuda:N")
     if found.type == "cuda" and (found.index or 0) >= gpus:
         raise ConfigError(
-            f"device {str(device)!r} is not there: PyTorch sees {gpus} GPUs; name cpu, or see "
-            "README on setting up a GPU"
+            f"device {str(device)!r} is not there, PyTorch sees {gpus} GPUs: name cpu, or install "
+            "a PyTorch for the GPU"
         )
     return found
+
+
+def detector_device(device: str | torch.device | None = None) -> torch.device:
+    """The same for what holds detectors, whose ops mmcv may have been built without.
+
+    Raises:
+        ConfigError: For another device, a GPU that is not there, or one that mmcv's ops lack.
+    """
+    place = pick_device(device)
+    check_ops(str(place))
+    return place
 
 
 def known_devices() -> list[str]:

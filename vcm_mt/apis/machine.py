@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vcm_mt.apis.config import load_config
-from vcm_mt.apis.device import pick_device
+from vcm_mt.apis.device import detector_device, pick_device
 from vcm_mt.apis.pictures import to_tensor
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks import Task
@@ -57,7 +57,7 @@ class Machine:
         classes: Sequence[str] = (),
         device: str | torch.device | None = None,
     ) -> None:
-        self.device = pick_device(device)
+        self.device = detector_device(device)
         self.task = task.to(self.device)
         self.task.freeze()
         self.classes = tuple(classes)

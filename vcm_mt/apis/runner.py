@@ -8,8 +8,7 @@ import mmengine.device.utils
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from vcm_mt.apis.device import pick_device
-from vcm_mt.compat import check_ops
+from vcm_mt.apis.device import detector_device
 
 
 def build_runner(config: Config) -> Runner:
@@ -21,9 +20,7 @@ def build_runner(config: Config) -> Runner:
     Raises:
         ConfigError: When mmcv's ops do not run on that device.
     """
-    device = pick_device().type
-    check_ops(device)
-    mmengine.device.utils.DEVICE = device  # what the Runner asks
+    mmengine.device.utils.DEVICE = detector_device().type  # what the Runner asks
     if sys.platform == "darwin":
         config.merge_from_dict({"env_cfg.mp_cfg.mp_start_method": "spawn"})
     return Runner.from_cfg(config)

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from vcm_mt.apis.device import pick_device
+from vcm_mt.apis.device import detector_device
 from vcm_mt.checkpoint import read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.vcm_system import VCMSystem
@@ -32,7 +32,7 @@ def build_system(
         ConfigError: When the checkpoint is another architecture's or holds no tables, or the
             device is not there.
     """
-    place = pick_device(device)
+    place = detector_device(device)
     with DefaultScope.overwrite_default_scope(config.default_scope):
         system = MODELS.build(config.model)
     if checkpoint is not None:

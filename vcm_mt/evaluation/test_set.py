@@ -19,7 +19,7 @@ from pycocotools import mask as rle
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from vcm_mt.apis.device import pick_device
+from vcm_mt.apis.device import detector_device
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import ConfigError, DataError, naming
 from vcm_mt.evaluation.anchors.base import Picture
@@ -70,7 +70,7 @@ class TestSet:
         for _, task in named_tasks(self.tasks):
             task.freeze()
         self._preprocessor = VCMDataPreprocessor(divisor=1)
-        place = pick_device(device)
+        place = detector_device(device)
         self.tasks.to(place)
         self._preprocessor.to(place)
         #: By task: "bbox" or "segm", whichever its metric judges last.
