@@ -22,6 +22,7 @@ def test_a_loaders_worker_stays_off_the_gpu(stage1_config, mini, tmp_path, monke
         raise RuntimeError("Cannot re-initialize CUDA in forked subprocess")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "_lazy_init", started)
     load = LoadBitstream(str(tmp_path / "coded"), str(mini), stage1)
     found = load({"img_path": str(picture)})
