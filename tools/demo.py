@@ -227,13 +227,13 @@ def keep_recipe(config: Config, work_dir: Path) -> None:
     """
     path = work_dir / "recipe.py"
     recipe = Config({k: v for k, v in config.items() if k not in AFTER_TRAINING}).pretty_text
-    if path.is_file() and path.read_text() != recipe:
+    if path.is_file() and path.read_text(encoding="utf-8") != recipe:
         raise ConfigError(
             f"{work_dir} holds trainings of another config than {config.filename} is now "
             f"(see {path}): move or delete that folder, then start again"
         )
     work_dir.mkdir(parents=True, exist_ok=True)
-    path.write_text(recipe)
+    path.write_text(recipe, encoding="utf-8")
 
 
 @command("the same command goes on")
@@ -377,7 +377,7 @@ def measure_seeds(config: Config, folder: Path, found: RPFile) -> str:
     columns = [("stage1_det", "det_mAP"), ("stage1_det", "segm_mAP")]
     columns += [(f"stage1_det_{task}", f"{task}_mAP") for task in plan.tasks]
     text = seeds_markdown(own, anchor, seeds, columns)
-    (folder / "seeds.md").write_text(text)
+    (folder / "seeds.md").write_text(text, encoding="utf-8")
     return text
 
 
@@ -399,7 +399,7 @@ def strip(config: Config, folder: Path) -> None:
         text = rp_table_markdown(
             {name: [point] for name, point in points.items()}, [*points["shared"].metrics]
         )
-        (folder / "receivers.md").write_text(text)
+        (folder / "receivers.md").write_text(text, encoding="utf-8")
         print(f"\nThe receivers of one bitstream:\n\n{text}")
     pixels = receiver_strip(data, sender)
     Image.fromarray(pixels).save(folder / "receivers.jpg", quality=92)
