@@ -48,9 +48,9 @@ def clear_ends(go_on: str = GO_ON, kind: type[VCMError] = TrainingError) -> Iter
         raise
     except (KeyboardInterrupt, EOFError, OSError, MemoryError, RuntimeError, SyntaxError) as error:
         try:
-            reason = _reason(error)
+            reason = _reason(error, kind)
         except RuntimeError as death:  # a worker's, told by a signal while this is looked into
-            reason = _reason(death)
+            reason = _reason(death, kind)
         if reason is None:
             raise
         raise kind(f"{reason} {go_on}") from error
@@ -82,19 +82,21 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _reason(error: BaseException) -> str | None:
-    """What ended a training, and what to do about it; ``None`` if nothing that is known."""
-    known = (reason for reason in map(_told_by, _causes(error)) if reason is not None)
-    return next(known, None)
+def _reason(error: BaseException, kind: type[VCMError]) -> str | None:
+    """What ended the work, and what to do about it; ``None`` if nothing that is known."""
+    told = (_told_by(cause, kind is TrainingError) for cause in _causes(error))
+    return next((reason for reason in told if reason is not None), None)
 
 
-def _told_by(error: BaseException) -> str | None:
+def _told_by(error: BaseException, training: bool) -> str | None:
     if isinstance(error, KeyboardInterrupt):
         return f"stopped by {str(error) or 'Ctrl-C'}:"
     text = (str(error).splitlines() or [""])[0].rstrip(" .")
     if _is_full(error):
         return f"the disk is full ({text}): make room, then"
     if told := _tells_of_memory(error):
+        if not training:
+            return f"memory ran out ({told}): free some, or take smaller pictures, then"
         return (
             f"memory ran out ({told}): lower train_dataloader.batch_size, set "
             "checkpoint_activations=True in the config's tasks, or --amp bf16 on a GPU, then"
