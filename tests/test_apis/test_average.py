@@ -13,7 +13,7 @@ from vcm_mt.models.receivers import Receiver as Synthesis
 from vcm_mt.models.transmitter import Transmitter as Network
 
 
-def _training(folder, seed, quality=2, sizes=(8, 12)):
+def training_folder(folder, seed, quality=2, sizes=(8, 12)):
     torch.manual_seed(0)
     codec = MeanScaleHyperprior(*sizes)
     torch.manual_seed(seed)
@@ -33,7 +33,7 @@ def _training(folder, seed, quality=2, sizes=(8, 12)):
 
 
 def test_a_mean_codes_and_is_a_transmitter_of_its_own(tmp_path):
-    own = [_training(tmp_path / str(seed), seed) for seed in (1, 2, 3)]
+    own = [training_folder(tmp_path / str(seed), seed) for seed in (1, 2, 3)]
     checkpoint = average(own, tmp_path / "mean")
     ends = [Transmitter.load(place) for place in (*own, tmp_path / "mean")]
     assert len({end.fingerprint for end in ends}) == 4
@@ -45,16 +45,18 @@ def test_a_mean_codes_and_is_a_transmitter_of_its_own(tmp_path):
 
 
 def test_the_mean_of_one_and_the_same_is_itself(tmp_path):
-    own = _training(tmp_path / "1", 1)
+    own = training_folder(tmp_path / "1", 1)
     average([own, own], tmp_path / "mean")
     assert Transmitter.load(tmp_path / "mean").fingerprint == Transmitter.load(own).fingerprint
 
 
 def test_what_has_no_mean_is_refused(tmp_path):
-    own = _training(tmp_path / "1", 1)
+    own = training_folder(tmp_path / "1", 1)
     with pytest.raises(ConfigError, match="two trainings"):
         average([own], tmp_path / "mean")
     for number, other in enumerate(({"quality": 3}, {"sizes": (8, 16)})):
         with pytest.raises(ConfigError, match="no other training"):
-            average([own, _training(tmp_path / f"other{number}", 2, **other)], tmp_path / "mean")
+            average(
+                [own, training_folder(tmp_path / f"other{number}", 2, **other)], tmp_path / "mean"
+            )
     assert not (tmp_path / "mean").exists()
