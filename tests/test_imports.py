@@ -10,22 +10,31 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vcm_mt"
 FOUNDATION = {
     *("errors", "structures", "registry", "version", "compat", "checkpoint"),
     *("files", "pictures", "backend"),
+    "numerics",
 }
 
 # What each room may import of the package beside itself and the foundation.
 ALLOWED = {
+    "numerics": set(),
     "bitstream": set(),
     "datasets": set(),
     "datasets.bitstreams": {"apis", "bitstream", "datasets"},
     "visualization": set(),
     "models.gdn": set(),
-    "models.deconv": {"bitstream", "models.gdn"},
-    "models.codec": {"bitstream", "models.gdn", "models.deconv"},
+    "models.winograd": set(),
+    "models.deconv": {"bitstream", "models.gdn", "models.winograd"},
+    "models.codec": {"bitstream", "models.gdn", "models.deconv", "models.winograd"},
     "models.precision": set(),
     "models.similarity": set(),
     "models.sizes": set(),
     "models.transmitter": {"bitstream", "models.precision"},
-    "models.receivers": {"bitstream", "models.precision", "models.gdn", "models.deconv"},
+    "models.receivers": {
+        "bitstream",
+        "models.precision",
+        "models.gdn",
+        "models.deconv",
+        "models.winograd",
+    },
     "models.tasks": {"models.precision", "models.similarity", "models.sizes"},
     "models.latent_scale": {"bitstream", "models.transmitter", "models.receivers"},
     "models.data_preprocessor": {"models.transmitter"},
@@ -40,6 +49,7 @@ ALLOWED = {
         "models.tasks",
     },
     "models.refiner": {
+        "models.precision",
         "models.receivers",
         "models.tasks",
         "models.vcm_system",

@@ -14,7 +14,7 @@ from vcm_mt.apis.pictures import to_tensor
 from vcm_mt.bitstream import products
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.integer import LARGEST, IntegerSynthesis
-from vcm_mt.bitstream.products import InBytes, narrowed
+from vcm_mt.bitstream.products import InBytes, Tiled, Winograd, narrowed
 from vcm_mt.checkpoint import read_state_dict
 from vcm_mt.datasets.mini.photographs import photograph
 from vcm_mt.errors import ConfigError
@@ -226,8 +226,9 @@ def test_fewer_products_give_the_same_integers(size, layer, largest, strip, monk
     own = scales.layers[0]
     x = torch.randint(-largest, largest + 1, (2, *size, 5)).double()
     x[0, 0, 0, 0], x[1, -1, -1, 0] = largest, -largest
-    ways = own._quicker()
-    assert all(way.takes(x, largest) for way in ways)
+    ways = [way for way in own._quicker() if way.takes(x, largest)]
+    kinds = {InBytes, Winograd} | ({Tiled} if layer.padding != (0, 0) else set())
+    assert {type(way) for way in ways} == kinds
     monkeypatch.setattr(own, "_quicker", lambda: ())
     wanted = own.sums(x)
     for way in ways:

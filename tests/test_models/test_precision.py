@@ -53,7 +53,9 @@ def test_auto_without_onednn_is_float32():
         assert amp_dtype("auto", "cpu") is None
 
 
-@pytest.mark.parametrize(("capability", "native"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+@pytest.mark.parametrize(
+    ("capability", "native"), [((7, 5), False), ((8, 0), True), ((9, 0), True)]
+)
 def test_gpus_from_ampere_on(monkeypatch, capability, native):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert multiplies_bfloat16("cuda:1") is native

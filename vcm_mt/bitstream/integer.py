@@ -10,14 +10,14 @@ networks; here trained weights are rounded, which costs next to no rate.)
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from vcm_mt.bitstream.products import EXACT, InBytes, Winograd, narrowed, shuffled
+from vcm_mt.bitstream.products import EXACT, InBytes, Tiled, Winograd, narrowed, shuffled
 from vcm_mt.errors import ConfigError
 
 #: Fractional bits of weights and of what goes from layer to layer.
@@ -115,7 +115,7 @@ class _IntegerConv(nn.Module):
         self.upscale = 1
         self.slope: int | None = None
         self._doubles: tuple[Tensor, dict[Pair, Tensor], Tensor] | None = None
-        self._quick: tuple[Tensor, tuple[InBytes, Winograd]] | None = None
+        self._quick: tuple[Tensor | None, dict[type, Any]] = (None, {})
         self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
 
@@ -204,13 +204,16 @@ class _IntegerConv(nn.Module):
             self._doubles = (self.weight, taps, self.bias.double())
         return self._doubles[1:]
 
-    def _quicker(self) -> tuple[InBytes, Winograd]:
-        """Ways to the same sums, the quickest first, kept while the weights are the same."""
-        if self._quick is None or self._quick[0] is not self.weight:
-            weight = self.weight.double()
-            ways = (InBytes(weight, self.transposed), Winograd(weight, self.transposed))
-            self._quick = (self.weight, ways)
-        return self._quick[1]
+    def _quicker(self) -> Iterator[InBytes | Tiled | Winograd]:
+        """Ways to the same sums, the quickest first, made when asked for and then kept."""
+        if self._quick[0] is not self.weight:
+            self._quick = (self.weight, {})
+        for kind in (InBytes, Tiled, Winograd):
+            if kind is Tiled and not (self.transposed or self.padding == (1, 1)):
+                continue
+            if kind not in self._quick[1]:
+                self._quick[1][kind] = kind(self.weight.double(), self.transposed)
+            yield self._quick[1][kind]
 
     def activate(self, sums: Tensor) -> Tensor:
         """The activation, then rounding to ACTIVATION_BITS."""

@@ -18,6 +18,7 @@ from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.deconv import QuickDeconv, ThinDeconv, is_thin
 from vcm_mt.models.gdn import LeanGDN
+from vcm_mt.models.winograd import is_fast, products_of
 
 
 def build_codec(
@@ -67,11 +68,20 @@ def build_codec(
             module.own_input = module in behind
         elif type(module) is nn.Conv2d and module.kernel_size == (1, 1) != module.stride:
             module.__class__ = _SparsePointwise
+        elif type(module) is nn.Conv2d:
+            module.__class__ = _QuickConv
         elif is_thin(module):
             module.__class__ = ThinDeconv
         elif type(module) is nn.ConvTranspose2d:
             module.__class__ = QuickDeconv
     return codec
+
+
+class _QuickConv(nn.Conv2d):
+    """A convolution that takes :mod:`vcm_mt.models.winograd` when coding, where that fits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return products_of(self)(x) if is_fast(x, self) else super().forward(x)
 
 
 class _SparsePointwise(nn.Conv2d):

@@ -11,22 +11,25 @@ from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.bitstream.products import phases
 from vcm_mt.models.gdn import LeanGDN, taken_next
+from vcm_mt.models.winograd import is_fast, products_of
 
 #: Output channels up to which it is worth it.
 THIN = 4
 #: Values of a strip: what stays in a core's cache.
-_STRIP = 1 << 20
+_STRIP = 1 << 18
 
 
 class QuickDeconv(nn.ConvTranspose2d):
     """A transposed convolution whose bias learns from a plain sum when it trains on a CPU.
 
     The same parameters and the same gradients: oneDNN sums up a bias's gradient slowly where a
-    convolution is transposed.
+    convolution is transposed. When coding it takes :mod:`vcm_mt.models.winograd` where that fits.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """[B, C, H, W] -> [B, D, stride * H, stride * W], for a codec's layers."""
+        if output_size is None and is_fast(x, self):
+            return products_of(self)(x)
         bias = self.bias
         if x.is_cuda or output_size or bias is None or not torch.is_grad_enabled():
             return super().forward(x, output_size)
@@ -77,7 +80,7 @@ class ThinDeconv(nn.ConvTranspose2d):
         bias = None if self.bias is None else self.bias[four]
         return kernels.contiguous(memory_format=torch.channels_last), bias
 
-    def behind(self, gdn: LeanGDN, x: Tensor) -> Tensor:
+    def behind(self, gdn: LeanGDN, x: Tensor, before: nn.Module | None = None) -> Tensor:
         """The picture [B, 3, 2 H, 2 W] that this layer makes of ``gdn(x)``, when coding.
 
         Strip by strip, so that the largest map of all, ``gdn(x)``, is never written to memory.
@@ -85,20 +88,27 @@ class ThinDeconv(nn.ConvTranspose2d):
 
         Args:
             gdn: The layer before.
-            x: Its input, float [B, C, H, W].
+            x: Its input, float [B, C, H, W]; or the input of ``before``.
+            before: The layer before that one, where it too is to work in strips.
         """
-        return torch.cat([self._picture(gdn, one) for one in x.split(1)])
+        return torch.cat([self._picture(gdn, one, before) for one in x.split(1)])
 
-    def _picture(self, gdn: LeanGDN, x: Tensor) -> Tensor:
+    def _picture(self, gdn: LeanGDN, x: Tensor, before: Any) -> Tensor:
         kernels, bias = self._phases()
-        _, channels, height, width = x.shape
-        rows = height if x.is_cuda else min(height, max(1, _STRIP // (channels * width)))
-        # Two rows from before the strip; zeros above the first row and below the last one.
-        wide = torch.zeros_like(x[:, :, :1], dtype=torch.float32).repeat(1, 1, rows + 2, 1)
-        wide = wide.contiguous(memory_format=torch.channels_last)
-        parts = []
-        for strip in x.split(rows, dim=2):
+        if before is None:
+            _, channels, height, width = x.shape
+            rows = height if x.is_cuda else min(height, max(1, _STRIP // (channels * width)))
+            strips = iter(x.split(rows, dim=2))
+        else:
+            strips = products_of(before).strips(x)
+        parts: list[Tensor] = []
+        for strip in strips:
             count = strip.shape[2]
+            if not parts:
+                # Two rows from before the strip; zeros above the first row and below the last one.
+                wide = torch.zeros_like(strip[:, :, :1], dtype=torch.float32)
+                wide = wide.repeat(1, 1, count + 2, 1)
+                wide = wide.contiguous(memory_format=torch.channels_last)
             gdn.write(strip, wide[:, :, 2 : 2 + count])
             parts.append(F.conv2d(wide[:, :, : 2 + count], kernels, bias, padding=(0, 1)))
             wide[:, :, :2] = wide[:, :, count : 2 + count].clone()

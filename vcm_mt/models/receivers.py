@@ -11,9 +11,10 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrize
 
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.deconv import ThinDeconv
+from vcm_mt.models.deconv import QuickDeconv, ThinDeconv
 from vcm_mt.models.gdn import LeanGDN
 from vcm_mt.models.precision import amp_dtype, transformed
+from vcm_mt.models.winograd import is_fast
 
 
 class Receiver(nn.Module):
@@ -79,10 +80,16 @@ class Receiver(nn.Module):
         if not isinstance(self.g_s, nn.Sequential):
             return transformed(self.g_s, y_hat, self.amp)
         half = amp_dtype(self.amp, y_hat.device)
-        x, (*layers, last) = y_hat, self.g_s
-        for layer in layers:
-            if layer is layers[-1] and isinstance(layer, LeanGDN) and isinstance(last, ThinDeconv):
-                return last.behind(layer, x)
+        x = y_hat
+        layers: list[Any] = list(self.g_s)
+        before, gdn, last = layers[-3:]
+        for layer in layers[:-1]:
+            if isinstance(last, ThinDeconv) and isinstance(gdn, LeanGDN):  # strip by strip
+                if layer is gdn:
+                    return last.behind(gdn, x)
+                exact = half is None and isinstance(layer, QuickDeconv)
+                if layer is before and exact and is_fast(x, layer):
+                    return last.behind(gdn, x, layer)
             costly = half is not None and x.shape[-2] >= 4 * y_hat.shape[-2]
             with torch.autocast(x.device.type, half, enabled=costly):
                 x = layer(x)

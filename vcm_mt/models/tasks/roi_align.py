@@ -6,11 +6,6 @@ that each bilinear sample adds whole rows of channels (He et al. 2017).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +15,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from vcm_mt.numerics.threads import in_threads
 
 Floats = NDArray[np.float32]
 
@@ -53,7 +50,7 @@ class _Pool(torch.autograd.Function):
         ctx.rois, ctx.geometry, ctx.shape = _array(rois), geometry, maps.shape
         pooled = np.zeros((len(rois), *geometry[:2], maps.shape[1]), np.float32)
         # By boxes.
-        _in_threads(_pool, _array(maps.permute(0, 2, 3, 1)), ctx, len(rois), pooled)
+        in_threads(_pool, len(rois), _array(maps.permute(0, 2, 3, 1)), ctx.rois, geometry, pooled)
         return torch.from_numpy(pooled).permute(0, 3, 1, 2).contiguous()
 
     @staticmethod
@@ -62,35 +59,13 @@ class _Pool(torch.autograd.Function):
         batch, channels, height, width = ctx.shape
         maps = np.zeros((batch, height, width, channels), np.float32)
         # By channels: boxes overlap, and two threads must not add at the same place.
-        _in_threads(_spread, _array(gradient.permute(0, 2, 3, 1)), ctx, channels, maps)
+        given = _array(gradient.permute(0, 2, 3, 1))
+        in_threads(_spread, channels, given, ctx.rois, ctx.geometry, maps)
         return torch.from_numpy(maps).permute(0, 3, 1, 2), None, None
 
 
 def _array(x: Tensor) -> Floats:
     return x.detach().contiguous().float().numpy()
-
-
-def _in_threads(
-    kernel: Callable[..., None], given: Floats, ctx: Any, count: int, out: Floats
-) -> None:
-    """Run a kernel for consecutive parts of ``count``, on as many threads as PyTorch uses."""
-    threads = torch.get_num_threads()
-    ends = [count * k // threads for k in range(threads + 1)]
-    run = partial(kernel, given, ctx.rois, ctx.geometry, out)
-    first, *others = pairwise(ends)
-    running = [_workers(os.getpid(), threads).submit(run, *part) for part in others]
-    run(*first)
-    for one in running:
-        one.result()
-
-
-@cache
-def _workers(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
-    """Threads beside the calling one, kept: to start some takes longer than most kernels.
-
-    A process that was forked has none of its parent's.
-    """
-    return ThreadPoolExecutor(threads - 1)
 
 
 @njit(cache=True, nogil=True, boundscheck=False)

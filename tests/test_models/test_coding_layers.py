@@ -1,0 +1,74 @@
+"""A codec's large convolutions when coding: the same maps, and the old way where it must be."""
+
+import pytest
+import torch
+from torch import nn
+
+from vcm_mt.models import winograd
+from vcm_mt.models.codec import build_codec
+from vcm_mt.models.receivers import Receiver
+from vcm_mt.models.winograd import is_fast, products_of
+
+
+@pytest.fixture
+def everywhere(monkeypatch):
+    """Take it for small layers and maps too."""
+    monkeypatch.setattr(winograd, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(winograd, "LEAST_PLACES", 1)
+
+
+@pytest.fixture(scope="module")
+def codec():
+    torch.manual_seed(0)
+    return build_codec("MeanScaleHyperprior", N=8, M=12).eval()
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_transforms_give_what_their_layers_give(codec, monkeypatch):
+    torch.manual_seed(1)
+    receiver = Receiver(codec.g_s).eval().to(memory_format=torch.channels_last)
+    x, y_hat = torch.rand(2, 3, 96, 160), 4 * torch.randn(2, 12, 6, 10)
+    with torch.no_grad():
+        found = codec.g_a(x), receiver(y_hat)
+        assert "_products" in vars(codec.g_a[2])
+        assert "_products" in vars(codec.g_s[4])
+        monkeypatch.setattr(winograd, "LEAST_CHANNELS", 1000)
+        wanted = codec.g_a(x), receiver(y_hat)
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_kernels_follow_the_weights():
+    layer = nn.Conv2d(4, 6, 5, 2, 2)
+    x = torch.randn(1, 4, 20, 20)
+    with torch.no_grad():
+        assert torch.allclose(products_of(layer)(x), layer(x), atol=1e-5)
+        assert products_of(layer) is products_of(layer)
+        layer.weight.mul_(2)
+        assert torch.allclose(products_of(layer)(x), layer(x), atol=1e-5)
+        layer.load_state_dict({k: v + 1 for k, v in layer.state_dict().items()})
+        assert torch.allclose(products_of(layer)(x), layer(x), atol=1e-4)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_layers_and_moments_it_is_not_for():
+    x = torch.randn(1, 4, 20, 20)
+    fits = nn.Conv2d(4, 4, 5, 2, 2)
+    assert not is_fast(x, fits)  # a gradient may be asked for
+    others = [
+        nn.Conv2d(4, 4, 3, 2, 1),
+        nn.Conv2d(4, 4, 5, 1, 2),
+        nn.Conv2d(4, 4, 5, 2, 1),
+        nn.Conv2d(4, 4, 5, 2, 2, groups=2),
+        nn.Conv2d(4, 4, 5, 2, 2, padding_mode="reflect"),
+        nn.ConvTranspose2d(4, 4, 5, 2, 2, 0),
+    ]
+    with torch.no_grad():
+        assert is_fast(x, fits)
+        assert is_fast(x, nn.ConvTranspose2d(4, 4, 5, 2, 2, 1))
+        assert not any(is_fast(x, layer) for layer in others)
+        assert not is_fast(x.double(), fits)
+        assert not is_fast(x, fits.double())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert not is_fast(x, nn.Conv2d(4, 4, 5, 2, 2))

@@ -1,0 +1,89 @@
+"""A codec's 5x5 convolutions of stride 2 by a third of their products, when coding on a CPU.
+
+Sums are those of the convolution but for float32's rounding, see :mod:`vcm_mt.numerics.winograd`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vcm_mt.numerics.winograd import MOST_CHANNELS, Tiles
+
+#: Fewest channels on either side, and fewest places of a phase, for which it takes less time.
+LEAST_CHANNELS, LEAST_PLACES = 64, 1024
+
+
+def is_fast(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+    """Whether this fits a layer and takes less time: in float32, on a CPU, without a gradient."""
+    beyond = (1, 1) if isinstance(layer, nn.ConvTranspose2d) else (0, 0)
+    channels = layer.in_channels, layer.out_channels
+    return (
+        (layer.kernel_size, layer.stride, layer.padding) == ((5, 5), (2, 2), (2, 2))
+        and (layer.dilation, layer.groups, layer.output_padding) == ((1, 1), 1, beyond)
+        and layer.padding_mode == "zeros"
+        and LEAST_CHANNELS <= min(channels) <= max(channels) <= MOST_CHANNELS
+        and x.shape[-2] * x.shape[-1] >= LEAST_PLACES * (1 if beyond[0] else 4)
+        and x.device.type == "cpu"
+        and x.dtype == layer.weight.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+class Products:
+    """A layer's kernels, transformed once and kept while its weights are the same.
+
+    Args:
+        layer: A 5x5 convolution of stride 2 and padding 2; transposed, to twice the size.
+    """
+
+    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        self.made_of = _state(layer)
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        weight = layer.weight.detach().double()
+        weight = weight.transpose(0, 1) if transposed else weight
+        self.tiles = Tiles(weight, transposed, torch.float32)
+        self.scale = np.ones(layer.out_channels, np.float32)
+        none = torch.zeros(layer.out_channels)
+        self.bias = (none if layer.bias is None else layer.bias.detach()).numpy()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Convolve [B, C, H, W]; returns channels_last."""
+        before, behind = self.tiles.phases
+        size = (-(-length * behind // before) for length in x.shape[-2:])
+        out = torch.empty(len(x), *size, len(self.bias))
+        for one, result in zip(x, out, strict=True):
+            deque(self._strips(one, result.numpy()), maxlen=0)
+        return out.permute(0, 3, 1, 2)
+
+    def strips(self, x: Tensor) -> Iterator[Tensor]:
+        """The same of one picture's map [1, C, H, W], some rows [1, C, rows, W] at a time.
+
+        They are valid until the next ones are asked for: all lie in the same memory.
+        """
+        for strip in self._strips(x[0], np.empty((0, 0, 0), np.float32)):
+            yield torch.from_numpy(strip)[None].permute(0, 3, 1, 2)
+
+    def _strips(self, x: Tensor, out: Any) -> Iterator[Any]:
+        given = x.permute(1, 2, 0).contiguous().numpy()
+        return self.tiles.strips(given, self.scale, self.bias, out)
+
+
+def _state(layer: nn.Module) -> tuple[Any, ...]:
+    """Changes with the layer's weights."""
+    return tuple((p.data_ptr(), p._version) for p in layer.parameters())
+
+
+def products_of(layer: nn.Conv2d | nn.ConvTranspose2d) -> Products:
+    """A layer's products, kept with it."""
+    products: Products | None = layer.__dict__.get("_products")
+    if products is None or products.made_of != _state(layer):
+        products = layer.__dict__["_products"] = Products(layer)
+    return products
