@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from vcm_mt import registry  # noqa: F401
+
+# That comes first, so that the import of mmdet prints nothing.
+# isort: split
+
 import io
 import json
 import math
