@@ -8,6 +8,7 @@ homes meet in one operation it fails as PyTorch does with a GPU.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -57,12 +58,20 @@ class Elsewhere:
                 self._active.enter_context(mock.patch.object(module, "ext_module", kernels))
         capability = mock.patch.object(torch.cuda, "get_device_capability", lambda *_: (7, 5))
         self._active.enter_context(capability)  # of a GPU that has float32 alone
+        loading = mock.patch.object(torch, "load", functools.partial(self._load, torch.load))
+        self._active.enter_context(loading)
         operations = self._active.enter_context(_Operations(self))
         self._active.enter_context(_Calls(self, operations))
         return self
 
     def __exit__(self, *reason: Any) -> None:
         self._active.close()
+
+    def _load(self, load: Any, file: Any, map_location: Any = None, **settings: Any) -> Any:
+        if not isinstance(map_location, str | torch.device):
+            return load(file, map_location=map_location, **settings)
+        loaded = load(file, map_location="cpu", **settings)
+        return self.put(loaded, _home_of(map_location))
 
     def home(self, x: Tensor) -> torch.device:
         """Where a tensor lives."""

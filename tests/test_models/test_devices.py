@@ -14,6 +14,7 @@ from tests.test_models.test_vcm_system import _optimizers
 from vcm_mt.apis.system import build_system
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.engine.hooks import EntropyTablesHook
+from vcm_mt.engine.rate_target import RateTargetHook
 from vcm_mt.models.codec import build_codec
 from vcm_mt.models.receiver_system import ReceiverSystem
 from vcm_mt.models.receivers import Receiver
@@ -171,3 +172,27 @@ def test_a_latent_is_refined(stage1_config, elsewhere):
     system = build_system(stage1_config).to("cuda")
     refiner = Refiner(system, steps=1, known={})
     assert refiner(torch.rand(1, 3, 70, 131, device="cuda")).device == AWAY
+
+
+def test_a_training_runs_saves_resumes_and_is_tested(
+    stage1_config, elsewhere, tmp_path, monkeypatch
+):
+    """On mmengine's Runner, with all hooks."""
+    monkeypatch.setattr("mmengine.runner.runner.get_device", lambda: "cuda")
+    config = stage1_config
+    config.model.tasks = {"people": {"type": "HumanTask"}}
+    config.val_evaluator = config.test_evaluator = [{"type": "CodingMetric"}]
+    config.train_cfg.update(max_iters=2, val_interval=2)
+    config.default_hooks.checkpoint.interval = 1
+    config.work_dir = str(tmp_path)
+    runner = Runner.from_cfg(copy.deepcopy(config))
+    runner.train()
+    _one_home(elsewhere, runner.model)
+    assert RateTargetHook(0.5, pictures=3)._measure(runner) > 0
+    config.load_from, config.resume = str(tmp_path / "iter_2.pth"), True
+    config.train_cfg.update(max_iters=3, val_interval=9)
+    resumed = Runner.from_cfg(copy.deepcopy(config))
+    resumed.train()
+    _one_home(elsewhere, resumed.model)
+    config.load_from, config.resume = str(tmp_path / "iter_3.pth"), False
+    assert Runner.from_cfg(copy.deepcopy(config)).test()["bpp"] > 0
