@@ -41,6 +41,7 @@ def read_pixels(path: Path) -> Pixels:
                 warnings.warn(f"{path} holds {count} pictures: the first is taken", stacklevel=2)
             told = file.getexif().get(ExifTags.Base.Orientation)
             orientation = told if told in range(1, 9) else 1  # others mean nothing
+            load(file)
             # What needs no turning is not copied.
             picture: Any = file if orientation == 1 else ImageOps.exif_transpose(file)
             if file.format == "PPM" and file.mode == "I":  # 16 bits of grey
@@ -50,6 +51,19 @@ def read_pixels(path: Path) -> Pixels:
         raise DataError(f"{path}: {error}") from error
     except UNREADABLE as error:
         raise DataError(f"{path} is not a readable picture: {error}") from error
+
+
+def load(picture: Image.Image) -> None:
+    """Read the pixels of a picture that was opened, unless they are there already.
+
+    Pillow maps an uncompressed file that it was given by name into memory, and then mixes up the
+    rows of a TIFF that is to be turned by 90 degrees. So it is left without the name.
+    """
+    name, picture.filename = getattr(picture, "filename", ""), ""  # type: ignore[attr-defined]
+    try:
+        picture.load()
+    finally:
+        picture.filename = name  # type: ignore[attr-defined]
 
 
 def pixels_of(picture: Image.Image) -> NDArray[Any]:

@@ -9,8 +9,12 @@ from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks import HumanTask
 
 
-def test_it_finds_what_is_there(mini):
-    machine = Machine.load("configs/mini/stage1_det.py", "det")
+@pytest.fixture(scope="module")
+def machine():
+    return Machine.load("configs/mini/stage1_det.py", "det", device="cpu")
+
+
+def test_it_finds_what_is_there(machine, mini):
     picture = Image.open(sorted((mini / "val").iterdir())[0])
     found = machine.look(picture)
     assert found.boxes.shape == (len(found.scores), 4)
@@ -19,6 +23,20 @@ def test_it_finds_what_is_there(mini):
     assert (np.diff(found.scores) <= 0).all()
     assert found.boxes.max() <= 256
     assert machine.classes[found.labels[0]]
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (3, 9000)])
+def test_long_pictures_are_looked_at(machine, size):
+    assert machine.look(np.full((*size, 3), 90, np.uint8)).boxes.shape[1] == 4
+
+
+def test_a_picture_is_looked_at_upright(machine, mini):
+    upright = Image.open(sorted((mini / "val").iterdir())[0]).crop((0, 0, 256, 200))
+    lying = upright.transpose(Image.Transpose.ROTATE_90)
+    lying.getexif()[0x0112] = 6  # to be turned back
+    found, wanted = machine.look(lying), machine.look(upright)
+    assert len(wanted.scores)
+    assert np.array_equal(found.boxes, wanted.boxes)
 
 
 def test_a_person_tells_nothing():

@@ -77,6 +77,10 @@ def test_target_size_is_mmdets():
         (width, height), _ = rescale_size((size[1], size[0]), (1333, 800), return_scale=True)
         resize = {"scale": (1333, 800), "keep_ratio": True}
         assert target_size(torch.Size(size), resize) == (height, width)
+    # Here mmcv leaves no row or column, and fails.
+    for size in [(1, 5000), (5000, 1), (2, 20000)]:
+        long = target_size(torch.Size(size), {"scale": (256, 256), "keep_ratio": True})
+        assert sorted(long) == [1, 256]
 
 
 def test_a_detector_that_no_config_names_trains_by_config_alone(stage1_config):

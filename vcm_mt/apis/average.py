@@ -35,7 +35,8 @@ def average(trainings: Sequence[Path], folder: Path) -> Path:
     """
     if len(trainings) < 2:
         raise ConfigError("a mean is of two trainings or more")
-    (network, receivers, record), *others = map(load_training, trainings)
+    loaded = [load_training(path, device="cpu") for path in trainings]
+    (network, receivers, record), *others = loaded
     parts = [nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(receivers)})]
     for path, (network_, receivers_, record_) in zip(trainings[1:], others, strict=True):
         keys = ("codec", "quality", "gains", "rank", "depth")

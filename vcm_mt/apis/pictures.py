@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vcm_mt.errors import DataError
 from vcm_mt.files import UNREADABLE
-from vcm_mt.pictures import pixels_of, read_pixels
+from vcm_mt.pictures import load, pixels_of, read_pixels
 
 #: As many pictures are coded together, and as many pixels of large ones.
 _TOGETHER, _PIXELS = 8, 1 << 22
@@ -97,6 +97,7 @@ def read_picture(path: Path) -> Tensor:
 
 def _upright(picture: Image.Image) -> NDArray[Any]:
     try:
+        load(picture)
         return pixels_of(ImageOps.exif_transpose(picture))
     except DataError:
         raise
