@@ -179,6 +179,31 @@ def test_gate_imports_nothing_heavy():
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
+_READ_ONLY = """
+import os, sys, tempfile
+temporary, access = tempfile.gettempdir(), os.access
+os.access = lambda place, mode: str(place).startswith(temporary) and access(place, mode)
+make = tempfile.TemporaryFile
+def refuse(*args, dir=None, **kwargs):
+    if not str(dir).startswith(temporary):
+        raise PermissionError(13, "Permission denied", dir)
+    return make(*args, dir=dir, **kwargs)
+tempfile.TemporaryFile = refuse
+import vcm_mt.bitstream.rans
+print(os.environ["NUMBA_CACHE_DIR"])
+"""
+
+
+def test_a_user_who_can_write_neither_the_sources_nor_a_home(tmp_path):
+    """As in a container: numba would refuse to compile there."""
+    environment = {**os.environ, "HOME": "/nonexistent", "TMPDIR": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run([sys.executable, "-c", _READ_ONLY], cwd=ROOT, env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "vcm_mt_numba")
+
+
 # ---- setup.cfg, constraints.txt and the code -----------------------------------------------------
 
 

@@ -8,6 +8,8 @@ either passes, both at once don't: they overwrite each other's files.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module, metadata
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -72,6 +74,18 @@ def check_versions() -> None:
             f"vcm_mt can't work with the packages installed here:{reasons}\n"
             "These commands mend it:" + "".join(f"\n    {command}" for command in commands)
         )
+
+
+def find_numba_a_folder() -> None:
+    """Have numba keep what it compiles in the temporary folder where there is no other.
+
+    It keeps it beside the sources or in the user's cache, and refuses to compile where neither can
+    be written, as for a container's user without a home.
+    """
+    cache = Path(os.path.expanduser("~"), ".cache")
+    there = next(place for place in (cache, *cache.parents) if place.is_dir())
+    if not any(os.access(place, os.W_OK) for place in (Path(__file__).parent, there)):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir(), "vcm_mt_numba")))
 
 
 def check_ops(device: str) -> None:

@@ -15,7 +15,7 @@ from vcm_mt.apis.machine import Machine
 from vcm_mt.apis.processes import peak_memory
 from vcm_mt.apis.runner import build_runner
 from vcm_mt.apis.system import build_system
-from vcm_mt.apis.training import train
+from vcm_mt.apis.training import join_processes, train
 from vcm_mt.compat import check_ops
 from vcm_mt.errors import ConfigError
 from vcm_mt.evaluation.test_set import TestSet
@@ -45,6 +45,14 @@ def test_a_mac_spawns_its_workers(people_config, tmp_path, monkeypatch):
     finally:
         torch.multiprocessing.set_start_method(before, force=True)
     assert (tmp_path / "iter_1.pth").is_file()
+
+
+def test_processes_that_cannot_meet_are_told(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    for name in ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match=r"do not meet .*WORLD_SIZE.*MASTER_PORT"):
+        join_processes("pytorch")
 
 
 def test_ops_that_are_not_there_are_told_before_anything_runs():
