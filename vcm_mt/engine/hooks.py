@@ -41,7 +41,7 @@ class EntropyTablesHook(Hook):
     """
 
     def __init__(self) -> None:
-        self._moved = False
+        self._tables = "given"  # then "old" after a step, or "built"
 
     def after_train_iter(
         self,
@@ -51,7 +51,7 @@ class EntropyTablesHook(Hook):
         outputs: Any = None,  # noqa: ARG002
     ) -> None:
         """Note that the tables are old."""
-        self._moved = True
+        self._tables = "old"
 
     def before_val(self, runner: Any) -> None:
         """Tables for the validation that comes."""
@@ -65,16 +65,16 @@ class EntropyTablesHook(Hook):
         """Tables for the checkpoint that comes; see :class:`AtomicCheckpointHook`."""
         self._update(runner)
 
-    def _update(self, runner: Any) -> None:
+    def _update(self, runner: Any, good: tuple[str, ...] = ("given", "built")) -> None:
         system = unwrapped(runner)
-        if self._moved or not system.transmitter.entropy.has_tables:
+        if self._tables not in good or not system.transmitter.entropy.has_tables:
             system.update_tables()
-        self._moved = False
+            self._tables = "built"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Tables that belong to the weights that are saved."""
         system = unwrapped(runner)
-        self._update(runner)
+        self._update(runner, good=("built",))
         checkpoint["state_dict"] = weights_to_cpu(system.state_dict())
         checkpoint["meta"]["record"] = json.dumps(system.record)
         hub = checkpoint["message_hub"]
