@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
-	bench-context bench-light bench-train check-gpu kill-test determinism bench-rp zoo clean
+	bench-context bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -52,6 +52,10 @@ kill-test: setup  ## 30 kills of a training, some while a checkpoint is written
 determinism: setup  ## decode under every setting, and under another PyTorch, what one encoded
 	$(RUN) tools/prepare_mini.py
 	$(RUN) tools/determinism.py --torch 2.9.1
+
+bench-precision: setup  ## --amp on processors with and without bfloat16, in ratios to float32
+	$(RUN) tools/prepare_mini.py
+	$(RUN) tools/bench_precision.py
 
 bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `make demo`)
 	$(RUN) tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2

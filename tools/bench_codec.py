@@ -38,6 +38,7 @@ from vcm_mt.bitstream.entropy import tables_of
 from vcm_mt.datasets.mini.photographs import PHOTOGRAPHS, photograph
 from vcm_mt.evaluation.float_parameters import FloatHyperprior
 from vcm_mt.models.codec import build_codec
+from vcm_mt.models.precision import multiplies_bfloat16, processor
 from vcm_mt.models.receivers import Receiver
 from vcm_mt.models.transmitter import Transmitter, pad
 
@@ -61,7 +62,7 @@ def main() -> int:
     parser.add_argument("--devices", nargs="+", default=known_devices(), help="default: all here")
     options = parser.parse_args()
     devices = [pick_device(name).type for name in options.devices]
-    settings = [(d, size, amp) for d in devices for size in SIZES for amp in (False, True)]
+    settings = [(d, size, amp) for d in devices for size in SIZES for amp in precisions(d)]
     result: dict[str, Any] = {"ratio": {}, "spread": {}, "seconds": {}}
     for device, size, amp in tqdm(settings, unit="setting"):
         together = f", {size[2]} together" if size[2] > 1 else ""
@@ -73,13 +74,18 @@ def main() -> int:
             seconds = {"compressai": float(np.median(theirs)), "ours": float(np.median(ours))}
             result["seconds"].setdefault(what, {})[name] = seconds
     result |= costs()
-    result["threads"] = torch.get_num_threads()
+    result["processors"] = [processor(device) for device in devices]
     result["torch"] = torch.__version__
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "codec.json").write_text(json.dumps(result, indent=1) + "\n")
     (OUT / "codec.md").write_text(table(result))
     print(table(result))
     return 0
+
+
+def precisions(device: str) -> tuple[bool, ...]:
+    """float32, and bfloat16 where it is native: tools/bench_precision.py has the rest."""
+    return (False, True) if multiplies_bfloat16(device) else (False,)
 
 
 def timed(
@@ -147,14 +153,14 @@ def in_turns(
     What is short is called several times a turn, for at least ``SHORTEST_TURN`` seconds.
     """
     times: tuple[list[float], list[float]] = ([], [])
-    calls = [math.ceil(SHORTEST_TURN / _seconds(function, 1)) for function in (theirs, ours)]
+    calls = [math.ceil(SHORTEST_TURN / seconds_of(function, 1)) for function in (theirs, ours)]
     for _ in range(repeats):
         for kept, function, number in zip(times, (theirs, ours), calls, strict=True):
-            kept.append(_seconds(function, number))
+            kept.append(seconds_of(function, number))
     return times
 
 
-def _seconds(function: Callable[[], Any], calls: int) -> float:
+def seconds_of(function: Callable[[], Any], calls: int) -> float:
     """Seconds that a call takes, on average."""
     _wait()
     start = time.perf_counter()
@@ -188,7 +194,7 @@ def spread_out(codec: MeanScaleHyperprior, x: Tensor) -> None:
     shown.bias.copy_(torch.cat([wanted, mean]))
 
 
-def ends(codec: MeanScaleHyperprior, amp: bool, device: str) -> tuple[Transmitter, Receiver]:
+def ends(codec: MeanScaleHyperprior, amp: bool | str, device: str) -> tuple[Transmitter, Receiver]:
     """The same weights in this project's hands."""
     own = build_codec("mbt2018-mean", quality=3)
     own.load_state_dict(codec.state_dict())
@@ -215,18 +221,21 @@ def costs() -> dict[str, Any]:
         theirs = sum(len(floats.compress(one)[0]) for one in y)
         found["integer"].append(100 * (ours / theirs - 1))
         exact = [receiver(sender.entropy(one).y_hat) for one in y]
-        sender.amp = receiver.amp = True
+        if not multiplies_bfloat16("cpu"):
+            continue
+        sender.amp = receiver.amp = "bf16"
         y = [sender.analyse(x) for x in pictures]
         found["bfloat16"].append(
             100 * (sum(len(sender.entropy.compress(one)[0]) for one in y) / ours - 1)
         )
         quick = [receiver(sender.entropy(one).y_hat) for one in y]
         found["psnr"].append(_psnr(exact, pictures) - _psnr(quick, pictures))
-    means = {key: float(np.mean(values)) for key, values in found.items()}
-    return {
-        "integer_path": {"rate_cost_percent": means["integer"], "each": found["integer"]},
-        "bfloat16": {"rate_cost_percent": means["bfloat16"], "psnr_cost_db": means["psnr"]},
-    }
+    means = {key: float(np.mean(values)) for key, values in found.items() if values}
+    integer = {"rate_cost_percent": means["integer"], "each": found["integer"]}
+    if "psnr" not in means:
+        return {"integer_path": integer}
+    half = {"rate_cost_percent": means["bfloat16"], "psnr_cost_db": means["psnr"]}
+    return {"integer_path": integer, "bfloat16": half}
 
 
 def picture(height: int, width: int, number: int = 0) -> Tensor:
@@ -251,12 +260,14 @@ def table(result: dict[str, Any]) -> str:
                 f"| {1e3 * seconds['ours']:.1f} ms | {ratio:.2f} "
                 f"| {spread[0]:.2f} to {spread[1]:.2f} |"
             )
-    lines += [
-        "",
-        f"Integer entropy parameters: {result['integer_path']['rate_cost_percent']:+.4f} % bytes. "
-        f"bfloat16: {result['bfloat16']['rate_cost_percent']:+.3f} % bytes, "
-        f"{-result['bfloat16']['psnr_cost_db']:+.3f} dB. {result['threads']} threads.",
-    ]
+    told = (
+        f"Integer entropy parameters: {result['integer_path']['rate_cost_percent']:+.4f} % bytes."
+    )
+    if half := result.get("bfloat16"):
+        told += (
+            f" bfloat16: {half['rate_cost_percent']:+.3f} % bytes, {-half['psnr_cost_db']:+.3f} dB."
+        )
+    lines += ["", f"{told} {'; '.join(result['processors'])}."]
     return "\n".join(lines) + "\n"
 
 

@@ -28,6 +28,7 @@ from tqdm import tqdm
 from vcm_mt.apis.command import command
 from vcm_mt.apis.device import known_devices, pick_device
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.precision import processor
 
 if __package__:  # started as `python -m tools.bench_train`
     sys.path.insert(0, str(Path(__file__).parent))
@@ -164,7 +165,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "ratio": {"images_per_second": {}, "peak_memory": {}},
         "settings": {},
         "curves": {},
-        "threads": torch.get_num_threads(),
+        "processors": [processor(device) for device in options.devices],
         "torch": torch.__version__,
     }
     for device in [pick_device(name).type for name in options.devices]:
@@ -213,7 +214,7 @@ def table(result: dict[str, Any]) -> str:
             f"{SMOOTH} steps, differ by {100 * curve['largest_difference']:.2f} % at most "
             f"(train_{device}.png)."
         )
-    lines.append(f"{result['threads']} threads, PyTorch {result['torch']}.")
+    lines.append(f"{'; '.join(result['processors'])}, PyTorch {result['torch']}.")
     return "\n".join(lines) + "\n"
 
 

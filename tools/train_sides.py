@@ -25,7 +25,7 @@ from vcm_mt.registry import MODELS
 LMBDA, LR, CLIP = 0.2, 1e-4, 1.0
 ADAM = {"optimizer": {"type": "Adam", "lr": LR}}
 OPTIMISERS = {"main": {**ADAM, "clip_grad": {"max_norm": CLIP}}, "aux": ADAM}
-TASK = {"amp": True, "fold": True, "quick_roi_align": True}
+TASK = {"fold": True, "quick_roi_align": True}
 
 
 class Setting(NamedTuple):
@@ -175,13 +175,13 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[VCMSystem], 
 }
 
 
-def build(setting: Setting, variant: str, device: str) -> Plain | Ours:
-    """A side of the comparison; the same weights each time."""
+def build(setting: Setting, variant: str, device: str, amp: str = "auto") -> Plain | Ours:
+    """A side of the comparison, in a precision; the same weights each time."""
     of_system, of_task, change = VARIANTS[variant]
-    task = {"type": "MMDetTask", **setting.detector, **TASK, **of_task}
+    task = {"type": "MMDetTask", **setting.detector, **TASK, "amp": amp, **of_task}
     if setting.size:
         task["resize"] = {"scale": setting.size[::-1]}
-    options = {"amp": True, **of_system}
+    options = {"amp": amp, **of_system}
     torch.manual_seed(0)
     config = {"type": "VCMSystem", "codec": setting.codec, "tasks": {"det": task}, "lmbda": LMBDA}
     with DefaultScope.overwrite_default_scope("vcm_mt"):

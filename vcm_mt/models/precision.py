@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 import warnings
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +99,19 @@ def _cpu_does() -> bool:
 def _onednn_takes_it() -> bool:
     """Whether oneDNN has a bfloat16 path under its ISA limit, which may be an emulated one."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def processor(device: torch.device | str = "cpu") -> str:
+    """A device for people: its name, and what of it PyTorch is set to use, beside timings."""
+    device = torch.device(device)
+    native = "bf16 native" if multiplies_bfloat16(device) else "bf16 emulated"
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {native}"
+    told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    model = re.search(r"^model name\s*: (.+)$", told, re.MULTILINE)
+    name = model[1].strip() if model else platform.processor() or platform.machine()
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{name}, {capability}, {native}, {torch.get_num_threads()} threads"
 
 
 @functools.cache
