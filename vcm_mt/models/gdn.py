@@ -11,10 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-#: Values of a strip that is worked on at a time, in training and in coding: what stays in a
-#: processor's cache.
-_STRIP = 1 << 21
-_CODING_STRIP = 1 << 18
+#: Values of a strip that is worked on at a time: what stays in a processor's cache.
+_STRIP = 1 << 18
 
 
 class LeanGDN(GDN):
@@ -39,7 +37,7 @@ class LeanGDN(GDN):
         """Normalise x into y, alike or of a higher precision, when coding; x may be y."""
         gamma = self.gamma_reparam(self.gamma)[..., None, None].to(x.dtype)
         beta = self.beta_reparam(self.beta).to(x.dtype)
-        rows = x.shape[2] if x.is_cuda else max(1, _CODING_STRIP // (x.shape[1] * x.shape[3]))
+        rows = x.shape[2] if x.is_cuda else max(1, _STRIP // (x.shape[1] * x.shape[3]))
         for strip, out in zip(x.split(rows, dim=2), y.split(rows, dim=2), strict=True):
             norm = F.conv2d(strip * strip, gamma, beta).to(y.dtype)
             if y is not x:
