@@ -12,7 +12,14 @@ from safetensors import safe_open
 from torch import nn
 
 from vcm_mt import checkpoint
-from vcm_mt.checkpoint import load_strictly, read_state_dict, zoo_path
+from vcm_mt.checkpoint import (
+    find_checkpoint,
+    load_strictly,
+    read_record,
+    read_state_dict,
+    training_checkpoint,
+    zoo_path,
+)
 from vcm_mt.errors import ConfigError
 
 ZOO = zoo_path("zoo").parent
@@ -113,3 +120,37 @@ def test_another_architecture_is_told(prefix):
     weights[f"{prefix}neck.weight"] = torch.zeros(1)
     with pytest.raises(ConfigError, match="a.pth holds the weights of another architecture"):
         load_strictly(network(), weights, "a.pth")
+
+
+def _trained(*folders):
+    for folder in folders:
+        folder.mkdir(parents=True)
+        torch.save({}, folder / "iter_1.pth")
+
+
+def test_the_only_level_is_taken_and_of_several_one_is_to_be_named(tmp_path):
+    with pytest.raises(ConfigError, match="no checkpoint in .*: train first"):
+        find_checkpoint(tmp_path)
+    _trained(tmp_path / "stage1" / "q2")
+    assert find_checkpoint(tmp_path / "stage1") == tmp_path / "stage1" / "q2" / "iter_1.pth"
+    assert training_checkpoint(tmp_path / "stage1").parent.name == "q2"
+    with pytest.raises(ConfigError, match="has trainings stage1/q2: name one"):
+        find_checkpoint(tmp_path)
+    _trained(tmp_path / "stage1" / "q10", tmp_path / "stage1" / "q1")
+    (tmp_path / "stage1" / "q3").mkdir()  # not trained
+    with pytest.raises(ConfigError, match="has levels q1, q2, q10: name one of them"):
+        find_checkpoint(tmp_path / "stage1")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_records_of_other_files_are_told_in_a_line(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    with pytest.raises(ConfigError, match="no weights at"):
+        read_record(path)
+    # A zip archive of another program, a pickle that stops short, one that adds to a number.
+    for content in (b"PK\x05\x06" + bytes(18), b"\x80\x02}q", b"\x80\x02K\x01]a.", b"text\n" * 50):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match="is not a readable file of weights") as caught:
+            read_record(path)
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).count(str(path)) == 1

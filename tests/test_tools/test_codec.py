@@ -1,10 +1,17 @@
 """tools/codec.py on pictures and videos as people have them."""
 
+import copy
 import json
 import os
+import runpy
 import shutil
+import signal
 import subprocess
+import sys
+import time
+import warnings
 from dataclasses import replace
+from zipfile import ZipFile
 
 import imageio_ffmpeg
 import numpy as np
@@ -14,11 +21,12 @@ from compressai.models import MeanScaleHyperprior
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.conftest import run_tool
+from tests.conftest import ROOT, run_tool
 from vcm_mt.apis import Receiver, Transmitter
 from vcm_mt.apis.pictures import read_picture
-from vcm_mt.bitstream.container import SequenceReader, pack, unpack
+from vcm_mt.bitstream.container import SequenceReader, SequenceWriter, pack, unpack
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
+from vcm_mt.models.codec import build_codec
 from vcm_mt.models.receivers import Receiver as Synthesis
 from vcm_mt.models.transmitter import Transmitter as Network
 
@@ -27,13 +35,17 @@ from vcm_mt.models.transmitter import Transmitter as Network
 def checkpoint(tmp_path_factory):
     """A small codec as a training writes it."""
     torch.manual_seed(3)
-    codec = MeanScaleHyperprior(8, 12)
+    return _written(MeanScaleHyperprior(8, 12), tmp_path_factory.mktemp("codec"))
+
+
+def _written(codec, folder):
     network, synthesis = Network(codec, 4), Synthesis(codec.g_s)
     network.update_tables()
     state = {f"transmitter.{k}": v for k, v in network.state_dict().items()}
     state |= {f"receivers.shared.{k}": v for k, v in synthesis.state_dict().items()}
-    record = {"codec": {"arch": "MeanScaleHyperprior", "N": 8, "M": 12}, "quality": 4}
-    path = tmp_path_factory.mktemp("codec") / "iter_1.pth"
+    sizes = {"N": codec.N, "M": codec.M}
+    record = {"codec": {"arch": "MeanScaleHyperprior", **sizes}, "quality": 4}
+    path = folder / "iter_1.pth"
     torch.save({"meta": {"record": json.dumps(record)}, "state_dict": state}, path)
     return path
 
@@ -341,3 +353,268 @@ def test_a_few_hundred_damaged_streams():
     done = run_tool("fuzz", "--cases", "300", "--seed", "7")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "'refused'" in done.stdout
+
+
+def _codec(capsys, *arguments, status=0):
+    """Run tools/codec.py in this process; what it printed, and told."""
+    main = runpy.run_path(str(ROOT / "tools" / "codec.py"))["main"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["codec.py", *map(str, arguments)])
+        patch.setattr(warnings, "showwarning", lambda text, *_: print(text, file=sys.stderr))
+        found = main()
+    said = capsys.readouterr()
+    assert found == status, said.err
+    assert status == 0 or "Error: " in said.err
+    return said.out, said.err
+
+
+def _damage(path, number):
+    data = bytearray(path.read_bytes())
+    start, end = SequenceReader(bytes(data))._places[number]
+    data[(start + end) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def sequence(ends, tmp_path):
+    """A sequence of five pictures, 96x64."""
+    pictures = np.random.default_rng(5).integers(0, 256, (5, 64, 96, 3), np.uint8)
+    path = tmp_path / "film.vcm"
+    with path.open("wb") as file:
+        writer = SequenceWriter(file, fps=(25, 1))
+        for picture in pictures:
+            writer.write(unpack(ends[0].encode(picture)))
+        writer.close()
+    return path
+
+
+@pytest.mark.parametrize("name", ["street.jpg", "street.bin", "street.pgn", "street.vcm"])
+def test_decode_writes_png_or_into_a_folder(capsys, checkpoint, ends, tmp_path, name):
+    coded, out = tmp_path / "a.vcm", tmp_path / name
+    coded.write_bytes(ends[0].encode(_noise(8, 9, 3)))
+    out = tmp_path / "new" / name
+    given = ["decode", coded, "-o", out, "--transmitter", checkpoint]
+    _, told = _codec(capsys, *given, status=1)
+    assert f"{name} is neither a folder nor a .png file" in told
+    assert not out.parent.exists()
+    out.mkdir(parents=True)  # a folder that is there may have any name
+    _codec(capsys, *given)
+    assert (out / "a.png").is_file()
+
+
+def test_several_inputs_do_not_become_one_file(capsys, checkpoint, tmp_path):
+    for name in "ab":
+        Image.fromarray(_noise(8, 9, 3)).save(tmp_path / f"{name}.png")
+    given = ["encode", tmp_path / "a.png", tmp_path / "b.png", "--transmitter", checkpoint]
+    _, told = _codec(capsys, *given, "-o", tmp_path / "all.vcm", status=1)
+    assert "all.vcm is neither a folder nor a .vcm file for one input" in told
+    _codec(capsys, *given, "-o", tmp_path / "run_0.5")
+    assert sorted(p.name for p in (tmp_path / "run_0.5").iterdir()) == ["a.vcm", "b.vcm"]
+
+
+def test_a_sequence_is_no_single_png(capsys, checkpoint, sequence, tmp_path):
+    given = ["decode", sequence, "-o", tmp_path / "out.png", "--transmitter", checkpoint]
+    _, told = _codec(capsys, *given, status=1)
+    assert "film.vcm is a sequence of pictures: name a folder" in told
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith("out")]
+
+
+@pytest.mark.parametrize("numbers", [[], [0], [2, 4], [0, 1, 2, 3, 4]])
+def test_info_tells_what_a_damaged_sequence_holds(capsys, sequence, tmp_path, numbers):
+    for number in numbers:
+        _damage(sequence, number)
+    other, last = tmp_path / "none.vcm", tmp_path / "last.vcm"
+    other.write_bytes(b"VCM")
+    shutil.copy(sequence, last)
+    said, told = _codec(capsys, "info", sequence, other, last, status=1)
+    for line in ("kind         sequence", "pictures     5", "size         96 x 64", "whole"):
+        assert said.count(line) == 2
+    assert f"{other}: the bitstream is truncated" in told
+    assert said.count("  damaged ") == 2 * bool(numbers)
+    if numbers:
+        assert f"{len(numbers)}, the first is picture {numbers[0]}" in said
+        assert f"{sequence}: picture {numbers[0]} of the sequence is damaged" in told
+
+
+@pytest.mark.parametrize("number", [0, 7, 9])
+def test_a_damaged_sequence_is_coded_anew(capsys, checkpoint, tmp_path, number):
+    film, coded = tmp_path / "film.mkv", tmp_path / "film.vcm"
+    _shoot(film, 0.4)
+    given = ["encode", film, "-o", coded, "--transmitter", checkpoint]
+    _codec(capsys, *given)
+    whole = coded.read_bytes()
+    assert "1 of 1 streams stay" in _codec(capsys, *given, "--resume")[0]
+    _damage(coded, number)
+    assert "0 of 1 streams stay" in _codec(capsys, *given, "--resume")[0]
+    assert coded.read_bytes() == whole
+
+
+def test_a_picture_that_was_changed_is_coded_anew(capsys, checkpoint, tmp_path):
+    picture, coded = tmp_path / "a.png", tmp_path / "a.vcm"
+    Image.fromarray(_noise(30, 40, 3)).save(picture)
+    given = ["encode", picture, "-o", coded, "--transmitter", checkpoint, "--resume"]
+    _codec(capsys, *given)
+    os.utime(coded, (1, 1))
+    assert "1 of 1 streams stay" in _codec(capsys, *given)[0]
+    assert coded.stat().st_mtime == 1
+    time.sleep(0.02)  # what file systems tell moments apart by
+    Image.fromarray(255 - _noise(30, 40, 3)).save(picture)
+    os.utime(picture, (1, 1))  # as copied with its time
+    assert "0 of 1 streams stay" in _codec(capsys, *given)[0]
+    assert coded.stat().st_mtime > 1
+
+
+def test_decoding_goes_on_after_what_is_right(capsys, checkpoint, ends, sequence, tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "out" / "film"
+    given = ["decode", sequence, "-o", out, "--transmitter", checkpoint, "--resume"]
+    _codec(capsys, *given)
+    whole = {path: path.read_bytes() for path in sorted(folder.iterdir())}
+    assert len(whole) == 5
+    kept, cut, flipped, foreign, other = whole
+    for path in whole:
+        os.utime(path, (1, 1))
+    cut.write_bytes(whole[cut][:-30])
+    damaged = bytearray(whole[flipped])
+    damaged[len(damaged) // 2] ^= 1
+    flipped.write_bytes(damaged)
+    Image.fromarray(_noise(64, 96, 3)).save(foreign)
+    shutil.copy(kept, other)  # of another stream
+    _codec(capsys, *given)
+    assert {path: path.read_bytes() for path in sorted(folder.iterdir())} == whole
+    assert kept.stat().st_mtime == 1
+    synthesis = copy.deepcopy(ends[1].synthesis)
+    with torch.no_grad():
+        synthesis.g_s[0].bias += 0.5
+    Receiver(ends[1].entropy, synthesis, ends[1].record).save(tmp_path / "b.safetensors")
+    _codec(capsys, *given[:4], "--receiver", tmp_path / "b.safetensors", "--resume")
+    assert all(path.read_bytes() != data for path, data in whole.items())
+
+
+def test_refined_streams_are_known(capsys, tmp_path):
+    trained = build_codec("MeanScaleHyperprior", N=48, M=96, checkpoint="zoo://mse_1")
+    checkpoint = _written(trained, tmp_path)
+    config, picture = tmp_path / "c.py", tmp_path / "a.png"
+    config.write_text(
+        f'_base_ = "{ROOT}/configs/mini/stage1_det.py"\n'
+        'model = dict(tasks=dict(_delete_=True, people=dict(type="HumanTask")))\n'
+    )
+    Image.fromarray(_noise(9, 7, 3)).resize((64, 64)).save(picture)
+    given = ["encode", picture, "-o", tmp_path / "a.vcm", "--transmitter", checkpoint, "--resume"]
+    made = {}
+    for steps in (0, 3, 6, 3, 0):
+        refine = ["--refine", steps, "--refine-config", config] if steps else []
+        said, _ = _codec(capsys, *given, *refine)
+        assert "0 of 1 streams stay" in said, steps  # the one that is there was made otherwise
+        data = (tmp_path / "a.vcm").read_bytes()
+        assert made.setdefault(steps, data) == data
+        said, _ = _codec(capsys, *given, *refine)
+        assert "1 of 1 streams stay" in said
+    assert len(set(made.values())) == 3
+
+
+@pytest.mark.parametrize("content", ["config", "picture", "stream", "zip", "pickle", "detector"])
+def test_other_files_are_no_transmitter(capsys, ends, tmp_path, content):
+    path, picture = tmp_path / "given.pth", tmp_path / "a.png"
+    Image.fromarray(_noise(30, 40, 3)).save(picture)
+    if content == "config":
+        shutil.copy(ROOT / "configs" / "mini" / "stage1_det.py", path)
+    elif content == "picture":
+        shutil.copy(picture, path)
+    elif content == "stream":
+        path.write_bytes(ends[0].encode(_noise(30, 40, 3)))
+    elif content == "zip":
+        with ZipFile(path, "w") as archive:
+            archive.writestr("a", "b")
+    elif content == "pickle":
+        path.write_bytes(b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00(K\x01\x8c\x01ae.")
+    else:
+        torch.save({"backbone.weight": torch.zeros(2)}, path)
+    out = ["-o", tmp_path / "a.vcm", "--transmitter", path]
+    _, told = _codec(capsys, "encode", picture, *out, status=1)
+    (line,) = [line for line in told.splitlines() if "Error: " in line]
+    assert line.startswith(f"ConfigError: {path} ")
+    assert len(line) < 400
+    with pytest.raises(ConfigError, match="given.pth"):
+        Receiver.load(path)
+
+
+def test_a_receivers_file_is_no_transmitter(capsys, ends, tmp_path):
+    Image.fromarray(_noise(30, 40, 3)).save(tmp_path / "a.png")
+    ends[1].save(tmp_path / "receiver.safetensors")
+    given = ["--transmitter", tmp_path / "receiver.safetensors"]
+    _, told = _codec(
+        capsys, "encode", tmp_path / "a.png", "-o", tmp_path / "a.vcm", *given, status=1
+    )
+    assert "is a receiver's file, which cannot encode: give the training's checkpoint" in told
+
+
+def test_weights_of_another_codec_are_told_in_a_line(checkpoint, tmp_path):
+    loaded = torch.load(checkpoint, weights_only=True)
+    loaded["meta"]["record"] = loaded["meta"]["record"].replace('"M": 12', '"M": 16')
+    torch.save(loaded, tmp_path / "iter_1.pth")
+    with pytest.raises(ConfigError, match="does not fit the codec that it names") as caught:
+        Transmitter.load(tmp_path / "iter_1.pth")
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
+def test_the_only_level_of_a_folder_is_taken(capsys, checkpoint, tmp_path):
+    picture, folder = tmp_path / "a.png", tmp_path / "stage1"
+    Image.fromarray(_noise(30, 40, 3)).save(picture)
+    (folder / "q4").mkdir(parents=True)
+    shutil.copy(checkpoint, folder / "q4")
+    given = ["--transmitter", folder]
+    _codec(capsys, "encode", picture, "-o", tmp_path / "a.vcm", *given)
+    _codec(capsys, "decode", tmp_path / "a.vcm", "-o", tmp_path / "b.png", *given)
+    _codec(capsys, "export", folder, "-o", tmp_path / "r" / "receiver.safetensors")
+    shutil.copytree(folder / "q4", folder / "q10")
+    _, told = _codec(capsys, "encode", picture, "-o", tmp_path / "a.vcm", *given, status=1)
+    assert "has levels q4, q10: name one of them" in told
+
+
+def test_a_name_that_is_not_utf8(ends, tmp_path):
+    path = os.fsencode(tmp_path) + b"/na\xefve.vcm"
+    with open(path, "wb") as file:
+        file.write(ends[0].encode(_noise(9, 7, 3)))
+    done = subprocess.run(
+        [sys.executable, "tools/codec.py", "info", path],
+        cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert b"na?ve.vcm" in done.stdout
+    assert b"7 x 9" in done.stdout
+
+
+def test_a_stopped_run_says_how_to_go_on(checkpoint, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in range(300):
+        Image.fromarray(_noise(384, 512, 3)).save(tmp_path / "in" / f"{name:03}.bmp")
+    given = ["encode", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "tools/codec.py", *given, "--transmitter", str(checkpoint)],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out/*.vcm")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.endswith(
+        "StoppedError: stopped by Ctrl-C: the same command with --resume goes on\n"
+    )
+    assert "Traceback" not in said
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".vcm"}
+
+
+def test_a_file_of_an_unknown_ending(capsys, checkpoint, tmp_path):
+    picture, text = tmp_path / "a.photo", tmp_path / "a.txt"
+    Image.fromarray(_noise(30, 40, 3)).save(picture, "PNG")
+    text.write_text("no picture")
+    given = ["-o", tmp_path / "a.vcm", "--transmitter", checkpoint]
+    _codec(capsys, "encode", picture, *given)
+    _, told = _codec(capsys, "encode", text, *given, status=1)
+    assert "a.txt is not a readable picture" in told
+    assert "videos are taken as .264" in told
