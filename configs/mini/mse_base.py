@@ -8,6 +8,7 @@ model = dict(
     type="VCMSystem",
     codec=dict(arch="MeanScaleHyperprior", N=48, M=96),
     tasks=dict(people=dict(type="HumanTask")),
+    amp="auto",
     lmbda=0.005 / 1.005,  # 0.005 in R + lmbda * 255^2 * MSE
 )
 
