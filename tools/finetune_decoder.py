@@ -34,7 +34,7 @@ from vcm_mt.apis.training import join_processes, train
 from vcm_mt.apis.work_dir import own_work_dirs
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.datasets.bitstreams import picture_paths, write_bitstreams
-from vcm_mt.errors import ConfigError, TrainingError
+from vcm_mt.errors import ConfigError
 from vcm_mt.version import __version__
 
 
@@ -203,7 +203,7 @@ def train_receiver(
         export(level, work_dir, name, checkpoint, options)
 
 
-@command(kind=TrainingError)
+@command()
 def main() -> int:
     """Train, and tell in one line what went wrong."""
     return finetune(parse_args())

@@ -32,7 +32,6 @@ from vcm_mt.apis.options import add_amp
 from vcm_mt.apis.training import join_processes, train, write_rates
 from vcm_mt.apis.work_dir import own_work_dirs
 from vcm_mt.checkpoint import find_checkpoint
-from vcm_mt.errors import TrainingError
 
 if __package__:  # started as `python -m tools.train`
     sys.path.insert(0, str(Path(__file__).parent))
@@ -108,7 +107,7 @@ def train_all(options: argparse.Namespace) -> int:
     return 0
 
 
-@command(kind=TrainingError)
+@command()
 def main() -> int:
     """Train, and tell in one line what went wrong."""
     return train_all(parse_args())

@@ -8,13 +8,10 @@ import os
 import sys
 from collections.abc import Callable
 
-from vcm_mt.apis.endings import GO_ON, clear_ends
 from vcm_mt.errors import StoppedError, VCMError, told
 
 
-def command(
-    go_on: str = GO_ON, kind: type[VCMError] = StoppedError
-) -> Callable[[Callable[[], int | None]], Callable[[], int]]:
+def command(go_on: str | None = None) -> Callable[[Callable[[], int | None]], Callable[[], int]]:
     """For a tool's ``main``: it prints whatever a name holds, and ends in one line.
 
     A file's name may have bytes that are no UTF-8, and a terminal may lack a table's signs: what
@@ -23,17 +20,20 @@ def command(
     errors are bugs and keep their traceback.
 
     Args:
-        go_on: What to do after Ctrl-C or SIGTERM, such as "start it again".
-        kind: The error that those become.
+        go_on: What to do after Ctrl-C or SIGTERM, such as "start it again"; default what a
+            training does, whose :class:`TrainingError` they then become.
     """
 
     def decorate(main: Callable[[], int | None]) -> Callable[[], int]:
         @functools.wraps(main)
         def run() -> int:
+            # PyTorch comes with it, which processes that import a tool alone do not need.
+            from vcm_mt.apis.endings import clear_ends
+
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="replace")
             try:
-                with clear_ends(go_on, kind):
+                with clear_ends() if go_on is None else clear_ends(go_on, StoppedError):
                     status = main() or 0
                     sys.stdout.flush()
                 return status

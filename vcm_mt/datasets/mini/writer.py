@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -65,7 +68,8 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> bytes:
     annotations: list[dict[str, Any]] = []
     digest = hashlib.sha256()
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        made = pool.map(make, range(count), chunksize=16)
+        with _interrupts_for_this_process():
+            made = pool.map(make, range(count), chunksize=8)
         for index, (name, pixel_digest, things) in enumerate(
             tqdm(made, total=count, desc=f"embedded set, {split}", unit="picture")
         ):
@@ -83,6 +87,19 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> bytes:
     (folder / "annotations" / f"{split}.json").write_text(text)
     digest.update(text.encode())
     return digest.digest()
+
+
+@contextmanager
+def _interrupts_for_this_process() -> Iterator[None]:
+    """Processes that start meanwhile leave Ctrl-C to this one, which ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _write_picture(
