@@ -192,7 +192,7 @@ def _read(source: str) -> dict[str, Tensor]:
     try:
         return _unwrap(loaded)
     except ValueError as error:
-        raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
+        raise _unreadable(path, error) from error
 
 
 def _load(path: Path) -> Any:
@@ -210,8 +210,13 @@ def _load(path: Path) -> Any:
         except pickle.UnpicklingError:
             return torch.load(path, map_location="cpu", pickle_module=_mmengine, weights_only=False)
     except _UNREADABLE as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ConfigError(f"{path} is not a readable file of weights: {first}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    """What to say of a file that holds no weights, in a line."""
+    first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return ConfigError(f"{path} is not a readable file of weights ({first}): give a checkpoint")
 
 
 class _Inert:
@@ -280,7 +285,7 @@ def _metadata(path: Path) -> dict[str, str]:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise ConfigError(f"{path} is not a readable file of weights: {error}") from error
+        raise _unreadable(path, error) from error
 
 
 def _check_digest(path: Path) -> None:
