@@ -52,6 +52,7 @@ def test_any_name_and_sign_is_printed(monkeypatch, encoding):
             lambda: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(9),
             "StoppedError: stopped by SIGTERM: start it again",
         ),
+        (lambda: "caf\udce9".encode(), "'caf\\udce9' is a name that is"),
         (_raises(MemoryError("all of it")), "StoppedError: memory ran out (all of it): free some"),
     ],
 )

@@ -43,6 +43,12 @@ def command(go_on: str | None = None) -> Callable[[Callable[[], int | None]], Ca
                 print(f"{type(error).__name__}: {error}", file=sys.stderr)
                 if isinstance(error, BrokenPipeError):  # else Python tells of it once more
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            except UnicodeEncodeError as error:
+                if error.reason != "surrogates not allowed":
+                    raise
+                # Only a name that the system gave holds such, and TensorBoard's files cannot.
+                print(f"{error.object[:300]!r} is a name that is not UTF-8: rename it",
+                      file=sys.stderr)  # fmt: skip
             return 1
 
         return run

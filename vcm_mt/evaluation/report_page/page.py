@@ -37,7 +37,7 @@ def write_page(report: Report, path: str | os.PathLike[str]) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, [render(report).encode()])
+    write_atomically(path, [render(report).encode(errors="replace")])
     return path
 
 
