@@ -21,21 +21,21 @@ def _hold(folders, ready, done):
         worker = _FORK.Process(target=time.sleep, args=(60,), daemon=True)
         worker.start()  # as a data loader's, which may outlive the training
         ready.send(worker.pid)
-        done.wait(60)
+        done.poll(60)
 
 
 @contextmanager
 def another(*folders):
     """Another process that holds folders; gives it, and the process id of its worker."""
     ready, told = _FORK.Pipe(duplex=False)
-    done = _FORK.Event()
+    done, end = _FORK.Pipe(duplex=False)  # an event's set() waits for a waiter that was killed
     process = _FORK.Process(target=_hold, args=(folders, told, done))
     process.start()
     try:
         assert ready.poll(60)
         yield process, ready.recv()
     finally:
-        done.set()
+        end.send("done")
         process.join()
 
 
