@@ -124,9 +124,14 @@ class _SometimesNaN:
         monkeypatch.setattr(HumanTask, "loss", loss)
 
 
+def _end_after(config, skipped):
+    (hook,) = (one for one in config.custom_hooks if one.type == "FiniteStepsHook")
+    hook.max_skipped = skipped
+
+
 def test_a_training_goes_on_over_bad_steps(people_config, tmp_path, monkeypatch, capfd):
     _SometimesNaN(monkeypatch, {2, 3, 6})
-    people_config.custom_hooks[0].max_skipped = 3
+    _end_after(people_config, 3)
     train(people_config, tmp_path)
     state = torch.load(tmp_path / "iter_6.pth", weights_only=True)
     assert all(v.isfinite().all() for v in state["state_dict"].values() if v.is_floating_point())
@@ -137,7 +142,7 @@ def test_a_training_goes_on_over_bad_steps(people_config, tmp_path, monkeypatch,
 
 def test_too_many_end_it_and_name_batch_and_checkpoint(people_config, tmp_path, monkeypatch):
     _SometimesNaN(monkeypatch, {1, 3, 4, 5, 6})
-    people_config.custom_hooks[0].max_skipped = 3
+    _end_after(people_config, 3)
     with pytest.raises(TrainingError, match=r"3 steps .*iteration 5: loss nan") as told:
         train(people_config, tmp_path)
     assert str(told.value).count(".bmp") == 2
