@@ -171,7 +171,7 @@ def test_weights_of_8_bits_cost_next_to_no_rate(quality):
     ).eval()
     sender.update_tables()
     entropy = sender.entropy
-    assert all(layer._quicker()[0].fits for layer in entropy.integer_h_s.layers)
+    assert all(next(layer._quicker()).fits for layer in entropy.integer_h_s.layers)
     latents = [sender.analyse(to_tensor(photograph(n, "val"))) for n in range(4)]
     narrow = sum(len(entropy.compress(y)[0]) for y in latents)
     entropy.integer_h_s.build(entropy.h_s, entropy.gaussian_conditional.scale_table)
