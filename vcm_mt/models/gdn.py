@@ -117,7 +117,7 @@ def _like(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _strips(kind: torch.dtype, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Views of some rows of each, to be worked on in a type; a GPU and a compiler get all at once."""
+    """Some rows of each, to be worked on in a type; a GPU and a compiler get all at once."""
     first = columns[0]
     whole = first.is_cuda or torch.compiler.is_compiling()
     values = _STRIP * (1 if kind == torch.float32 else _HALF)
