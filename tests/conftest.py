@@ -41,7 +41,12 @@ def pytest_configure(config):
         raise pytest.UsageError("--device cuda: PyTorch sees no GPU here")
 
 
+#: Modules that take a minute or more: first, so that no process is left alone with one at the end.
+LONG = ("test_kill_test", "test_split", "test_other_codecs", "test_endings", "test_rp_curve")
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.path.stem not in LONG)
     if config.getoption("--device") == "cuda":
         skip = pytest.mark.skip(reason="for a CPU alone")
         for item in items:
