@@ -54,8 +54,8 @@ def test_integers_are_exact(kind, size, tiles_at_once, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_bound_of_growth_holds_for_the_worst_input(kind):
-    """Inputs whose signs make one output of one tile as large as the transforms allow."""
+def test_the_bound_of_growth_is_above_what_an_output_can_be(kind):
+    """At the least: before it is divided, the sum of its kernel's magnitudes times the divisor."""
     side, transposed, written_out = KINDS[kind]
     torch.manual_seed(2)
     weight = torch.randn(4, 3, side, side).double()
