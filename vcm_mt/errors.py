@@ -62,8 +62,8 @@ def naming(picture: str) -> Iterator[None]:
         picture: Its file.
 
     Raises:
-        VCMError: The same one, or a :class:`DataError` for any other error but those of the
-            operating system, such as a full disk.
+        VCMError: The same one, or a :class:`DataError` for any other error but those that are not
+            the picture's: of the operating system, such as a full disk, and of memory.
     """
     try:
         yield
@@ -71,10 +71,12 @@ def naming(picture: str) -> Iterator[None]:
         if picture in str(error):
             raise
         raise type(error)(f"{picture}: {error}") from error
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:
         reason = " ".join(str(error).split())
         if reason.startswith("DataLoader worker"):  # a signal tells of its death, anywhere
+            raise
+        if "out of memory" in reason or "allocate memory" in reason:  # PyTorch's words
             raise
         raise DataError(f"{picture} cannot be used: {type(error).__name__}: {reason}") from error

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from vcm_mt.apis.command import command
-from vcm_mt.errors import DataError
+from vcm_mt.errors import DataError, VCMError, naming
 
 #: Scripts of tools/ that are commands of the installed package; bootstrap.py installs it.
 TOOLS = sorted(p.stem for p in (ROOT / "tools").glob("*.py") if "def main" in p.read_text())
@@ -126,3 +126,12 @@ def test_a_backend_that_is_there_is_kept():
         cwd=ROOT, env={**os.environ, "MPLBACKEND": "svg"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout.strip() == "svg"
+
+
+@pytest.mark.parametrize("told", ["CUDA out of memory. Tried", "[enforce] can't allocate memory"])
+def test_a_picture_is_not_blamed_for_too_little_memory(told):
+    with pytest.raises(RuntimeError, match="memory") as caught, naming("street.jpg"):
+        raise RuntimeError(told)
+    assert not isinstance(caught.value, VCMError)
+    with pytest.raises(DataError, match="street.jpg cannot be used"), naming("street.jpg"):
+        raise RuntimeError("another reason")
