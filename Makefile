@@ -13,7 +13,7 @@ help:  ## list the targets
 		| awk -F '\t' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 setup:  ## make the environment in .venv (about 15 minutes, once); TORCH=cpu: see docs/setup.md
-	@$(PYTHON) tools/bootstrap.py $(if $(TORCH),--torch $(TORCH)) $(if $(INDEX),--index $(INDEX))
+	@$(PYTHON) tools/dev/bootstrap.py $(if $(TORCH),--torch $(TORCH)) $(if $(INDEX),--index $(INDEX))
 
 demo: setup  ## the whole chain on the embedded set, in minutes
 	$(RUN) tools/demo.py
@@ -34,45 +34,45 @@ format: setup  ## put the sources into ruff's format
 	$(RUN) -m ruff format .
 
 fuzz: setup  ## 100,000 damaged streams: refused, or harmless
-	$(RUN) tools/fuzz.py
+	$(RUN) tools/benchmarks/fuzz.py
 
 bench-codec: setup  ## our coder's speed beside CompressAI's, and what it costs
-	$(RUN) tools/bench_codec.py
+	$(RUN) tools/benchmarks/bench_codec.py
 
 bench-context: setup  ## autoregressive codecs: wavefronts beside CompressAI
-	$(RUN) tools/bench_context.py
+	$(RUN) tools/benchmarks/bench_context.py
 
 bench-train: setup  ## a training step beside the plain composition of CompressAI and mmdet
 	$(RUN) tools/prepare_mini.py
-	$(RUN) tools/bench_train.py
+	$(RUN) tools/benchmarks/bench_train.py
 
 kill-test: setup  ## 30 kills of a training, some while a checkpoint is written
-	$(RUN) tools/kill_test.py
+	$(RUN) tools/benchmarks/kill_test.py
 
 determinism: setup  ## decode under every setting, and under another PyTorch, what one encoded
 	$(RUN) tools/prepare_mini.py
-	$(RUN) tools/determinism.py --torch 2.9.1
+	$(RUN) tools/benchmarks/determinism.py --torch 2.9.1
 
 bench-precision: setup  ## --amp on processors with and without bfloat16, in ratios to float32
 	$(RUN) tools/prepare_mini.py
-	$(RUN) tools/bench_precision.py
+	$(RUN) tools/benchmarks/bench_precision.py
 
 bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `make demo`)
-	$(RUN) tools/bench_bitstreams.py work_dirs/demo/stage1_det/q2
-	$(RUN) tools/bench_bitstreams.py --size 192 320
+	$(RUN) tools/benchmarks/bench_bitstreams.py work_dirs/demo/stage1_det/q2
+	$(RUN) tools/benchmarks/bench_bitstreams.py --size 192 320
 
 bench-light: setup  ## light and deep receivers beside full ones (after `make demo`)
-	$(RUN) tools/bench_light.py work_dirs/demo/stage1_det/q3
+	$(RUN) tools/benchmarks/bench_light.py work_dirs/demo/stage1_det/q3
 
 bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (some three hours)
 	$(RUN) tools/demo.py --long
 	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json results.json receivers.jpg report.html ../../docs/results/mini/
 
 check-gpu: setup  ## all that wants a GPU, in at most 25 minutes, into docs/results/gpu
-	$(RUN) tools/check_gpu.py
+	$(RUN) tools/benchmarks/check_gpu.py
 
 zoo: setup  ## train the networks of vcm_mt/zoo anew (hours)
-	$(RUN) tools/make_zoo.py
+	$(RUN) tools/dev/make_zoo.py
 
 clean:  ## remove caches and build outputs; .venv, data and work_dirs stay
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -19,11 +19,11 @@ ENV PIP_NO_CACHE_DIR=1 PATH=/vcm_mt/.venv/bin:$PATH
 
 # What decides the environment alone, so that a change of the sources compiles nothing anew.
 COPY --chown=vcm:vcm setup.cfg pyproject.toml constraints.txt README.md LICENSE ./
-COPY --chown=vcm:vcm tools/bootstrap.py tools/
+COPY --chown=vcm:vcm tools/dev/bootstrap.py tools/dev/
 COPY --chown=vcm:vcm vcm_mt/__init__.py vcm_mt/backend.py vcm_mt/compat.py vcm_mt/errors.py \
     vcm_mt/version.py vcm_mt/
 ARG ARCHITECTURES="8.0;8.6;8.9;9.0+PTX"
-RUN FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST="$ARCHITECTURES" python3.10 tools/bootstrap.py
+RUN FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST="$ARCHITECTURES" python3.10 tools/dev/bootstrap.py
 
 COPY --chown=vcm:vcm . .
-CMD ["python", "tools/check_gpu.py"]
+CMD ["python", "tools/benchmarks/check_gpu.py"]

@@ -18,7 +18,7 @@ import torch
 from mmengine.config import Config
 
 from tests.elsewhere import AWAY, Elsewhere
-from vcm_mt.apis import device as device_module
+from vcm_mt import device as device_module
 from vcm_mt.datasets.mini import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,7 +147,7 @@ def people_config(stage1_config: Config) -> Iterator[Config]:
 
 #: Starts processes that have imported already what takes a script most of its time to import.
 _STARTER = multiprocessing.get_context("forkserver")
-_STARTER.set_forkserver_preload(["vcm_mt.apis.training", "vcm_mt.evaluation.report"])
+_STARTER.set_forkserver_preload(["vcm_mt.training.run", "vcm_mt.report.report"])
 
 
 def run_tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,12 +13,12 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from tests.conftest import ROOT
-from vcm_mt.apis.config import at_level, load_config, qualities
-from vcm_mt.apis.dry_run import dry_run
-from vcm_mt.apis.finetune import for_tasks
 from vcm_mt.apis.system import build_system
 from vcm_mt.engine.hooks import EntropyTablesHook
 from vcm_mt.registry import DATASETS
+from vcm_mt.training.config import at_level, load_config, qualities
+from vcm_mt.training.dry_run import dry_run
+from vcm_mt.training.finetune import for_tasks
 
 LEAVES = sorted(
     str(path.relative_to(ROOT))

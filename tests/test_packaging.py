@@ -319,7 +319,7 @@ def test_targets_that_the_readme_names_exist():
 
 
 def test_scripts_that_make_calls_exist():
-    called = re.findall(r"tools/\w+\.py", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    called = re.findall(r"tools/[\w/]+\.py", (ROOT / "Makefile").read_text(encoding="utf-8"))
     assert [script for script in called if not (ROOT / script).is_file()] == []
 
 
@@ -329,7 +329,9 @@ def test_scripts_that_make_calls_exist():
 @pytest.fixture
 def bootstrap(monkeypatch, tmp_path):
     """The set-up script with its files in a scratch folder, pip only noted down."""
-    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "tools" / "bootstrap.py")
+    spec = importlib.util.spec_from_file_location(
+        "bootstrap", ROOT / "tools" / "dev" / "bootstrap.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     venv = tmp_path / ".venv"
@@ -626,10 +628,10 @@ def test_an_images_environment_needs_only_what_was_copied_before(dockerfile, tmp
             *sources, target = [one for one in rest.split() if not one.startswith("--")]
             if sources == ["."]:
                 break
-            (tmp_path / target).mkdir(exist_ok=True)
+            (tmp_path / target).mkdir(parents=True, exist_ok=True)
             for source in sources:
                 shutil.copy(ROOT / source, tmp_path / target)
-    assert (tmp_path / "tools" / "bootstrap.py").is_file()
+    assert (tmp_path / "tools" / "dev" / "bootstrap.py").is_file()
     code = "import vcm_mt; print(vcm_mt.__file__)"  # as set-up's last step
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True,
                           capture_output=True, text=True)  # fmt: skip

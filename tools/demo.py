@@ -21,8 +21,25 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from vcm_mt.apis.command import command
-from vcm_mt.apis.config import (
+from vcm_mt.anchors import make_sweep
+from vcm_mt.apis.refined import refining
+from vcm_mt.checkpoint import find_checkpoint, zoo_path
+from vcm_mt.cli.command import command
+from vcm_mt.curves.points import Points
+from vcm_mt.curves.rp_file import RPFile
+from vcm_mt.curves.seeds import seeds_markdown
+from vcm_mt.curves.table import rp_table_markdown
+from vcm_mt.datasets.mini import prepare
+from vcm_mt.errors import CommandError, ConfigError
+from vcm_mt.evaluation.codecs import TrainedCodec
+from vcm_mt.evaluation.curve_set import Curves, versions
+from vcm_mt.evaluation.experiment import Experiment, trained
+from vcm_mt.evaluation.strip import receiver_strip
+from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.models.refiner import Known
+from vcm_mt.report.report import Wording, write_report
+from vcm_mt.report.results import write_results
+from vcm_mt.training.config import (
     at_level,
     chains,
     check_inputs,
@@ -30,25 +47,8 @@ from vcm_mt.apis.config import (
     load_config,
     qualities,
 )
-from vcm_mt.apis.processes import keep_memory, run_commands, share_of_cores
-from vcm_mt.apis.refined import refining
-from vcm_mt.apis.training import join_processes
-from vcm_mt.checkpoint import find_checkpoint, zoo_path
-from vcm_mt.datasets.mini import prepare
-from vcm_mt.errors import CommandError, ConfigError
-from vcm_mt.evaluation.anchors import make_sweep
-from vcm_mt.evaluation.curves import Curves, versions
-from vcm_mt.evaluation.experiment import Experiment, trained
-from vcm_mt.evaluation.points import Points
-from vcm_mt.evaluation.report import Wording, write_report
-from vcm_mt.evaluation.results import write_results
-from vcm_mt.evaluation.rp_file import RPFile
-from vcm_mt.evaluation.seeds import seeds_markdown
-from vcm_mt.evaluation.senders import StreamSender
-from vcm_mt.evaluation.strip import receiver_strip
-from vcm_mt.evaluation.table import rp_table_markdown
-from vcm_mt.evaluation.test_set import TestSet
-from vcm_mt.models.refiner import Known
+from vcm_mt.training.processes import keep_memory, run_commands, share_of_cores
+from vcm_mt.training.run import join_processes
 
 SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/mini/stage1_det_paper.py", Path("work_dirs/bench_rp"))
@@ -381,7 +381,7 @@ def measure_seeds(config: Config, folder: Path, found: RPFile) -> str:
     return text
 
 
-def one_stream(config: Config, folder: Path) -> tuple[TestSet, StreamSender, Points]:
+def one_stream(config: Config, folder: Path) -> tuple[TestSet, TrainedCodec, Points]:
     """A level's receivers, all judged by both tasks."""
     plan = config.stage2
     level = plan.levels[len(plan.levels) // 2]

@@ -9,9 +9,9 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from vcm_mt.apis.finetune import for_tasks, use_pictures
 from vcm_mt.apis.pictures import read_picture, to_tensor
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.training.finetune import for_tasks, use_pictures
 
 #: What turns a picture upright, by its EXIF orientation.
 _TURNS = {

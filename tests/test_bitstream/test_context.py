@@ -12,6 +12,7 @@ from compressai.models import (
     JointAutoregressiveHierarchicalPriors,
     MeanScaleHyperprior,
 )
+from float_parameters import FloatHyperprior
 from torch import nn
 
 from vcm_mt.bitstream import context, rans
@@ -19,7 +20,6 @@ from vcm_mt.bitstream.context import ContextHyperprior, entropy_model, wavefront
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import BitstreamError, ConfigError
-from vcm_mt.evaluation.float_parameters import FloatHyperprior
 
 # cheng2020-attn has cheng2020-anchor's entropy model.
 CODECS = {

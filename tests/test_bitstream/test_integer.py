@@ -171,7 +171,7 @@ def test_weights_of_8_bits_cost_next_to_no_rate(quality):
     ).eval()
     sender.update_tables()
     entropy = sender.entropy
-    assert all(next(layer._quicker()).fits for layer in entropy.integer_h_s.layers)
+    assert all(next(layer._faster()).fits for layer in entropy.integer_h_s.layers)
     latents = [sender.analyse(to_tensor(photograph(n, "val"))) for n in range(4)]
     narrow = sum(len(entropy.compress(y)[0]) for y in latents)
     entropy.integer_h_s.build(entropy.h_s, entropy.gaussian_conditional.scale_table)
@@ -226,13 +226,13 @@ def test_fewer_products_give_the_same_integers(size, layer, largest, strip, monk
     own = scales.layers[0]
     x = torch.randint(-largest, largest + 1, (2, *size, 5)).double()
     x[0, 0, 0, 0], x[1, -1, -1, 0] = largest, -largest
-    ways = [way for way in own._quicker() if way.takes(x, largest)]
+    ways = [way for way in own._faster() if way.takes(x, largest)]
     kinds = {InBytes, Winograd} | ({Tiled} if layer.padding != (0, 0) else set())
     assert {type(way) for way in ways} == kinds
-    monkeypatch.setattr(own, "_quicker", lambda: ())
+    monkeypatch.setattr(own, "_faster", lambda: ())
     wanted = own.sums(x)
     for way in ways:
-        monkeypatch.setattr(own, "_quicker", lambda way=way: (way,))
+        monkeypatch.setattr(own, "_faster", lambda way=way: (way,))
         assert torch.equal(own.sums(x), wanted)
 
 

@@ -11,8 +11,8 @@ from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
-from vcm_mt.apis.training import train
 from vcm_mt.datasets.loading import LoadPicture
+from vcm_mt.training.run import train
 
 
 def _loader(config, num_workers):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from vcm_mt.apis.training import train
 from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.engine.checkpoints import AtomicBackend
 from vcm_mt.errors import ConfigError, TrainingError
 from vcm_mt.files import partial_of
+from vcm_mt.training.run import train
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from vcm_mt.apis.system import build_system
-from vcm_mt.apis.training import train
 from vcm_mt.engine.finite import FiniteAmpOptimWrapper, FiniteOptimWrapper
 from vcm_mt.engine.optim import CodecOptimWrapperConstructor
 from vcm_mt.errors import TrainingError
 from vcm_mt.models.tasks.human import HumanTask
+from vcm_mt.training.run import train
 
 
 def _wrapper(counts=1, kind=FiniteOptimWrapper, **kwargs):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from vcm_mt.apis.training import train
 from vcm_mt.checkpoint import find_checkpoint, read_record
 from vcm_mt.errors import ConfigError
 from vcm_mt.models import precision
+from vcm_mt.training.run import train
 
 
 @pytest.mark.parametrize(("first", "later"), [(True, False), (False, True)])

@@ -7,9 +7,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from tests.two_processes import on_two
-from vcm_mt.apis.training import train
 from vcm_mt.engine.hooks import unwrapped
 from vcm_mt.engine.rate_target import RateTargetHook
+from vcm_mt.training.run import train
 
 
 @HOOKS.register_module()

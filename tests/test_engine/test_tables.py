@@ -7,7 +7,7 @@ import torch
 from mmengine.runner import Runner
 
 from vcm_mt.apis.codec import Transmitter
-from vcm_mt.apis.training import train
+from vcm_mt.training.run import train
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import torch
 
 from tests.two_processes import on_two
 from tools import test as tool
-from vcm_mt.apis.config import at_level, load_config
 from vcm_mt.apis.system import build_system
-from vcm_mt.apis.training import join_processes
+from vcm_mt.curves.matches import Matches
 from vcm_mt.errors import DataError
+from vcm_mt.evaluation.codecs import Originals
 from vcm_mt.evaluation.experiment import Experiment, on_first
 from vcm_mt.evaluation.journal import Journal
-from vcm_mt.evaluation.matches import Matches
-from vcm_mt.evaluation.senders import Originals
+from vcm_mt.training.config import at_level, load_config
+from vcm_mt.training.run import join_processes
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from vcm_mt.apis.config import load_config
+from vcm_mt.anchors import make_sweep
 from vcm_mt.apis.system import build_system
 from vcm_mt.errors import ConfigError, DataError
-from vcm_mt.evaluation.anchors import make_sweep
+from vcm_mt.evaluation.codecs import AnchorCodec, Originals
 from vcm_mt.evaluation.experiment import Experiment, untrained
 from vcm_mt.evaluation.measure import measure
 from vcm_mt.evaluation.samples import Samples
-from vcm_mt.evaluation.senders import AnchorSender, Originals
 from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.training.config import load_config
 
 
 class OwnSet:
@@ -213,7 +213,7 @@ def test_what_is_coded_ahead_is_what_is_sent(own, tmp_path, kind):
             picture.save(path.with_suffix(".png"))
     own.save()
     _, anchor, _ = make_sweep("jpeg@90")
-    sender = AnchorSender(anchor, 90, tmp_path / "streams")
+    sender = AnchorCodec(anchor, 90, tmp_path / "streams")
     Experiment(own.config, tmp_path, ["det"]).points(sender)
     assert len(list((tmp_path / "streams").rglob("*.bin"))) == 4
 

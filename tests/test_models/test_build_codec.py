@@ -8,7 +8,7 @@ from torch import nn
 
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.gdn import LeanGDN
+from vcm_mt.models.fast.gdn import FastGDN
 from vcm_mt.models.precision import transformed
 
 
@@ -24,7 +24,7 @@ def codecs():
 
 @pytest.mark.parametrize("height", [64, 448])
 def test_transforms_are_compressais(codecs, height, monkeypatch):
-    monkeypatch.setattr("vcm_mt.models.gdn._STRIP", 8 * 160 * 32)  # several strips
+    monkeypatch.setattr("vcm_mt.models.fast.gdn._STRIP", 8 * 160 * 32)  # several strips
     ours, theirs = codecs
     x = torch.rand(2, 3, height, 320)
     kept = x.clone()
@@ -57,7 +57,7 @@ def test_an_input_that_others_may_read_is_left_alone():
 
     codec = Codec()
     assert _behind_convolutions(codec) == {codec.behind[1]}
-    codec.alone.__class__, codec.alone.own_input = LeanGDN, False
+    codec.alone.__class__, codec.alone.own_input = FastGDN, False
     x = torch.rand(1, 4, 8, 8)
     kept = x.clone()
     with torch.no_grad():

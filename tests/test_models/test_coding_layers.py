@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from vcm_mt.models import winograd
 from vcm_mt.models.codec import build_codec
+from vcm_mt.models.fast import winograd
+from vcm_mt.models.fast.winograd import is_fast, products_of
 from vcm_mt.models.receivers import Receiver
-from vcm_mt.models.winograd import is_fast, products_of
 
 
 @pytest.fixture

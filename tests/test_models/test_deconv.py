@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from vcm_mt.apis.pictures import read_picture
-from vcm_mt.models import deconv
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.deconv import QuickDeconv, ThinDeconv, is_thin
-from vcm_mt.models.gdn import LeanGDN
+from vcm_mt.models.fast import deconv
+from vcm_mt.models.fast.deconv import FastDeconv, SubpixelDeconv, fits_subpixel
+from vcm_mt.models.fast.gdn import FastGDN
 from vcm_mt.models.receivers import Receiver
 from vcm_mt.models.transmitter import Transmitter
 
@@ -23,12 +23,12 @@ def _deconv(channels=16, out=3, **kwargs):
 
 def _quick(plain):
     quick = copy.deepcopy(plain)
-    quick.__class__ = QuickDeconv
+    quick.__class__ = FastDeconv
     return quick
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("quick", [ThinDeconv, QuickDeconv])
+@pytest.mark.parametrize("quick", [SubpixelDeconv, FastDeconv])
 def test_it_is_the_transposed_convolution(bias, quick):
     plain = _deconv(bias=bias)
     thin = copy.deepcopy(plain)
@@ -79,15 +79,15 @@ def test_a_frozen_bias_takes_no_gradient():
 def test_a_codec_has_quick_layers_where_its_own_are_transposed():
     codec = build_codec("MeanScaleHyperprior", N=16, M=12)
     kinds = [type(m) for m in codec.modules() if isinstance(m, nn.ConvTranspose2d)]
-    assert kinds == [QuickDeconv] * 3 + [ThinDeconv] + [QuickDeconv] * 2
+    assert kinds == [FastDeconv] * 3 + [SubpixelDeconv] + [FastDeconv] * 2
 
 
 def test_other_layers_are_left_alone():
-    assert is_thin(_deconv())
-    assert not is_thin(_deconv(out=64))
-    assert not is_thin(_deconv(kernel_size=3))
-    assert not is_thin(_deconv(output_padding=0))
-    assert not is_thin(nn.Conv2d(16, 3, 5))
+    assert fits_subpixel(_deconv())
+    assert not fits_subpixel(_deconv(out=64))
+    assert not fits_subpixel(_deconv(kernel_size=3))
+    assert not fits_subpixel(_deconv(output_padding=0))
+    assert not fits_subpixel(nn.Conv2d(16, 3, 5))
 
 
 @pytest.mark.parametrize("strip", [1, 3 * 16 * 9, 1 << 20])
@@ -95,8 +95,8 @@ def test_strips_make_the_same_picture(strip, monkeypatch):
     monkeypatch.setattr(deconv, "_STRIP", strip)
     g_s = build_codec("MeanScaleHyperprior", N=16, M=12).g_s.eval()
     gdn, last = g_s[-2:]
-    assert isinstance(gdn, LeanGDN)
-    assert isinstance(last, ThinDeconv)
+    assert isinstance(gdn, FastGDN)
+    assert isinstance(last, SubpixelDeconv)
     x = torch.randn(2, 16, 7, 9).to(memory_format=torch.channels_last)
     with torch.no_grad():
         wanted = last(gdn(x.clone()))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from compressai.layers import GDN
 
-from vcm_mt.models.gdn import LeanGDN
+from vcm_mt.models.fast.gdn import FastGDN
 
 
 def _gradients(gdn, x, weight):
@@ -18,12 +18,12 @@ def _gradients(gdn, x, weight):
 
 @pytest.fixture(params=[False, True], ids=["gdn", "inverse"])
 def pair(request, monkeypatch):
-    monkeypatch.setattr("vcm_mt.models.gdn._STRIP", 12 * 10)  # several strips, one short
+    monkeypatch.setattr("vcm_mt.models.fast.gdn._STRIP", 12 * 10)  # several strips, one short
     torch.manual_seed(0)
     theirs, ours = (GDN(12, inverse=request.param) for _ in range(2))
     theirs.gamma.data += 0.05 * torch.rand(12, 12)
     ours.load_state_dict(theirs.state_dict())
-    ours.__class__ = LeanGDN
+    ours.__class__ = FastGDN
     return theirs, ours
 
 

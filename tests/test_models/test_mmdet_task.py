@@ -14,9 +14,9 @@ from mmengine.structures import InstanceData
 
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks import MMDetTask
-from vcm_mt.models.tasks.draws import DRAW_SEED, drawing_by_picture
+from vcm_mt.models.tasks.feature_cache import FeatureCache
 from vcm_mt.models.tasks.geometry import target_size
-from vcm_mt.models.tasks.originals import OriginalMaps
+from vcm_mt.models.tasks.seeded_sampling import DRAW_SEED, drawing_by_picture
 from vcm_mt.registry import DATASETS
 
 MINI = "configs/mini/tasks/faster_rcnn.py"
@@ -171,13 +171,13 @@ def test_maps_of_originals_are_computed_once(batch, background):
 
 def test_maps_are_kept_as_long_as_there_is_room():
     maps, everywhere = [torch.rand(2, 3, 4, 4)], torch.ones(2, 1, 8, 8)
-    kept = OriginalMaps(room=3 * 4 * 16 + 16)  # one picture's
+    kept = FeatureCache(room=3 * 4 * 16 + 16)  # one picture's
     kept.keep(["a", "b"], maps, everywhere)
     assert torch.equal(kept.recall(["a"])[0], maps[0][:1])
     assert kept.recall(["a", "b"]) is None
     corner = torch.zeros(1, 1, 8, 8)
     corner[..., :2, :4] = 1
-    kept = OriginalMaps(room=1 << 20)
+    kept = FeatureCache(room=1 << 20)
     kept.keep(["c"], [maps[0][:1]], corner)
     (found,) = kept.recall(["c"])
     assert torch.equal(found[..., :1, :2], maps[0][:1, :, :1, :2])

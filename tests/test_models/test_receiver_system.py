@@ -11,13 +11,13 @@ from pytorch_msssim import ms_ssim
 
 from tests.conftest import ROOT
 from tests.test_models.test_vcm_system import _optimizers
-from vcm_mt.apis.finetune import for_tasks
 from vcm_mt.apis.system import build_system
 from vcm_mt.bitstream.container import unpack
 from vcm_mt.engine.hooks import EntropyTablesHook, FrozenHook
 from vcm_mt.errors import ConfigError, FrozenError
 from vcm_mt.models.tasks import HumanTask
 from vcm_mt.registry import MODELS
+from vcm_mt.training.finetune import for_tasks
 
 HUMAN = {"human": {"type": "HumanTask", "receiver": "human"}}
 

@@ -11,8 +11,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from vcm_mt.models.tasks import MMDetTask
-from vcm_mt.models.tasks.draws import DRAW_SEED
 from vcm_mt.models.tasks.resized_masks import ResizedMasks, ResizeMasks
+from vcm_mt.models.tasks.seeded_sampling import DRAW_SEED
 
 SCALE = (333, 200)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmcv.ops import RoIAlign
 
-from vcm_mt.models.tasks.roi_align import QuickRoIAlign
+from vcm_mt.models.fast.roi_align import QuickRoIAlign
 
 
 def _boxes(count):

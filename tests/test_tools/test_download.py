@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
-from vcm_mt.apis import weights as api
-from vcm_mt.apis.config import load_config
-from vcm_mt.apis.weights import Weights, codec_weights, named_weights
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.training import weights as api
+from vcm_mt.training.config import load_config
+from vcm_mt.training.weights import Weights, codec_weights, named_weights
 
 CONTENT = b"weights of some network" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]

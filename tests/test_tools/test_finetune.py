@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 
 from tests.conftest import ROOT, run_tool, small_options
 from vcm_mt.apis.codec import Receiver, Transmitter
-from vcm_mt.apis.finetune import for_tasks, use_bitstreams
 from vcm_mt.apis.pictures import read_picture
 from vcm_mt.apis.refined import refining
 from vcm_mt.apis.system import build_system
 from vcm_mt.bitstream.container import unpack
 from vcm_mt.engine.hooks import EntropyTablesHook
 from vcm_mt.errors import BitstreamError, ConfigError
+from vcm_mt.training.finetune import for_tasks, use_bitstreams
 
 HUMAN = "configs/mini/stage2_human.py"
 SEGM = "configs/mini/stage2_segm.py"
@@ -296,7 +296,7 @@ def test_a_light_receivers_file_is_small_and_needs_its_base(stage1, segm, light,
 @pytest.fixture
 def finetune(monkeypatch, capsys):
     """Runs the tool in this process and gives what it said on failing."""
-    spec = importlib.util.spec_from_file_location("finetune", ROOT / "tools/finetune_decoder.py")
+    spec = importlib.util.spec_from_file_location("finetune", ROOT / "vcm_mt/cli/finetune.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import run_tool, small_options
 from tools import bd_rate, report, rp_curve
-from vcm_mt.evaluation.rp import RPPoint
-from vcm_mt.evaluation.rp_file import RPCurve, RPFile
+from vcm_mt.curves.rp import RPPoint
+from vcm_mt.curves.rp_file import RPCurve, RPFile
 
 
 def curve(factor, role="ours"):

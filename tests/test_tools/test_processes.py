@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from vcm_mt.apis.processes import run_commands
 from vcm_mt.errors import CommandError
+from vcm_mt.training.processes import run_commands
 
 
 def _python(code):
@@ -40,7 +40,7 @@ def test_threads_are_shared(capsys):
 
 _FAULTS = """
 import resource, sys, torch
-from vcm_mt.apis.processes import keep_memory
+from vcm_mt.training.processes import keep_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

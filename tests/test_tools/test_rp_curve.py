@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, run_tool
+from vcm_mt.curves.rp import Pictures, RPPoint
+from vcm_mt.curves.rp_file import RPCurve, RPFile
 from vcm_mt.evaluation.journal import Journal
-from vcm_mt.evaluation.rp import Pictures, RPPoint
-from vcm_mt.evaluation.rp_file import RPCurve, RPFile
 
 CONFIG = "configs/mini/stage2_segm.py"
 

@@ -3,7 +3,12 @@
 from importlib import import_module
 from typing import Any
 
-_PLACES = {"Transmitter": "codec", "Receiver": "codec", "Machine": "machine", "refining": "refined"}
+_PLACES = {
+    "Transmitter": "codec",
+    "Receiver": "codec",
+    "Detector": "detector",
+    "refining": "refined",
+}
 __all__ = list(_PLACES)
 
 

@@ -20,13 +20,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from vcm_mt.apis.device import pick_device
 from vcm_mt.apis.pictures import in_range, to_array, to_tensor
 from vcm_mt.bitstream.container import FINGERPRINT_BYTES, check_size, unpack
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.gains import Gains
 from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict, training_checkpoint
+from vcm_mt.device import pick_device
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.files import write_atomically
 from vcm_mt.models import receivers, transmitter
@@ -63,7 +63,7 @@ class Transmitter:
         Args:
             path: The checkpoint or folder.
             amp: What ``g_a`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
-            device: See :func:`vcm_mt.apis.device.pick_device`.
+            device: See :func:`vcm_mt.device.pick_device`.
 
         Raises:
             ConfigError: When there is none, it is not a training's, or the device is not there.
@@ -156,7 +156,7 @@ class Receiver:
             name: Which of a checkpoint's receivers, if it has several; a file holds one.
             amp: What ``g_s`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
             base: For a light receiver's file, what it was trained on: also any of these.
-            device: See :func:`vcm_mt.apis.device.pick_device`.
+            device: See :func:`vcm_mt.device.pick_device`.
 
         Raises:
             ConfigError: When there is none, it is not a training's, it has no such receiver, a
@@ -297,7 +297,7 @@ def load_training(
 
     Args:
         path: Its folder or checkpoint.
-        device: See :func:`vcm_mt.apis.device.pick_device`.
+        device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
         ConfigError: When there is none, it is not a training's, or the device is not there.

@@ -9,14 +9,14 @@ import torch
 from mmengine.config import Config
 
 from vcm_mt.apis.codec import Receiver, Transmitter
-from vcm_mt.apis.config import at_level, load_config, qualities
-from vcm_mt.apis.device import pick_device
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import read_record, training_checkpoint
+from vcm_mt.device import pick_device
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.refiner import Known, Refiner
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.vcm_system import VCMSystem
+from vcm_mt.training.config import at_level, load_config, qualities
 
 
 def refining(
@@ -38,7 +38,7 @@ def refining(
         known: See there too: shared by the levels of one config.
         receivers: Files of stage 2's receivers: the tasks that they were trained for look through
             them, the others through stage 1's.
-        device: See :func:`vcm_mt.apis.device.pick_device`.
+        device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
         ConfigError: When the checkpoint is not of such a training, a receiver is another

@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from vcm_mt.apis.device import detector_device
 from vcm_mt.checkpoint import read_state_dict
+from vcm_mt.device import detector_device
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.registry import MODELS
@@ -23,10 +23,10 @@ def build_system(
     """Build a system, ready to send pictures.
 
     Args:
-        config: Of one rate point, see :func:`vcm_mt.apis.config.at_level`.
+        config: Of one rate point, see :func:`vcm_mt.training.config.at_level`.
         checkpoint: What training wrote. Without one, the codec is as it starts training, and
             its entropy tables are built if its weights came without.
-        device: See :func:`vcm_mt.apis.device.pick_device`.
+        device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
         ConfigError: When the checkpoint is another architecture's or holds no tables, or the

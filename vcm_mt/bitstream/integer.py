@@ -155,7 +155,7 @@ class _IntegerConv(nn.Module):
         (step_y, step_x), (pad_y, pad_x) = self.stride, self.padding
         if self._is_3x3() or self._has_3x3_phases():
             largest = float(torch.stack(x.aminmax()).abs().max())
-            ways = (way for way in self._quicker() if way.takes(x, largest))
+            ways = (way for way in self._faster() if way.takes(x, largest))
             if (way := next(ways, None)) is not None:
                 padding = (1, 1) if self.transposed else self.padding
                 return way.sums(x, largest, bias, padding, size)
@@ -204,7 +204,7 @@ class _IntegerConv(nn.Module):
             self._doubles = (self.weight, taps, self.bias.double())
         return self._doubles[1:]
 
-    def _quicker(self) -> Iterator[InBytes | Tiled | Winograd]:
+    def _faster(self) -> Iterator[InBytes | Tiled | Winograd]:
         """Ways to the same sums, the quickest first, made when asked for and then kept."""
         if self._quick[0] is not self.weight:
             self._quick = (self.weight, {})

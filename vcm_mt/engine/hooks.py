@@ -18,7 +18,7 @@ from mmengine.runner.checkpoint import weights_to_cpu
 from torch import Tensor, nn
 
 from vcm_mt.errors import FrozenError
-from vcm_mt.models.tasks.draws import DRAW_SEED
+from vcm_mt.models.tasks.seeded_sampling import DRAW_SEED
 from vcm_mt.registry import HOOKS
 
 
@@ -145,7 +145,7 @@ class IterationSeedHook(Hook):
     """Seeds every iteration by its number, so that a resumed run draws the same noise.
 
     Each picture gets a seed of its own for what a detector draws from it, the same on whatever
-    process it is (:mod:`vcm_mt.models.tasks.draws`).
+    process it is (:mod:`vcm_mt.models.tasks.seeded_sampling`).
     """
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:

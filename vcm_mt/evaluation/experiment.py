@@ -15,12 +15,12 @@ from tqdm import tqdm
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import read_record
+from vcm_mt.curves.matches import Matches
+from vcm_mt.curves.points import Points, PointStore
+from vcm_mt.curves.rp import Pictures, RPPoint
 from vcm_mt.errors import ConfigError, MeasurementError, VCMError, naming
+from vcm_mt.evaluation.codecs import CodecUnderTest, Originals, TrainedCodec
 from vcm_mt.evaluation.journal import Journal
-from vcm_mt.evaluation.matches import Matches
-from vcm_mt.evaluation.points import Points, PointStore
-from vcm_mt.evaluation.rp import Pictures, RPPoint
-from vcm_mt.evaluation.senders import Originals, Sender, StreamSender
 from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.models import receivers as models
 
@@ -60,7 +60,7 @@ class Experiment:
         found = self.points(Originals())["shared"].metrics
         return {name: value for name, value in found.items() if name not in FIDELITY}
 
-    def points(self, sender: Sender) -> Points:
+    def points(self, sender: CodecUnderTest) -> Points:
         """One point per receiver, all at the same bytes.
 
         One pass is made for all tasks whose scores are not known yet.
@@ -110,7 +110,7 @@ class Experiment:
         pictures = replace(first.pictures, matches=matches)
         return replace(first, quality=quality, metrics=metrics, pictures=pictures)
 
-    def _pass(self, sender: Sender, place: Path, tasks: list[str]) -> None:
+    def _pass(self, sender: CodecUnderTest, place: Path, tasks: list[str]) -> None:
         """Send what was not sent yet."""
         rank, total = get_rank(), len(self.data)
         with Journal(place, rank) as journal:
@@ -134,7 +134,7 @@ class Experiment:
             barrier()
 
     def _judged(
-        self, sender: Sender, indexes: list[int], tasks: list[str]
+        self, sender: CodecUnderTest, indexes: list[int], tasks: list[str]
     ) -> Iterator[dict[str, Any]]:
         for index, original, sample in self.data.batches(indexes):
             with naming(self.data.path(index)):
@@ -142,7 +142,7 @@ class Experiment:
                 entry = self.data.judge(index, original, sent, sample, tasks)
             yield entry
 
-    def _scored(self, sender: Sender, place: Path, tasks: list[str]) -> Points:
+    def _scored(self, sender: CodecUnderTest, place: Path, tasks: list[str]) -> Points:
         """A point for each receiver, of what became of all pictures."""
         found = Journal(place).entries()
         if absent := [index for index in range(len(self.data)) if index not in found]:
@@ -212,7 +212,7 @@ def on_first(work: Callable[[], _T]) -> _T:
 
 def trained(
     checkpoint: Path, files: Sequence[Path] = (), transmitter: Transmitter | None = None
-) -> list[StreamSender]:
+) -> list[TrainedCodec]:
     """What stage 1 trained, with its shared receiver and those of stage 2's files.
 
     Args:
@@ -226,19 +226,19 @@ def trained(
     transmitter = transmitter or Transmitter.load(checkpoint)
     receivers = load_receivers(files, checkpoint)
     return [
-        StreamSender(transmitter, receivers, "stage 1, level", level=level)
+        TrainedCodec(transmitter, receivers, "stage 1, level", level=level)
         for level in transmitter.network.qualities
     ]
 
 
-def untrained(config: Config, name: str, quality: int) -> StreamSender:
+def untrained(config: Config, name: str, quality: int) -> TrainedCodec:
     """The codec of a config as it starts training, with one receiver."""
     system = build_system(config)
     transmitter = Transmitter(system.transmitter)
     synthesis = cast(models.Receiver, next(iter(system.receivers.values())))
     record = {"name": "shared", "transmitter": transmitter.fingerprint}
     receiver = Receiver(system.transmitter.entropy, synthesis, record, system.transmitter.gains)
-    return StreamSender(transmitter, {"shared": receiver}, name, quality)
+    return TrainedCodec(transmitter, {"shared": receiver}, name, quality)
 
 
 def load_receivers(files: Sequence[Path], checkpoint: Path) -> dict[str, Receiver]:

@@ -15,9 +15,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from vcm_mt.curves.rp import RPPoint
 from vcm_mt.errors import naming
 from vcm_mt.evaluation.metrics import CheckedCocoMetric
-from vcm_mt.evaluation.rp import RPPoint
 
 
 class Measurement(NamedTuple):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vcm_mt.errors import MeasurementError, naming
-from vcm_mt.evaluation.senders import Sender
+from vcm_mt.evaluation.codecs import CodecUnderTest
 from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.files import write_atomically
 from vcm_mt.visualization import to_uint8
@@ -70,7 +70,7 @@ class Samples:
         )
 
     @torch.no_grad()
-    def keep(self, sender: Sender, curves: dict[str, str]) -> None:
+    def keep(self, sender: CodecUnderTest, curves: dict[str, str]) -> None:
         """Send the pictures that are not there yet.
 
         Args:
@@ -121,7 +121,7 @@ class Samples:
     def _place(self, index: int) -> Path:
         return self._folder / f"{index:06d}"
 
-    def _there(self, index: int, sender: Sender, names: Sequence[str]) -> bool:
+    def _there(self, index: int, sender: CodecUnderTest, names: Sequence[str]) -> bool:
         for name in names:
             path = self._place(index) / f"{name}.json"
             try:
@@ -131,7 +131,7 @@ class Samples:
                 return False
         return True
 
-    def _of(self, sender: Sender) -> dict[str, Any]:
+    def _of(self, sender: CodecUnderTest) -> dict[str, Any]:
         data = {"data": self._data.data_digest, "tasks": self._data.task_digests}
         return {**sender.record, **data}
 

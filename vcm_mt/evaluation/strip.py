@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vcm_mt.evaluation.senders import Sender
+from vcm_mt.evaluation.codecs import CodecUnderTest
 from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.visualization import draw_instances, side_by_side, to_uint8
 
 
 @torch.no_grad()
-def receiver_strip(data: TestSet, sender: Sender, count: int = 3) -> NDArray[np.uint8]:
+def receiver_strip(data: TestSet, sender: CodecUnderTest, count: int = 3) -> NDArray[np.uint8]:
     """The original and each receiver's picture side by side, and below what the tasks find there.
 
     Args:

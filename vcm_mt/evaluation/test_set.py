@@ -19,13 +19,13 @@ from pycocotools import mask as rle
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from vcm_mt.apis.device import detector_device
+from vcm_mt.anchors.base import Picture
+from vcm_mt.device import detector_device
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import ConfigError, DataError, naming
-from vcm_mt.evaluation.anchors.base import Picture
 from vcm_mt.evaluation.truth import check_labels, check_picture, read_truth
 from vcm_mt.models.data_preprocessor import VCMDataPreprocessor
-from vcm_mt.models.report import report
+from vcm_mt.models.score import score
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.registry import MODELS
 from vcm_mt.structures import Sent
@@ -166,7 +166,7 @@ class TestSet:
         """
         looking = list(self.tasks) if tasks is None else list(tasks)
         networks = nn.ModuleDict({name: self.tasks[name] for name in looking})
-        report(networks, original, sent, sample, everywhere=True)
+        score(networks, original, sent, sample, everywhere=True)
         coding = sample.coding
         first = next(iter(sent.values()))
         return {

@@ -16,9 +16,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.deconv import QuickDeconv, ThinDeconv, is_thin
-from vcm_mt.models.gdn import LeanGDN
-from vcm_mt.models.winograd import is_fast, products_of
+from vcm_mt.models.fast.deconv import FastDeconv, SubpixelDeconv, fits_subpixel
+from vcm_mt.models.fast.gdn import FastGDN
+from vcm_mt.models.fast.winograd import is_fast, products_of
 
 
 def build_codec(
@@ -64,23 +64,24 @@ def build_codec(
     behind = _behind_convolutions(codec)
     for module in codec.modules():
         if type(module) is GDN:
-            module.__class__ = LeanGDN
+            module.__class__ = FastGDN
             module.own_input = module in behind
         elif type(module) is nn.Conv2d and module.kernel_size == (1, 1) != module.stride:
             module.__class__ = _SparsePointwise
         elif type(module) is nn.Conv2d:
-            module.__class__ = _QuickConv
-        elif is_thin(module):
-            module.__class__ = ThinDeconv
+            module.__class__ = FastConv
+        elif fits_subpixel(module):
+            module.__class__ = SubpixelDeconv
         elif type(module) is nn.ConvTranspose2d:
-            module.__class__ = QuickDeconv
+            module.__class__ = FastDeconv
     return codec
 
 
-class _QuickConv(nn.Conv2d):
-    """A convolution that takes :mod:`vcm_mt.models.winograd` when coding, where that fits."""
+class FastConv(nn.Conv2d):
+    """A convolution that takes :mod:`vcm_mt.models.fast.winograd` when coding, where that fits."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, D, H / stride, W / stride]."""
         return products_of(self)(x) if is_fast(x, self) else super().forward(x)
 
 

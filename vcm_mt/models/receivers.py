@@ -11,10 +11,10 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrize
 
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.deconv import QuickDeconv, ThinDeconv
-from vcm_mt.models.gdn import LeanGDN
+from vcm_mt.models.fast.deconv import FastDeconv, SubpixelDeconv
+from vcm_mt.models.fast.gdn import FastGDN
+from vcm_mt.models.fast.winograd import is_fast
 from vcm_mt.models.precision import amp_dtype, transformed
-from vcm_mt.models.winograd import is_fast
 
 
 class Receiver(nn.Module):
@@ -84,10 +84,10 @@ class Receiver(nn.Module):
         layers: list[Any] = list(self.g_s)
         before, gdn, last = layers[-3:]
         for layer in layers[:-1]:
-            if isinstance(last, ThinDeconv) and isinstance(gdn, LeanGDN):  # strip by strip
+            if isinstance(last, SubpixelDeconv) and isinstance(gdn, FastGDN):  # strip by strip
                 if layer is gdn:
                     return last.behind(gdn, x)
-                exact = half is None and isinstance(layer, QuickDeconv)
+                exact = half is None and isinstance(layer, FastDeconv)
                 if layer is before and exact and is_fast(x, layer):
                     return last.behind(gdn, x, layer)
             costly = half is not None and x.shape[-2] >= 4 * y_hat.shape[-2]

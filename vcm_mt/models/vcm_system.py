@@ -17,7 +17,7 @@ from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
 from vcm_mt.models.precision import amp_name, check_amp
 from vcm_mt.models.receivers import Receiver, named_receivers
-from vcm_mt.models.report import report
+from vcm_mt.models.score import score
 from vcm_mt.models.sizes import by_size, pixels_of
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.transmitter import Transmitter
@@ -299,12 +299,12 @@ class VCMSystem(BaseModel):
 
         Returns:
             The data samples with ``coding`` and ``pred_<task>`` added; see
-            :func:`vcm_mt.models.report.report`.
+            :func:`vcm_mt.models.score.score`.
         """
         for picture, sample in zip(x, data_samples, strict=True):
             height, width = sample.img_shape[:2]
             original = picture[None, :, :height, :width]
-            report(self.tasks, original, self.send(original), sample)
+            score(self.tasks, original, self.send(original), sample)
         return data_samples
 
     @torch.no_grad()

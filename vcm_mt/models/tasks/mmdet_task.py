@@ -25,11 +25,16 @@ from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks.base import Task
 from vcm_mt.models.tasks.detector_config import read_detector
-from vcm_mt.models.tasks.draws import DRAW_SEED, drawing_by_picture, hand_seed, samplers_of
+from vcm_mt.models.tasks.fast_detector import FastDetector, Switches
+from vcm_mt.models.tasks.feature_cache import FeatureCache
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
 from vcm_mt.models.tasks.geometry import geometry_of, padded, resized
-from vcm_mt.models.tasks.originals import OriginalMaps
-from vcm_mt.models.tasks.running import QuickDetector, Switches
+from vcm_mt.models.tasks.seeded_sampling import (
+    DRAW_SEED,
+    drawing_by_picture,
+    hand_seed,
+    samplers_of,
+)
 from vcm_mt.registry import MODELS
 
 #: Where a data sample keeps its original's feature maps, in its metainfo.
@@ -102,8 +107,8 @@ class MMDetTask(Task):
         self.feature_weight = feature_weight
         self.feature_background = feature_background
         self.amp = amp
-        self._originals = OriginalMaps(remember << 20) if remember else None
-        self.quick = QuickDetector(Switches(amp, fold, quick_roi_align, checkpoint_activations))
+        self._originals = FeatureCache(remember << 20) if remember else None
+        self.quick = FastDetector(Switches(amp, fold, quick_roi_align, checkpoint_activations))
         plan = read_detector(detector)
         self.masks = plan.masks
         own_resize, self.pad = geometry_of(plan.test_pipeline)
@@ -209,7 +214,7 @@ class MMDetTask(Task):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Train through a compiled backbone and neck."""
-        self.quick = QuickDetector(self.quick.switches._replace(compile=True))
+        self.quick = FastDetector(self.quick.switches._replace(compile=True))
 
     @torch.no_grad()
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:

@@ -1,0 +1,74 @@
+"""Anchors by name, as commands and configs spell them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from vcm_mt.anchors.av1 import AV1
+from vcm_mt.anchors.base import Anchor, check_quality
+from vcm_mt.anchors.hevc import HEVC
+from vcm_mt.anchors.pillow import AVIF, JPEG, WebP
+from vcm_mt.anchors.vtm import VTM
+from vcm_mt.anchors.vvc import VVC
+from vcm_mt.errors import MeasurementError
+
+
+def _compressai(argument: str) -> Anchor:
+    from vcm_mt.anchors.learned import CompressAIModel  # takes seconds to import
+
+    arch, _, files = argument.partition("=")
+    own = dict(enumerate(map(Path, files.split(",")), start=1)) if files else None
+    return CompressAIModel(arch, checkpoints=own)
+
+
+#: What makes an anchor, by its name; capitals stand for what is to be filled in.
+ANCHORS: Mapping[str, Callable[..., Anchor]] = {
+    "vvc": VVC,
+    "vvc:PRESET": VVC,
+    "hevc": HEVC,
+    "hevc:PRESET": HEVC,
+    "av1": AV1,
+    "jpeg": JPEG,
+    "webp": WebP,
+    "avif": AVIF,
+    "vtm": VTM,
+    "compressai:ARCHITECTURE": _compressai,
+    "compressai:ARCHITECTURE=WEIGHTS[,WEIGHTS...]": _compressai,
+}
+
+
+def make_anchor(spec: str) -> Anchor:
+    """Make an anchor by name: 'vvc', 'vvc:slow', 'compressai:bmshj2018-hyperprior'.
+
+    Own weights of CompressAI's models are levels 1, 2, ... in the order of their files.
+
+    Raises:
+        MeasurementError: An unknown name, preset or architecture.
+        AnchorError: The codec is not there.
+    """
+    name, colon, argument = spec.partition(":")
+    for known, make in ANCHORS.items():
+        if known.partition(":")[:2] == (name, colon):
+            return make(argument) if colon else make()
+    raise MeasurementError(f"unknown anchor {spec!r}; known are {', '.join(ANCHORS)}")
+
+
+def make_sweep(entry: str) -> tuple[str, Anchor, tuple[int, ...]]:
+    """An anchor and its qualities: 'vvc:slow@22,27,32', or 'vvc:slow' for its own sweep.
+
+    Returns:
+        The name before the @ without files, the anchor, the qualities.
+
+    Raises:
+        MeasurementError: As `make_anchor`, or the qualities are no numbers, or not the codec's.
+    """
+    name, _, sweep = entry.rpartition("@") if "@" in entry else (entry, "", "")
+    anchor = make_anchor(name)
+    try:
+        qualities = tuple(int(quality) for quality in sweep.split(",")) if sweep else ()
+    except ValueError:
+        raise MeasurementError(f"write {name}@22,27,32, not {entry!r}") from None
+    for quality in qualities:
+        check_quality(name, "quality", anchor.quality_range, quality)
+    return name.partition("=")[0], anchor, qualities or anchor.qualities

@@ -1,0 +1,105 @@
+"""A task network behind a receiver, as a program calls it.
+
+>>> detector = Detector.load("configs/mini/stage1_det.py", "det")
+>>> found = detector.predict(receiver.decode(data))
+>>> found.boxes[found.scores > 0.5]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.structures import BaseDataElement
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from vcm_mt.apis.pictures import to_tensor
+from vcm_mt.device import detector_device, pick_device
+from vcm_mt.errors import ConfigError
+from vcm_mt.models.tasks import Task
+from vcm_mt.registry import MODELS
+from vcm_mt.training.config import load_config
+
+
+class Found(NamedTuple):
+    """What a detector found in one picture.
+
+    Attributes:
+        boxes: float32 [n, 4], x1, y1, x2, y2 in the picture's pixels.
+        scores: float32 [n] in [0, 1], falling.
+        labels: int64 [n], see :attr:`Detector.classes`.
+        masks: bool [n, H, W], or ``None`` where the network finds boxes only.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    masks: NDArray[np.bool_] | None
+
+
+class Detector:
+    """Looks at pictures with a frozen task network.
+
+    Args:
+        task: The network.
+        classes: Its classes' names, by label.
+        device: See :func:`vcm_mt.device.pick_device`.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        classes: Sequence[str] = (),
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.device = detector_device(device)
+        self.task = task.to(self.device)
+        self.task.freeze()
+        self.classes = tuple(classes)
+
+    @classmethod
+    def load(cls, config: str | Path, name: str, device: str | torch.device | None = None) -> Self:
+        """A task of a config, with the weights that the config names.
+
+        Args:
+            config: A config file.
+            name: A task of its ``model.tasks``, or of its ``tasks`` in stage 2.
+            device: See :func:`vcm_mt.device.pick_device`.
+
+        Raises:
+            ConfigError: When the config has no such task, its weights cannot be loaded, or the
+                device is not there.
+        """
+        place = pick_device(device)
+        loaded = load_config(config)
+        tasks = loaded.get("model", {}).get("tasks") or loaded.get("tasks", {})
+        if name not in tasks:
+            raise ConfigError(f"{config} has no task {name!r}, but {', '.join(tasks) or 'none'}")
+        with DefaultScope.overwrite_default_scope(loaded.default_scope):
+            task = MODELS.build(tasks[name])
+        return cls(task, loaded.get("classes", ()), place)
+
+    @torch.no_grad()
+    def predict(self, picture: Any) -> Found:
+        """Find what there is in a picture.
+
+        Args:
+            picture: See :func:`vcm_mt.apis.pictures.to_tensor`.
+
+        Raises:
+            DataError: For what is no picture.
+            ConfigError: When the task is a viewer, which tells nothing.
+        """
+        x = to_tensor(picture).to(self.device)
+        sample = BaseDataElement(metainfo={"img_shape": x.shape[-2:], "ori_shape": x.shape[-2:]})
+        told = self.task.predict(x, [sample])
+        if told is None:
+            raise ConfigError("this task is a person looking at the picture: there is no answer")
+        found = told[0].cpu()
+        masks = found.masks.numpy().astype(bool) if "masks" in found else None
+        return Found(found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), masks)

@@ -1,0 +1,1 @@
+"""One module per command of ``vcm-mt``: argument parsing and calls."""

@@ -1,0 +1,1 @@
+"""Rate-performance points, and what is computed of them; knows no model."""

@@ -1,0 +1,65 @@
+"""Measured points on disk, found again only for exactly what they were measured on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from vcm_mt.curves.rp import RPPoint
+from vcm_mt.files import write_atomically
+
+#: The points of one pass, by receiver.
+Points = dict[str, RPPoint]
+_FILE = "points.json"
+
+
+class PointStore:
+    """A folder of records: what was measured of one sender on one set, for some of the tasks.
+
+    The provenance says everything that decides the points: digests of data and codec, and of each
+    task. Points of another provenance are simply not there.
+
+    Args:
+        folder: Where records are added, a folder per sender and tasks.
+        shipped: A file of records that came with the package; read only.
+    """
+
+    def __init__(self, folder: Path, shipped: Path | None = None) -> None:
+        self._folder = folder
+        self._shipped = json.loads(shipped.read_bytes()) if shipped else []
+
+    def place(self, of: dict[str, Any], tasks: dict[str, Any]) -> Path:
+        """The folder of a sender's pass for these tasks."""
+        return self._folder / f"{_key(of)}-{_key(tasks)}"
+
+    def records(self, of: dict[str, Any]) -> list[dict[str, Any]]:
+        """All that is known of a sender: ``of``, ``tasks`` with their digests, and ``points``."""
+        paths = sorted(self._folder.glob(f"{_key(of)}-*/{_FILE}"))
+        own = [record for path in paths if (record := _read(path)) is not None]
+        return own + [record for record in self._shipped if record["of"] == of]
+
+    def add(self, of: dict[str, Any], tasks: dict[str, Any], points: Points) -> None:
+        """Write a record down; the file appears whole or not at all."""
+        place = self.place(of, tasks)
+        place.mkdir(parents=True, exist_ok=True)
+        told = {name: point.to_dict() for name, point in points.items()}
+        record = json.dumps({"of": of, "tasks": tasks, "points": told}) + "\n"
+        write_atomically(place / _FILE, [record.encode()])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+        for point in record["points"].values():
+            RPPoint.from_dict(point)
+        return record if isinstance(record["tasks"], dict) else None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        warnings.warn(f"{path} is damaged ({error}): measured again", stacklevel=2)
+        return None
+
+
+def _key(provenance: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:12]

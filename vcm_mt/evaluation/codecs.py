@@ -1,0 +1,164 @@
+"""What a picture can be sent through, each behind one call: picture -> what every receiver sees."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vcm_mt.anchors import Anchor, CachedAnchor, code_pictures
+from vcm_mt.anchors.base import Picture
+from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.bitstream.container import unpack
+from vcm_mt.checkpoint import fingerprint
+from vcm_mt.errors import ConfigError
+from vcm_mt.structures import Sent
+from vcm_mt.visualization import to_uint8
+
+
+class CodecUnderTest(ABC):
+    """Sends pictures.
+
+    Attributes:
+        name: For readers.
+        quality: Its level, quantiser or quality; 0 where there is none.
+        record: All that decides bytes and pictures, as plain values for JSON.
+        receivers: Names of those who see a picture.
+    """
+
+    name: str
+    quality: int = 0
+    record: dict[str, Any]
+    receivers: tuple[str, ...] = ("shared",)
+
+    @abstractmethod
+    def send(self, picture: Tensor) -> dict[str, Sent]:
+        """What each receiver gets of a picture, float [1, 3, H, W] in [0, 1]."""
+
+    def prepare(self, pictures: Iterable[Picture]) -> None:  # noqa: B027
+        """Do ahead what goes faster for several pictures at once."""
+
+    def bit_map(self, picture: Tensor) -> NDArray[np.float32] | None:  # noqa: ARG002
+        """Where the bits go, float32 [h, w]; ``None`` where nobody can tell."""
+        return None
+
+
+class Originals(CodecUnderTest):
+    """Hands pictures over as they are."""
+
+    name = "originals"
+    record = {"codec": "none"}
+
+    def send(self, picture: Tensor) -> dict[str, Sent]:
+        """The picture itself, for which no bits are counted."""
+        return {"shared": Sent(picture, None, None)}
+
+
+class AnchorCodec(CodecUnderTest):
+    """A standard codec at one quality.
+
+    Args:
+        anchor: The codec.
+        quality: Its quantiser or quality.
+        folder: Where its streams are kept.
+        jobs: How many pictures are coded at once ahead.
+    """
+
+    def __init__(self, anchor: Anchor, quality: int, folder: Path, jobs: int | None = None) -> None:
+        self.name = f"{anchor.record.name} {quality}"
+        self.record = {"codec": anchor.fingerprint, "qp": quality}
+        self._anchor, self.quality = anchor, quality
+        self._folder, self._jobs = folder, jobs or os.cpu_count() or 1
+        self._cached = CachedAnchor(anchor, folder)
+
+    def prepare(self, pictures: Iterable[Picture]) -> None:
+        """Code into the folder, several at once."""
+        for _ in code_pictures(self._anchor, pictures, self.quality, self._folder, self._jobs):
+            pass
+
+    def send(self, picture: Tensor) -> dict[str, Sent]:
+        """Code, or take from the folder, and decode."""
+        height, width = picture.shape[-2:]
+        data = self._cached.encode(to_uint8(picture), self.quality)
+        decoded = torch.from_numpy(self._anchor.decode(data, height, width))
+        back = decoded.permute(2, 0, 1)[None].to(picture) / 255
+        return {"shared": Sent(back, len(data), None, self._anchor.header_bytes(data))}
+
+
+class TrainedCodec(CodecUnderTest):
+    """One transmitter; every receiver decodes the same bytes.
+
+    Args:
+        transmitter: What encodes.
+        receivers: What decodes, by name.
+        name: For readers.
+        quality: Number of the point; by default the level.
+        level: Where the transmitter has several, the one to send at.
+
+    Raises:
+        ConfigError: When a receiver is for another transmitter.
+    """
+
+    def __init__(
+        self,
+        transmitter: Transmitter,
+        receivers: dict[str, Receiver],
+        name: str = "stream",
+        quality: int | None = None,
+        level: int | None = None,
+    ) -> None:
+        network = transmitter.network
+        self._level = network.quality if level is None else level
+        self.quality = self._level if quality is None else quality
+        self.name = f"{name} {self.quality}"
+        self.record = {
+            "codec": transmitter.fingerprint,
+            "receivers": {name: fingerprint(one.synthesis) for name, one in receivers.items()},
+        }
+        if len(network.qualities) > 1:
+            self.record["level"] = self._level
+        if transmitter.refiner is not None:
+            self.record["refined"] = transmitter.refiner.record
+        self.receivers = tuple(receivers)
+        self._transmitter, self._receivers = transmitter, receivers
+        for name, receiver in receivers.items():
+            if receiver.record["transmitter"] != transmitter.fingerprint:
+                raise ConfigError(
+                    f"receiver {name} is for transmitter {receiver.record['transmitter'][:8]}, "
+                    f"the bits come from {transmitter.fingerprint[:8]}"
+                )
+
+    @torch.no_grad()
+    def send(self, picture: Tensor) -> dict[str, Sent]:
+        """Encode once, decode the bytes with every receiver."""
+        network = self._transmitter.network
+        y = self._latents(picture)
+        height, width = picture.shape[-2:]
+        (data,) = network.code(y, height, width, self._level)
+        bits = network.estimate(y, self._level).bits.item()
+        packet = unpack(data)
+        header = len(data) - len(packet.string)
+        return {
+            name: Sent(receiver.decode_packets([packet]).to(picture), len(data), bits, header)
+            for name, receiver in self._receivers.items()
+        }
+
+    def _latents(self, picture: Tensor) -> Tensor:
+        home = next(self._transmitter.network.parameters()).device
+        return self._transmitter.latents(picture.to(home), self._level)
+
+    @torch.no_grad()
+    def bit_map(self, picture: Tensor) -> NDArray[np.float32]:
+        """Bits by latent position, float32 [H/16, W/16]; they add up to ``bits_estimated``."""
+        network = self._transmitter.network
+        bits: NDArray[np.float32] = (
+            network.bit_map(self._latents(picture), self._level)[0].cpu().numpy()
+        )
+        return bits

@@ -1,0 +1,129 @@
+"""The transposed convolutions of a codec, in less time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F  # noqa: N812
+
+from vcm_mt.bitstream.products import phases
+from vcm_mt.models.fast.gdn import FastGDN, taken_next
+from vcm_mt.models.fast.winograd import is_fast, products_of
+
+#: Output channels up to which it is worth it.
+THIN = 4
+#: Values of a strip: what stays in a core's cache.
+_STRIP = 1 << 18
+
+
+class FastDeconv(nn.ConvTranspose2d):
+    """A transposed convolution whose bias learns from a plain sum when it trains on a CPU.
+
+    The same parameters and the same gradients: oneDNN sums up a bias's gradient slowly where a
+    convolution is transposed. When coding it takes
+    :mod:`vcm_mt.models.fast.winograd` where that fits.
+    """
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """[B, C, H, W] -> [B, D, stride * H, stride * W], for a codec's layers."""
+        if output_size is None and is_fast(x, self):
+            return products_of(self)(x)
+        bias = self.bias
+        if x.is_cuda or output_size or bias is None or not torch.is_grad_enabled():
+            return super().forward(x, output_size)
+        kind = taken_next(x)
+        geometry = (self.stride, self.padding, self.dilation, self.output_padding, self.groups)
+        return _Deconvolved.apply(x.to(kind), self.weight.to(kind), bias.to(kind), geometry)
+
+
+class _Deconvolved(torch.autograd.Function):
+    """PyTorch's transposed convolution and its gradients, but for the bias's: dy's sum."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, geometry: Any) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.geometry = geometry
+        stride, padding, dilation, beyond, groups = geometry
+        return torch.convolution(x, weight, bias, stride, padding, dilation, True, beyond, groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        stride, padding, dilation, beyond, groups = ctx.geometry
+        wanted = (*ctx.needs_input_grad[:2], False)
+        dx, dweight, _ = torch.ops.aten.convolution_backward(
+            dy, x, weight, None, stride, padding, dilation, True, beyond, groups, wanted
+        )
+        return dx, dweight, dy.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None
+
+
+class SubpixelDeconv(nn.ConvTranspose2d):
+    """A transposed 5x5 convolution of stride 2 to a few channels, as a sub-pixel convolution.
+
+    The same parameters and the same sums: each of the four phases of the output is a 3x3
+    convolution of the input (Shi et al. 2016), and one convolution to four times as many channels
+    keeps a processor's vectors full where three channels leave them empty.
+    """
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
+        """[B, C, H, W] -> [B, 3, 2 H, 2 W]."""
+        return F.pixel_shuffle(F.conv2d(x, *self._phases(), padding=1), 2)
+
+    def _phases(self) -> tuple[Tensor, Tensor | None]:
+        """Kernels [4 * 3, C, 3, 3] and biases of the four phases."""
+        kernels = phases(self.weight.transpose(0, 1))
+        # Each bias four times; on a repeat_interleave in this place torch.compile fails.
+        four = torch.arange(len(kernels), device=kernels.device) // 4
+        bias = None if self.bias is None else self.bias[four]
+        return kernels.contiguous(memory_format=torch.channels_last), bias
+
+    def behind(self, gdn: FastGDN, x: Tensor, before: nn.Module | None = None) -> Tensor:
+        """The picture [B, 3, 2 H, 2 W] that this layer makes of ``gdn(x)``, when coding.
+
+        Strip by strip, so that the largest map of all, ``gdn(x)``, is never written to memory.
+        This layer works in float32, ``gdn`` multiplies in x's type.
+
+        Args:
+            gdn: The layer before.
+            x: Its input, float [B, C, H, W]; or the input of ``before``.
+            before: The layer before that one, where it too is to work in strips.
+        """
+        return torch.cat([self._picture(gdn, one, before) for one in x.split(1)])
+
+    def _picture(self, gdn: FastGDN, x: Tensor, before: Any) -> Tensor:
+        kernels, bias = self._phases()
+        if before is None:
+            _, channels, height, width = x.shape
+            rows = height if x.is_cuda else min(height, max(1, _STRIP // (channels * width)))
+            strips = iter(x.split(rows, dim=2))
+        else:
+            strips = products_of(before).strips(x)
+        parts: list[Tensor] = []
+        for strip in strips:
+            count = strip.shape[2]
+            if not parts:
+                # Two rows from before the strip; zeros above the first row and below the last one.
+                wide = torch.zeros_like(strip[:, :, :1], dtype=torch.float32)
+                wide = wide.repeat(1, 1, count + 2, 1)
+                wide = wide.contiguous(memory_format=torch.channels_last)
+            gdn.write(strip, wide[:, :, 2 : 2 + count])
+            parts.append(F.conv2d(wide[:, :, : 2 + count], kernels, bias, padding=(0, 1)))
+            wide[:, :, :2] = wide[:, :, count : 2 + count].clone()
+        wide[:, :, 2] = 0
+        parts.append(F.conv2d(wide[:, :, :3], kernels, bias, padding=(0, 1)))
+        return F.pixel_shuffle(torch.cat(parts, dim=2)[:, :, 1:], 2)
+
+
+def fits_subpixel(layer: nn.Module) -> bool:
+    """Whether a layer can be a :class:`SubpixelDeconv`."""
+    return (
+        type(layer) is nn.ConvTranspose2d
+        and layer.out_channels <= THIN
+        and (layer.kernel_size, layer.stride) == ((5, 5), (2, 2))
+        and (layer.padding, layer.output_padding) == ((2, 2), (1, 1))
+        and (layer.dilation, layer.groups) == ((1, 1), 1)
+    )

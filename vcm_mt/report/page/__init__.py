@@ -1,0 +1,23 @@
+"""The report as one HTML file: figures, curves and pictures that a reader can handle."""
+
+from vcm_mt.report.page.data import (
+    Instance,
+    Matrix,
+    RateRow,
+    Report,
+    ReportCurve,
+    Sample,
+    Version,
+)
+from vcm_mt.report.page.page import write_page
+
+__all__ = [
+    "Instance",
+    "Matrix",
+    "RateRow",
+    "Report",
+    "ReportCurve",
+    "Sample",
+    "Version",
+    "write_page",
+]

@@ -1,0 +1,188 @@
+"""What an experiment leaves behind: points, BD-rates, tables and plots in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vcm_mt.curves.bootstrap import Bootstrap
+from vcm_mt.curves.compare import Rates, bd_rates
+from vcm_mt.curves.rp import RPPoint, finite, metric_title, sort_points
+from vcm_mt.curves.rp_file import ANCHOR, LEARNED, RPFile
+from vcm_mt.curves.table import rp_table_markdown
+from vcm_mt.files import check_output, write_atomically
+from vcm_mt.report.plot import COLOURS, plot_rp_curves
+
+POINTS, TABLE, RATES = "rp_points.json", "rp_table.md", "bd_rate.json"
+SUMMARY, PLOT = "results.json", "rp_curve.png"
+
+
+def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str, Rates]:
+    """Write ``rp_points.json`` and ``.csv``, ``bd_rate.json``, ``rp_table.md`` and the plots.
+
+    ``results.json`` has both in short: ``points.<curve>`` is a list of ``{quality, bpp,
+    bpp_estimated, metrics}``, ``bd_rate.<task>.<curve>.<anchor>`` a number in percent, and
+    ``bd_rate_details`` what ``bd_rate.json`` has. The first task's plot is ``rp_curve.png``,
+    another metric's ``rp_<metric>.png``.
+
+    Args:
+        found: The curves; those of standards and of other learned codecs, by their codec's role,
+            are what the others are held to.
+        folder: Where to.
+        resamples: Draws of the bootstrap intervals, 0 for none.
+
+    Returns:
+        The table's text, and the rates.
+    """
+    found.save(folder / POINTS)
+    found.save((folder / POINTS).with_suffix(".csv"))
+    rates, refused = compared(found, resamples)
+    told = {
+        metric.removesuffix("_mAP"): {
+            curve: {anchor: rate.to_dict() for anchor, rate in by_anchor.items()}
+            for curve, by_anchor in by_curve.items()
+        }
+        for metric, by_curve in rates.items()
+    }
+    text = _text(found, rates, refused)
+    texts = {
+        RATES: json.dumps(told, indent=1) + "\n",
+        SUMMARY: json.dumps(_summary(found, told), indent=1) + "\n",
+        TABLE: text,
+    }
+    for name, content in texts.items():
+        write_atomically(folder / name, [content.encode()])
+    _plots(found, rates, folder)
+    return text, rates
+
+
+def check_places(folder: Path) -> None:
+    """Make sure that what :func:`write_results` writes can be written, before it is measured.
+
+    Raises:
+        ConfigError: When it cannot.
+    """
+    for name in (POINTS, str(Path(POINTS).with_suffix(".csv")), RATES, SUMMARY, TABLE, PLOT):
+        check_output(folder / name)
+
+
+def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
+    """BD-rates against every anchor, see :func:`vcm_mt.curves.compare.bd_rates`.
+
+    Standards are not held to each other.
+    """
+    points = {name: curve.points for name, curve in found.curves.items()}
+    known = [point.pictures for curve in points.values() for point in curve if point.pictures]
+    bootstrap = Bootstrap(len(known[0].num_bytes), resamples) if known and resamples else None
+    standards = [name for name, c in found.curves.items() if c.codec.get("role") == ANCHOR]
+    return bd_rates(points, anchors_of(found), metrics_of(found), bootstrap, skip=standards)
+
+
+def metrics_of(found: RPFile) -> list[str]:
+    """Every metric that some curve has at all its points, tasks first."""
+    known: dict[str, None] = {}
+    for curve in found.curves.values():
+        for metric in set.intersection(*(set(point.metrics) for point in curve.points)):
+            known[metric] = None
+    return sorted(known, key=lambda metric: (not metric.endswith("_mAP"), metric))
+
+
+def anchors_of(found: RPFile) -> list[str]:
+    """What the curves are held to: standards, then other learned codecs."""
+    return [
+        name
+        for role in (ANCHOR, LEARNED)
+        for name, curve in found.curves.items()
+        if curve.codec.get("role") == role
+    ]
+
+
+def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
+    """The curves that a plot of this metric has room for.
+
+    The first anchor, our shared decoders and the receivers made for this metric, the other anchors,
+    receivers made for something else.
+    """
+    anchors = anchors_of(found)
+    own = [name for name in found.curves if name not in anchors]
+    receivers = {name: str(found.curves[name].codec.get("receiver", "shared")) for name in own}
+    fitting = [name for name in own if _fits(receivers[name], metric)]
+    others = [name for name in own if name not in fitting]
+    order = [*anchors[:1], *fitting, *anchors[1:], *others]
+    known = {
+        name: found.curves[name].points
+        for name in order
+        if all(metric in point.metrics for point in found.curves[name].points)
+    }
+    return dict(list(known.items())[: len(COLOURS)])
+
+
+def _fits(receiver: str, metric: str) -> bool:
+    """Whether a receiver was made for what a metric judges; the shared one always is."""
+    made_for = metric.removesuffix("_mAP") if metric.endswith("_mAP") else "human"
+    return receiver == "shared" or made_for in receiver
+
+
+def _summary(found: RPFile, told: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "points": {
+            name: [replace(point, pictures=None).to_dict() for point in sort_points(curve.points)]
+            for name, curve in found.curves.items()
+        },
+        "originals": finite(found.originals),
+        "bd_rate": {
+            task: {
+                curve: {anchor: rate["value"] for anchor, rate in by_anchor.items()}
+                for curve, by_anchor in by_curve.items()
+            }
+            for task, by_curve in told.items()
+        },
+        "bd_rate_details": told,
+    }
+
+
+def _text(found: RPFile, rates: Rates, refused: Sequence[str]) -> str:
+    curves = {name: curve.points for name, curve in found.curves.items()}
+    lines = [
+        f"- {metric_title(metric)}, {curve} against {anchor}: {rate}"
+        + "".join(f"; {remark}" for remark in rate.warnings)
+        for metric, by_curve in rates.items()
+        for curve, by_anchor in by_curve.items()
+        for anchor, rate in by_anchor.items()
+    ]
+    originals = ", ".join(f"{metric_title(m)} {v:.2f}" for m, v in found.originals.items())
+    codecs = [
+        f"- {name}: {curve.codec['version']}"
+        for name, curve in found.curves.items()
+        if "version" in curve.codec
+    ]
+    parts = [
+        rp_table_markdown(curves, metrics_of(found)),
+        f"Originals: {originals}\n" if originals else "",
+        "\n".join(codecs) + "\n" if codecs else "",
+        "BD-rates:\n\n" + "\n".join([*lines, *(f"- {line}" for line in refused)]) + "\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _plots(found: RPFile, rates: Rates, folder: Path) -> None:
+    """A plot per metric, anchors first; as many curves as can be told apart."""
+    anchors = anchors_of(found)
+    for number, metric in enumerate(metrics_of(found)):
+        shown = shown_curves(found, metric)
+        own = rates.get(metric, {})
+        plot_rp_curves(
+            shown,
+            metric,
+            folder / (f"rp_{metric}.png" if number else PLOT),
+            reference=found.originals.get(metric),
+            title=found.data.get("description"),
+            bd_rates={
+                name: own[name][anchors[0]]
+                for name in shown
+                if anchors and anchors[0] in own.get(name, {})
+            },
+        )

@@ -1,0 +1,1 @@
+"""What stands around a Runner: configs, work dirs, rehearsal, and how a training ends."""
