@@ -9,6 +9,7 @@ from torch import nn
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.codec import build_codec
 from vcm_mt.models.fast.gdn import FastGDN
+from vcm_mt.models.fast.swap import behind_convolutions
 from vcm_mt.models.precision import transformed
 
 
@@ -20,6 +21,23 @@ def codecs():
     theirs = MeanScaleHyperprior(8, 12).eval()
     theirs.load_state_dict(ours.state_dict())
     return ours, theirs
+
+
+#: Sizes of each architecture beside N.
+MORE = {"MeanScaleHyperprior": {"M": 12}, "Cheng2020Anchor": {}}
+
+
+def _fast_layers(codec):
+    return {type(m).__name__ for m in codec.modules() if type(m).__module__.startswith("vcm_mt.")}
+
+
+@pytest.mark.parametrize("arch", ["MeanScaleHyperprior", "Cheng2020Anchor"])
+def test_without_fast_the_layers_are_compressais(arch):
+    """But for strided 1x1 convolutions, which oneDNN cannot train."""
+    plain, fast = (build_codec(arch, N=8, fast=fast, **MORE[arch]) for fast in (False, True))
+    assert _fast_layers(plain) <= {"StridedPointwise"}
+    assert _fast_layers(fast) > {"FastGDN", "FastConv"}
+    assert plain.state_dict().keys() == fast.state_dict().keys()
 
 
 @pytest.mark.parametrize("height", [64, 448])
@@ -41,9 +59,9 @@ def test_bfloat16_is_near(codecs):
     ours, theirs = codecs
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        quick, exact = transformed(ours.g_a, x, amp=True), theirs.g_a(x)
-    assert quick.dtype == torch.float32
-    assert 0 < (quick - exact).abs().max() < 0.02 * exact.abs().max()
+        rounded, exact = transformed(ours.g_a, x, amp=True), theirs.g_a(x)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).abs().max() < 0.02 * exact.abs().max()
 
 
 def test_an_input_that_others_may_read_is_left_alone():
@@ -53,10 +71,8 @@ def test_an_input_that_others_may_read_is_left_alone():
             self.alone = GDN(4)
             self.behind = nn.Sequential(nn.Conv2d(4, 4, 1), GDN(4))
 
-    from vcm_mt.models.codec import _behind_convolutions
-
     codec = Codec()
-    assert _behind_convolutions(codec) == {codec.behind[1]}
+    assert behind_convolutions(codec) == {codec.behind[1]}
     codec.alone.__class__, codec.alone.own_input = FastGDN, False
     x = torch.rand(1, 4, 8, 8)
     kept = x.clone()
