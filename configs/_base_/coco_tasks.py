@@ -6,7 +6,7 @@ data/coco. The weights: python tools/download.py CONFIG fetches and checks them.
 """
 
 # The same loss in less time (make bench-train).
-_quick = dict(fold=True, quick_roi_align=True, amp="auto")
+_quick = dict(fold=True, fast_roi_align=True, amp="auto")
 _annotations = "data/coco/annotations/instances_val2017.json"
 coco_tasks = dict(
     det=dict(

@@ -4,19 +4,19 @@
 # maps on the objects is a dense signal beside it. The rest is the same loss and gradient in less
 # time (make bench-train).
 _trained_through = dict(
-    feature_weight=20.0, feature_background=0.0, fold=True, quick_roi_align=True, amp="auto"
+    feature_weight=20.0, feature_background=0.0, fold=True, fast_roi_align=True, amp="auto"
 )
 _annotations = "data/mini/annotations/val.json"
 mini_tasks = dict(
     det=dict(
         type="MMDetTask",
-        detector="configs/mini/tasks/faster_rcnn.py",
+        detector="vcm_mt::mini/tasks/faster_rcnn.py",
         checkpoint="zoo://faster_rcnn",
         **_trained_through,
     ),
     segm=dict(
         type="MMDetTask",
-        detector="configs/mini/tasks/mask_rcnn.py",
+        detector="vcm_mt::mini/tasks/mask_rcnn.py",
         checkpoint="zoo://mask_rcnn",
         **_trained_through,
     ),
@@ -24,7 +24,7 @@ mini_tasks = dict(
     # Nobody's codec is trained through this one: it shows what a bitstream is worth to strangers.
     retina=dict(
         type="MMDetTask",
-        detector="configs/mini/tasks/retinanet.py",
+        detector="vcm_mt::mini/tasks/retinanet.py",
         checkpoint="zoo://retinanet",
     ),
 )

@@ -12,10 +12,11 @@ from mmengine.runner import Runner
 
 from vcm_mt.checkpoint import ZOO_PREFIX, zoo_path
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.registry import SCOPE, config_path
 
 EMBEDDED = (
-    "Or try the embedded set, which needs no download: python tools/prepare_mini.py, "
-    "then python tools/train.py configs/mini/stage1_det.py"
+    "Or try the embedded set, which needs no download: vcm-mt prepare, "
+    "then vcm-mt train vcm_mt::mini/stage1_det.py"
 )
 
 #: What a config says to those that read it; all else in it are names of its own.
@@ -31,13 +32,17 @@ _READ = {
 def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
     """Read a config file and apply ``--cfg-options``.
 
+    Args:
+        path: A file, or the name of a config that is shipped with the package, as
+            ``vcm_mt::mini/stage1_det.py``. ``_base_`` inside it takes both as well.
+        options: Settings to change, by their dotted names.
+
     Raises:
         ConfigError: When there is no such file, or it is no config.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f"no config at {path}")
+    found = config_path(path)
     try:
-        config = Config.fromfile(path)
+        config = Config.fromfile(found)
     except (OSError, SyntaxError, UnicodeError) as error:
         raise ConfigError(f"{path} cannot be read as a config: {error}") from error
     except Exception as error:  # a config is a program, which may fail in any way
@@ -49,6 +54,12 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
     for split in ("train", "val", "test"):
         _without_workers(config.get(f"{split}_dataloader") or {})
     return config
+
+
+def default_config(name: str) -> str:
+    """The user's own ``configs/NAME`` below the working directory, or the one that is shipped."""
+    own = Path("configs", name)
+    return str(own) if own.is_file() else f"{SCOPE}::{name}"
 
 
 def _check_options(config: Config, options: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config, ConfigDict
 
 from vcm_mt.errors import ConfigError
+from vcm_mt.registry import config_path
 
 
 class DetectorPlan(NamedTuple):
@@ -28,22 +29,21 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
     """Read a config.
 
     Args:
-        detector: ``mmdet::...`` name or path of a config, or a dict with the model's config itself.
+        detector: ``mmdet::...`` or ``vcm_mt::...`` name or path of a config, or a dict with the
+            model's config itself.
 
     Raises:
         ConfigError: When there is no such config, or it describes no detector.
     """
     if isinstance(detector, str):
-        if "::" in detector and not detector.startswith("mmdet::"):
-            raise ConfigError(f"{detector}: detectors come from mmdet::, a path, or a dict")
-        try:
-            config = (
-                Config.fromfile(detector)
-                if "::" not in detector
-                else _config_from_package(detector)
+        if "::" in detector and not detector.startswith(("mmdet::", "vcm_mt::")):
+            raise ConfigError(
+                f"{detector}: detectors come from mmdet::, vcm_mt::, a path, or a dict"
             )
-        except (OSError, ValueError) as error:  # mmengine takes no names such as gn+ws/...
-            raise ConfigError(f"no detector config at {detector!r}: {error}") from error
+        try:
+            config = Config.fromfile(config_path(detector))
+        except (OSError, ValueError, ConfigError) as error:
+            raise ConfigError(f"no detector config: {error}") from error
         if "model" not in config:
             raise ConfigError(f"{detector} is no detector's config: it has no `model`")
         loader = config.get("test_dataloader", {})
@@ -71,12 +71,6 @@ def _loads_masks(part: Any) -> bool:
     if isinstance(part, dict):
         return bool(part.get("with_mask")) or any(_loads_masks(p) for p in part.values())
     return isinstance(part, list | tuple) and any(_loads_masks(p) for p in part)
-
-
-def _config_from_package(name: str) -> Config:
-    from mmengine.hub import get_config
-
-    return get_config(name)
 
 
 def _drop_pretrained(config: Any) -> None:
