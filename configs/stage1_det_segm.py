@@ -1,5 +1,5 @@
 # Stage 1 for both tasks at once: one codec, one decoder, the mean of both networks' losses.
-#   python tools/train.py configs/stage1_det_segm.py
+#   vcm-mt train configs/stage1_det_segm.py
 _base_ = "_base_/stage1_coco.py"
 
 model = dict(

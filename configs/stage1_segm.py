@@ -1,5 +1,5 @@
 # Stage 1 for instance segmentation: the codec is trained through Mask R-CNN R50-FPN.
-#   python tools/train.py configs/stage1_segm.py
+#   vcm-mt train configs/stage1_segm.py
 _base_ = "_base_/stage1_coco.py"
 
 model = dict(tasks=dict(segm={{_base_.coco_tasks.segm}}))

@@ -50,8 +50,8 @@ from vcm_mt.training.config import (
 from vcm_mt.training.processes import keep_memory, run_commands, share_of_cores
 from vcm_mt.training.run import join_processes
 
-SHORT = ("configs/mini/demo.py", Path("work_dirs/demo"))
-LONG = ("configs/mini/stage1_det_paper.py", Path("work_dirs/bench_rp"))
+SHORT = ("configs/experiments/demo.py", Path("work_dirs/demo"))
+LONG = ("configs/experiments/mini.py", Path("work_dirs/bench_rp"))
 #: The codec for all rates.
 VARIABLE = "stage1_det_vbr"
 #: Settings that stage 1 does not depend on.

@@ -1,8 +1,8 @@
 # What looks at pictures of COCO: the detector and segmenter that mmdet publishes, and people.
-#   python tools/download.py configs/stage1_det_segm.py     fetches the weights
+#   vcm-mt download configs/stage1_det_segm.py     fetches the weights
 inputs_hint = """
 Put COCO 2017 (train2017, val2017, annotations; https://cocodataset.org) into
-data/coco. The weights: python tools/download.py CONFIG fetches and checks them.
+data/coco. The weights: vcm-mt download CONFIG fetches and checks them.
 """
 
 # The same loss in less time (make bench-train).

@@ -1,6 +1,6 @@
 # What latents of stage1_det_paper.py are refined through: its lambdas, and the distance of the
 # feature maps beside the detector's own loss, which tells eight steps more than that loss alone.
-#   python tools/test.py configs/mini/stage2_segm.py work_dirs/bench_rp/stage1_det/q3 --refine 8
+#   vcm-mt test configs/mini/stage2_segm.py work_dirs/bench_rp/stage1_det/q3 --refine 8
 #       --refine-config configs/mini/refine_det.py --receivers FILE ...
 _base_ = "stage1_det_paper.py"
 

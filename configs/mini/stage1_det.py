@@ -2,7 +2,7 @@
 # adds to the paper's recipe, stage1_det_paper.py, makes few iterations go far, as in `make demo`:
 # SOAP, the distance of the detector's feature maps, rounding in place of noise, levels that go on
 # from one another.
-#   python tools/train.py configs/mini/stage1_det.py
+#   vcm-mt train configs/mini/stage1_det.py
 _base_ = [
     "../_base_/mini_coco.py",
     "../_base_/mini_tasks.py",

@@ -1,5 +1,5 @@
 # Stage 1 on the embedded set with levels given by their rates: lambda is steered while training.
-#   python tools/train.py configs/mini/stage1_det_rates.py
+#   vcm-mt train configs/mini/stage1_det_rates.py
 _base_ = "stage1_det.py"
 
 # bits per pixel of the validation pictures, lambda to start from, and the codec.

@@ -1,5 +1,5 @@
 # Stage 1 on the embedded set through both networks, by the mean of their losses.
-#   python tools/train.py configs/mini/stage1_det_segm.py
+#   vcm-mt train configs/mini/stage1_det_segm.py
 _base_ = "stage1_det.py"
 
 model = dict(

@@ -1,6 +1,6 @@
 # One codec for all rates on the embedded set: each step draws one of six levels.
-#   python tools/train.py configs/mini/stage1_det_vbr.py
-# Then any of them when coding: tools/codec.py encode ... --quality 3
+#   vcm-mt train configs/mini/stage1_det_vbr.py
+# Then any of them when coding: vcm-mt encode ... --quality 3
 _base_ = "stage1_det.py"
 
 levels = []

@@ -1,5 +1,5 @@
 # Stage 1 on the embedded set through the frozen mini Mask R-CNN.
-#   python tools/train.py configs/mini/stage1_segm.py
+#   vcm-mt train configs/mini/stage1_segm.py
 _base_ = "stage1_det.py"
 
 model = dict(tasks=dict(_delete_=True, segm={{_base_.mini_tasks.segm}}))

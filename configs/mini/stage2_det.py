@@ -1,5 +1,5 @@
 # Stage 2 on the embedded set: a receiver for detection.
-#   python tools/finetune_decoder.py --task det --config configs/mini/stage2_det.py
+#   vcm-mt finetune --task det --config configs/mini/stage2_det.py
 _base_ = "../_base_/stage2_mini.py"
 task = ["det"]
 

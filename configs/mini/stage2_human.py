@@ -1,5 +1,5 @@
 # Stage 2 on the embedded set: a receiver for people.
-#   python tools/finetune_decoder.py --task human --config configs/mini/stage2_human.py
+#   vcm-mt finetune --task human --config configs/mini/stage2_human.py
 _base_ = "../_base_/stage2_mini.py"
 task = ["human"]
 

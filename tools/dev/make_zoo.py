@@ -40,7 +40,7 @@ def work_dir(arguments: list[str]) -> Path:
 
 def ship_points(folder: Path) -> None:
     """Put an experiment's points of anchors, MSE codecs and originals into the zoo."""
-    config = load_config("configs/mini/stage1_det_paper.py")
+    config = load_config("configs/experiments/mini.py")
     experiment = Experiment(load_config("configs/mini/stage2_segm.py"), folder)
     senders: list[CodecUnderTest] = [Originals()]
     for _, anchor, sweep in map(make_sweep, config.anchors):

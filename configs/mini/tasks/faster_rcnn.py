@@ -1,6 +1,6 @@
 # A small Faster R-CNN for the embedded set: ResNet-18 of base width 32 without its last
 # stage, FPN of 32 channels. Trained from nothing by
-#   python tools/train.py configs/mini/tasks/faster_rcnn.py
+#   vcm-mt train configs/mini/tasks/faster_rcnn.py
 _base_ = ["../../_base_/mini_coco.py", "../../_base_/mini_task_schedule.py"]
 
 model = dict(

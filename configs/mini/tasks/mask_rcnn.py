@@ -1,5 +1,5 @@
 # A small Mask R-CNN for the embedded set, trained apart from the detector and from another
-# seed:  python tools/train.py configs/mini/tasks/mask_rcnn.py
+# seed:  vcm-mt train configs/mini/tasks/mask_rcnn.py
 _base_ = "faster_rcnn.py"
 
 model = dict(

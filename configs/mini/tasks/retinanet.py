@@ -1,6 +1,6 @@
 # A small RetinaNet for the embedded set: one stage, focal loss, no proposals. No codec is trained
 # through it; it judges what codecs do that were trained through others. Trained from nothing by
-#   python tools/train.py configs/mini/tasks/retinanet.py
+#   vcm-mt train configs/mini/tasks/retinanet.py
 _base_ = "faster_rcnn.py"
 
 model = dict(

@@ -1,0 +1,32 @@
+"""The plans of `make demo` and `make bench-rp` name configs and levels that there are."""
+
+import pytest
+
+from tests.conftest import ROOT
+from vcm_mt.anchors import make_sweep
+from vcm_mt.training.config import at_level, check_inputs, load_config, qualities
+
+PLANS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs/experiments").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", PLANS)
+def test_a_plan_fits_its_configs(path):
+    plan = load_config(path)
+    levels = set(qualities(plan))
+    assert set(plan.measured) <= levels and set(plan.stage2.levels) <= levels
+    judged = load_config(plan.stage2.config.format(task="segm"))
+    assert set(plan.stage2.tasks) <= set(judged.tasks)
+    for task in plan.stage2.tasks:
+        load_config(plan.stage2.config.format(task=task), plan.stage2.get("options", {}).get(task))
+    through = [load_config(one.config) for one in plan.refine.values() if "config" in one]
+    for config in through + [load_config(one.config) for one in plan.others.values()]:
+        assert levels <= set(qualities(config))
+    if plan.variable:
+        assert load_config(plan.variable.config).model.gains
+        assert plan.variable.after in levels
+    for entry in plan.anchors:
+        make_sweep(entry)
+    for checkpoint in plan.mse_codecs:
+        start = at_level(plan, plan.measured[0])
+        start.model.codec.checkpoint = checkpoint
+        check_inputs(start, splits=())
