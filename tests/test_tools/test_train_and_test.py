@@ -88,7 +88,7 @@ def test_without_coco_it_says_what_to_put_where():
         run_tool("train", "configs/stage1_det.py"),
         "data/coco/annotations/instances_train2017.json",
         "weights/",
-        "tools/prepare_mini.py",
+        "vcm-mt prepare",
     )
 
 

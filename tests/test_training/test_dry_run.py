@@ -127,6 +127,6 @@ def test_everything_missing_comes_in_one_message(monkeypatch, tmp_path):
         "-002e082a.pth",
         "-21b550bb.pth",
         f"{tmp_path}/hub/checkpoints/mbt2018-mean-6-a19628ab.pth.tar",
-        "tools/download.py",
+        "vcm-mt download",
     ):
         assert name in done.stderr
