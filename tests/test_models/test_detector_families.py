@@ -123,7 +123,7 @@ def test_what_the_detector_sees_is_mmdets_own(name, height):
     expected = task.detector.data_preprocessor(data, False)
 
     x = torch.from_numpy(bgr[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
-    inputs, (sample,) = task._prepare(x, [_sample(height, 200, 1)], with_truth=False)
+    inputs, (sample,) = task.geometry.prepare(x, [_sample(height, 200, 1)], with_truth=False)
     assert inputs.shape == expected["inputs"].shape
     level = 1 / 57 if task.detector.data_preprocessor._enable_normalize else 1
     assert (inputs - expected["inputs"]).abs().max() < 2.5 * level
@@ -139,7 +139,7 @@ def test_a_loss_is_the_one_that_the_detector_was_trained_with(batch):
     task.freeze()
     x, samples = batch
     found = task.loss(x, None, samples)
-    inputs, prepared = task._prepare(x, samples, with_truth=True)
+    inputs, prepared = task.geometry.prepare(x, samples, with_truth=True)
     for module in task.detector.modules():  # the backbone's batch norm is frozen by its config
         if not isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.training = True
@@ -226,5 +226,5 @@ def test_a_neck_without_plain_maps_is_told(batch):
     task = MMDetTask(f"mmdet::{YOLOX}.py", resize=SIZE, loss_weight=0.0, feature_weight=1.0)
     task.detector.neck.register_forward_hook(lambda module, given, out: {"p3": out[0]})
     x, samples = batch
-    with pytest.raises(ConfigError, match=r"gives dict .*leave feature_weight at 0"):
+    with pytest.raises(ConfigError, match=r"returns dict, .*leave feature_weight at 0"):
         task.loss(x, x, samples)

@@ -1,4 +1,4 @@
-"""A frozen detector that runs otherwise in training: the same losses and gradients."""
+"""The faster twin of a frozen detector gives the same losses and gradients."""
 
 import copy
 
@@ -35,17 +35,28 @@ def _task(detector=MINI, checkpoint="zoo://faster_rcnn", **switches):
     return task
 
 
-def _run(task, batch):
-    """The losses, and their sum's gradient by the pictures."""
+def _run(task, batch, noise=0.0, parts=("",)):
+    """The losses whose names contain one of ``parts``, and the gradient of their sum."""
     x, samples = batch
-    x = x.clone().requires_grad_()
     torch.manual_seed(1)
-    losses = task.loss(x, x.detach(), samples)
+    x_hat = (x + noise * torch.randn_like(x)).clamp(0, 1).requires_grad_()
+    losses = task.loss(x_hat, x, samples)
+    losses = {name: v for name, v in losses.items() if any(part in name for part in parts)}
     sum(losses.values()).backward()
-    return {name: value.item() for name, value in losses.items()}, x.grad
+    return {name: value.item() for name, value in losses.items()}, x_hat.grad
 
 
-EXACT = [{"fold": True}, {"quick_roi_align": True}, {"checkpoint_activations": True}]
+#: Losses that depend on all places of the maps. The heads' depend on the proposals that are drawn,
+#: which may change with the last bit of a score.
+DENSE = {"noise": 0.05, "parts": ("rpn", "feature")}
+
+
+def _apart(gradient, other):
+    """The norm of the difference of two gradients, relative to the first."""
+    return ((other - gradient).norm() / gradient.norm()).item()
+
+
+EXACT = [{"fold": True}, {"fast_roi_align": True}, {"checkpoint_activations": True}]
 
 
 @pytest.mark.parametrize(
@@ -54,34 +65,42 @@ EXACT = [{"fold": True}, {"quick_roi_align": True}, {"checkpoint_activations": T
 @pytest.mark.parametrize("kind", ["faster_rcnn", "mask_rcnn"])
 def test_what_changes_no_precision_changes_no_loss_and_no_gradient(batch, switches, kind):
     given = {"detector": f"configs/mini/tasks/{kind}.py", "checkpoint": f"zoo://{kind}"}
-    expected, gradient = _run(_task(**given, feature_weight=1.0), batch)
-    found, other = _run(_task(**given, feature_weight=1.0, **switches), batch)
-    assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
-    assert torch.cosine_similarity(other.flatten(), gradient.flatten(), 0) > 0.999
+    plain, fast = (_task(**given, feature_weight=1.0, **more) for more in ({}, switches))
+    for settings, gap in (({}, 1e-2), (DENSE, 1e-4)):
+        expected, gradient = _run(plain, batch, **settings)
+        losses, other = _run(fast, batch, **settings)
+        assert losses == pytest.approx(expected, rel=1e-3, abs=1e-6)
+        assert _apart(gradient, other) < gap
 
 
 def test_bfloat16_stays_near_and_its_heads_get_float32(batch):
-    expected, gradient = _run(_task(), batch)
-    task = _task(amp=True, fold=True)
-    seen = []
-    layers = task.detector.roi_head.bbox_roi_extractor.roi_layers
-    for layer in layers:
-        layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    found, other = _run(task, batch)
-    assert sum(found.values()) == pytest.approx(sum(expected.values()), rel=0.1)
-    assert torch.cosine_similarity(other.flatten(), gradient.flatten(), 0) > 0.5
-    assert seen
-    assert all(m.dtype == torch.float32 and m.is_contiguous() for m in seen)
+    """The gradient passes a dozen convolutions, each rounded to 8 bits."""
+    plain, task = (_task(feature_weight=1.0, **more) for more in ({}, {"amp": True, "fold": True}))
+    inputs = []
+    for layer in task.detector.roi_head.bbox_roi_extractor.roi_layers:
+        layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    expected, gradient = _run(plain, batch, **DENSE)
+    losses, other = _run(task, batch, **DENSE)
+    assert losses == pytest.approx(expected, rel=0.01)
+    assert 1e-3 < _apart(gradient, other) < 0.2
+    assert inputs
+    assert all(m.dtype == torch.float32 and m.is_contiguous() for m in inputs)
+
+
+def test_the_former_name_of_a_switch_still_works():
+    with pytest.warns(FutureWarning, match="fast_roi_align"):
+        task = _task(quick_roi_align=True)
+    assert task.fast.switches.fast_roi_align
 
 
 def test_the_detector_itself_stays_as_it_is(batch):
-    plain, task = _task(), _task(amp=True, fold=True, quick_roi_align=True)
+    plain, task = _task(), _task(amp=True, fold=True, fast_roi_align=True)
     before = frozen_digest(task)
     _run(task, batch)
     assert frozen_digest(task) == before == frozen_digest(plain)
     assert task.state_dict().keys() == plain.state_dict().keys()
-    expected, found = (t.predict(*batch)[0].bboxes for t in (plain, task))
-    assert torch.equal(expected, found)
+    expected, boxes = (t.predict(*batch)[0].bboxes for t in (plain, task))
+    assert torch.equal(expected, boxes)
 
 
 def test_new_weights_are_seen(batch):
@@ -132,9 +151,9 @@ def test_compiled_it_gives_the_same_loss(batch):
     expected, gradient = _run(_task(), batch)
     task = _task()
     task.compile()
-    found, other = _run(task, batch)
-    assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
-    assert torch.cosine_similarity(other.flatten(), gradient.flatten(), 0) > 0.999
+    losses, other = _run(task, batch)
+    assert losses == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert _apart(gradient, other) < 1e-2
 
 
 class _Crossed(nn.Module):
@@ -185,7 +204,7 @@ def _order(groups=1, device="cpu", dtype=None):
     return _memory_order(parts, torch.device(device), dtype)
 
 
-def test_channels_last_where_it_is_quick():
+def test_channels_last_where_it_is_fast():
     """Depthwise convolutions are no grouped ones in this."""
     assert _order() == _order(groups=4) == torch.channels_last
     half = torch.bfloat16
@@ -202,9 +221,9 @@ def test_a_twin_on_a_gpu_is_the_same_network(batch):
         x, samples = batch
         for sample in samples:
             sample.gt_instances = sample.gt_instances.to("cuda")
-        found, other = _run(task, (x.to("cuda"), samples))
-    assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
-    assert torch.cosine_similarity(other.flatten(), gradient.flatten(), 0) > 0.999
+        losses, other = _run(task, (x.to("cuda"), samples))
+    assert losses == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert _apart(gradient, other.cpu()) < 1e-2
 
 
 def test_folding_is_checked_in_float32_proper():

@@ -107,7 +107,7 @@ def test_a_detector_that_no_config_names_trains_by_config_alone(stage1_config):
 
 def test_the_configs_own_resize_and_weights_are_found():
     task = MMDetTask(RETINANET)
-    assert task.resize == {"scale": (1333, 800), "keep_ratio": True}
+    assert task.geometry.resize == {"scale": (1333, 800), "keep_ratio": True}
     assert "Pretrained" not in str(task.detector.backbone.init_cfg)  # no backbone is downloaded
 
 
@@ -127,7 +127,7 @@ def test_memory_format_of_the_decoder_does_not_reach_the_detector(batch):
 def test_ground_truth_follows_the_resize(batch):
     task = MMDetTask("configs/mini/tasks/mask_rcnn.py", resize={"scale": (512, 512)})
     x, given = batch
-    inputs, samples = task._prepare(x, given, with_truth=True)
+    inputs, samples = task.geometry.prepare(x, given, with_truth=True)
     assert inputs.shape[-2:] == (512, 512)
     boxes = samples[0].gt_instances.bboxes
     assert torch.allclose(boxes, 2 * given[0].gt_instances.bboxes.tensor)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmcv.ops import RoIAlign
 
-from vcm_mt.models.fast.roi_align import QuickRoIAlign
+from vcm_mt.models.fast.roi_align import FastRoIAlign
 
 
 def _boxes(count):
@@ -26,7 +26,7 @@ def test_values_and_gradients_are_mmcvs(sampling_ratio, aligned, threads, monkey
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     torch.manual_seed(0)
     theirs = RoIAlign((7, 5), 0.25, sampling_ratio, "avg", aligned)
-    ours = QuickRoIAlign(theirs)
+    ours = FastRoIAlign(theirs)
     maps = torch.randn(2, 5, 37, 29)
     boxes, weight = _boxes(60), torch.randn(60, 5, 7, 5)
     found = []
@@ -41,14 +41,14 @@ def test_values_and_gradients_are_mmcvs(sampling_ratio, aligned, threads, monkey
 
 
 def test_no_box_and_maximum_pooling():
-    layer = QuickRoIAlign(RoIAlign(7, 0.25))
+    layer = FastRoIAlign(RoIAlign(7, 0.25))
     assert layer(torch.randn(1, 4, 8, 8), torch.zeros(0, 5)).shape == (0, 4, 7, 7)
-    assert QuickRoIAlign.replaces(RoIAlign(7, 0.25))
-    assert not QuickRoIAlign.replaces(RoIAlign(7, 0.25, pool_mode="max"))
+    assert FastRoIAlign.replaces(RoIAlign(7, 0.25))
+    assert not FastRoIAlign.replaces(RoIAlign(7, 0.25, pool_mode="max"))
 
 
 def test_a_process_that_was_forked_pools_on_threads_of_its_own():
-    layer = QuickRoIAlign(RoIAlign(7, 0.25))
+    layer = FastRoIAlign(RoIAlign(7, 0.25))
     maps, boxes = torch.randn(2, 4, 37, 29), _boxes(20)
     expected = layer(maps, boxes)  # from here on this process has its threads
 

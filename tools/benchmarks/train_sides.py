@@ -25,7 +25,7 @@ from vcm_mt.training.config import check_inputs, load_config
 LMBDA, LR, CLIP = 0.2, 1e-4, 1.0
 ADAM = {"optimizer": {"type": "Adam", "lr": LR}}
 OPTIMISERS = {"main": {**ADAM, "clip_grad": {"max_norm": CLIP}}, "aux": ADAM}
-TASK = {"fold": True, "quick_roi_align": True}
+TASK = {"fold": True, "fast_roi_align": True}
 
 
 class Setting(NamedTuple):
@@ -169,7 +169,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[VCMSystem], 
     "without our transposed convolutions": ({}, {}, _pytorchs_deconvolutions),
     "without bfloat16 in the detector": ({}, {"amp": False}, None),
     "without folded batch norms": ({}, {"fold": False}, None),
-    "without our RoIAlign": ({}, {"quick_roi_align": False}, None),
+    "without our RoIAlign": ({}, {"fast_roi_align": False}, None),
     "with checkpointing": ({}, {"checkpoint_activations": True}, None),
     "with torch.compile": ({"compile": True}, {}, None),
 }

@@ -1,7 +1,7 @@
-"""mmcv's RoIAlign for a CPU: the same values, on all threads, with a vectorised inner loop.
+"""RoIAlign (He et al. 2017) on a CPU, multi-threaded and vectorised.
 
-mmcv's goes through one channel after another on one thread; here the maps lie channels last, so
-that each bilinear sample adds whole rows of channels (He et al. 2017).
+The values are those of mmcv, whose CPU kernel handles one channel after another on one thread.
+Here maps are channels_last, and each bilinear sample adds a whole row of channels.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from vcm_mt.numerics.threads import in_threads
 Floats = NDArray[np.float32]
 
 
-class QuickRoIAlign(RoIAlign):
-    """Mean pooling by RoIAlign on a CPU.
+class FastRoIAlign(RoIAlign):
+    """Average pooling by RoIAlign on a CPU.
 
     Args:
-        layer: mmcv's, whose place this one takes.
+        layer: The layer of mmcv that this one replaces.
     """
 
     def __init__(self, layer: RoIAlign) -> None:
@@ -35,7 +35,7 @@ class QuickRoIAlign(RoIAlign):
 
     @staticmethod
     def replaces(layer: Any) -> bool:
-        """Whether it computes what ``layer`` does."""
+        """Whether this class computes the same as ``layer``."""
         return type(layer) is RoIAlign and layer.pool_mode == "avg"
 
     def forward(self, maps: Tensor, rois: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class _Pool(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor, rois: Tensor, geometry: tuple[Any, ...]) -> Tensor:
         ctx.rois, ctx.geometry, ctx.shape = _array(rois), geometry, maps.shape
         pooled = np.zeros((len(rois), *geometry[:2], maps.shape[1]), np.float32)
-        # By boxes.
+        # Each thread pools some of the boxes.
         in_threads(_pool, len(rois), _array(maps.permute(0, 2, 3, 1)), ctx.rois, geometry, pooled)
         return torch.from_numpy(pooled).permute(0, 3, 1, 2).contiguous()
 
@@ -58,7 +58,8 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         batch, channels, height, width = ctx.shape
         maps = np.zeros((batch, height, width, channels), np.float32)
-        # By channels: boxes overlap, and two threads must not add at the same place.
+        # Each thread takes some of the channels: boxes overlap, and two threads must not add to
+        # the same value.
         given = _array(gradient.permute(0, 2, 3, 1))
         in_threads(_spread, channels, given, ctx.rois, ctx.geometry, maps)
         return torch.from_numpy(maps).permute(0, 3, 1, 2), None, None
@@ -70,10 +71,10 @@ def _array(x: Tensor) -> Floats:
 
 @njit(cache=True, nogil=True, boundscheck=False)
 def _axis(start: float, length: float, bins: int, ratio: int, size: int) -> Any:
-    """One axis of a box: weights [bins, size] of the cells, and from where to where they reach.
+    """Weights [bins, size] of the cells along one axis of a box, and the range that is not 0.
 
-    Bilinear samples and their mean are separable: a bin is a sum over cells of the product of
-    both axes' weights.
+    Bilinear samples and their mean are separable: a bin is the sum over cells of the product of
+    the weights of both axes.
     """
     weights = np.zeros((bins, size), np.float32)
     reach = np.zeros((bins, 2), np.int64)

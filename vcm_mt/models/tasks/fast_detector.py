@@ -1,4 +1,4 @@
-"""How a frozen detector runs in training: its own maps, in less time and memory."""
+"""A faster twin of a frozen detector for training: the same maps in less time and memory."""
 
 from __future__ import annotations
 
@@ -13,60 +13,67 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.fast.roi_align import QuickRoIAlign
+from vcm_mt.models.fast.roi_align import FastRoIAlign
 from vcm_mt.models.precision import amp_dtype, amp_name, check_amp
 
-#: Side of the picture on which folded and original maps are compared, in pixels, and how far
-#: they may lie apart: float32's rounding over a hundred layers stays far below.
+#: Side in pixels of the picture on which folded and original maps are compared, and the largest
+#: relative difference. The rounding of float32 over a hundred layers stays far below it.
 _PROBE, _TOLERANCE = 64, 1e-2
 
 
 class Switches(NamedTuple):
-    """What may be changed in how backbone and neck run; see :class:`MMDetTask`."""
+    """What the twin changes; all off by default. See :class:`MMDetTask` for the meaning."""
 
     amp: bool | str = False
     fold: bool = False
-    quick_roi_align: bool = False
+    fast_roi_align: bool = False
     checkpoint_activations: bool = False
     compile: bool = False
 
 
 class FastDetector:
-    """Makes a detector's twin that trains a codec faster, and keeps it.
+    """Builds the faster twin of a detector, and caches it.
 
-    The twin has the detector's own heads; its backbone and neck are copies that may be changed,
-    since what is frozen takes no gradient. The detector itself, and with it its state dict and
-    its predictions, stay as they are. The heads, which hold mmcv's operators, get contiguous
-    float32 maps whatever runs before them.
+    The twin shares the detector's heads. Its backbone and neck are modified copies, which is
+    possible because frozen weights take no gradient. The detector itself, its state dict and its
+    predictions stay unchanged. The heads contain operators of mmcv, and always receive contiguous
+    float32 maps.
 
     Args:
-        switches: What to change.
+        switches: What to change. With all switches off there is no twin.
     """
 
     def __init__(self, switches: Switches) -> None:
         check_amp(switches.amp)
         self.switches = switches
-        self._made: tuple[Any, ...] | None = None
+        self._key: tuple[Any, ...] | None = None
         self._twin: Any = None
 
     def settle(self, amp: bool | str, detector: Any) -> str:
-        """Take ``amp`` for this detector from now on, and tell what it stands for."""
+        """Use ``amp`` for this detector from now on.
+
+        Returns:
+            ``"bf16"``, ``"fp16"`` or ``"fp32"``: what ``amp`` means for it.
+        """
         device = next(detector.parameters()).device
         amp = amp_name(_possible(amp, _parts(detector).values()), device)
         self.switches = self.switches._replace(amp=amp)
         return amp
 
     def of(self, detector: Any) -> Any:
-        """The twin of ``detector`` as it is now: made anew after a move or a change of weights.
+        """The twin of ``detector``, rebuilt if weights or device changed since the last call.
+
+        Returns:
+            ``detector`` itself if no switch is on.
 
         Raises:
-            ConfigError: When a switch can't work with this detector or device.
+            ConfigError: If a switch cannot work with this detector or device.
         """
         if not any(self.switches._replace(amp=self.switches.amp not in (False, "fp32"))):
             return detector
-        made = (self.switches, *_state(detector))
-        if made != self._made:
-            self._twin, self._made = _twin(detector, self.switches), made
+        key = (self.switches, *_state(detector))
+        if key != self._key:
+            self._twin, self._key = _twin(detector, self.switches), key
         return self._twin
 
 
@@ -82,8 +89,8 @@ def _twin(detector: Any, switches: Switches) -> Any:
     dtype = amp_dtype(_possible(switches.amp, own.values()), device)
     if not names:
         raise ConfigError(
-            f"{type(detector).__name__} has no backbone that could run otherwise: leave amp, fold "
-            "and checkpoint_activations of this task off"
+            f"{type(detector).__name__} has no backbone: leave amp, fold and "
+            "checkpoint_activations of this task off"
         )
     parts = {name: copy.deepcopy(part) for name, part in own.items()}
     if switches.fold:
@@ -99,8 +106,8 @@ def _twin(detector: Any, switches: Switches) -> Any:
     if switches.compile:
         for part in parts.values():
             part.compile()
-    if switches.quick_roi_align and device.type == "cpu":
-        detector = _with_quick_roi_align(detector)
+    if switches.fast_roi_align and device.type == "cpu":
+        detector = _with_fast_roi_align(detector)
     return _sharing(
         detector,
         {name: _Part(part, dtype, order, name == names[-1]) for name, part in parts.items()},
@@ -108,13 +115,13 @@ def _twin(detector: Any, switches: Switches) -> Any:
 
 
 def _parts(detector: Any) -> dict[str, nn.Module]:
-    """Backbone and neck, as far as there are such."""
+    """The backbone and the neck that the detector has, by name."""
     known = {name: detector._modules.get(name) for name in ("backbone", "neck")}
     return {name: part for name, part in known.items() if part is not None}
 
 
 def _possible(amp: bool | str, parts: Iterable[nn.Module]) -> bool | str:
-    """``amp``, but float32 in place of ``auto`` for parts with operators of mmcv's."""
+    """``amp``, but float32 instead of ``auto`` for parts that contain operators of mmcv."""
     modules = (module for part in parts for module in part.modules())
     return "fp32" if amp == "auto" and any(map(_is_mmcvs, modules)) else amp
 
@@ -124,7 +131,7 @@ def _is_mmcvs(module: nn.Module) -> bool:
 
 
 class _Part(nn.Module):
-    """A backbone or neck in its own precision and memory order."""
+    """A backbone or neck in its own precision and memory format."""
 
     def __init__(
         self,
@@ -146,16 +153,16 @@ class _Part(nn.Module):
 
 
 def _sharing(module: Any, parts: dict[str, nn.Module]) -> Any:
-    """A module that shares everything with another one but these parts."""
+    """A shallow copy of a module with some of its submodules replaced."""
     twin = copy.copy(module)
     twin._modules = {**module._modules, **parts}
     return twin
 
 
-def _with_quick_roi_align(module: Any) -> Any:
-    if QuickRoIAlign.replaces(module):
-        return QuickRoIAlign(module)
-    parts = {name: _with_quick_roi_align(part) for name, part in module.named_children()}
+def _with_fast_roi_align(module: Any) -> Any:
+    if FastRoIAlign.replaces(module):
+        return FastRoIAlign(module)
+    parts = {name: _with_fast_roi_align(part) for name, part in module.named_children()}
     new = {name: part for name, part in parts.items() if part is not module._modules[name]}
     return _sharing(module, new) if new else module
 
@@ -163,11 +170,11 @@ def _with_quick_roi_align(module: Any) -> Any:
 def _memory_order(
     parts: Iterable[nn.Module], device: torch.device, dtype: torch.dtype | None
 ) -> torch.memory_format:
-    """The order in memory in which a frozen network's convolutions are taken to be quickest.
+    """The memory format in which a frozen network's convolutions are expected to be fastest.
 
-    On a CPU that is channels last (measured). On a GPU it is so in half precision, whose matrix
-    units want it, but not for grouped convolutions such as ResNeXt's, which are reported to crawl
-    there. That waits to be measured on a GPU.
+    On a CPU that is channels_last (measured). On a GPU it is channels_last in half precision,
+    except for grouped convolutions such as ResNeXt's, which are reported to be slow in it. The
+    choice for GPUs has not been measured.
     """
     convolutions = (m for part in parts for m in part.modules() if isinstance(m, nn.Conv2d))
     grouped = any(1 < m.groups < m.in_channels for m in convolutions)
@@ -176,7 +183,7 @@ def _memory_order(
 
 
 def _prepare(part: nn.Module, dtype: torch.dtype | None, order: torch.memory_format) -> None:
-    """Weights in the order and precision that convolutions run in, once and not every step."""
+    """Convert the weights to the format and precision of the convolutions, once."""
     part.to(memory_format=order)  # type: ignore[call-overload]
     if dtype is None:
         return
@@ -191,7 +198,10 @@ def _prepare(part: nn.Module, dtype: torch.dtype | None, order: torch.memory_for
 
 @torch.no_grad()
 def _require_equal(detector: Any, parts: dict[str, nn.Module]) -> None:
-    """Folding goes by the order of layers in a module, which need not be that of their calls."""
+    """Compare folded parts with the originals.
+
+    Folding pairs layers by their order in a module, which need not be the order of their calls.
+    """
     weight = next(detector.parameters())
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn(1, 3, _PROBE, _PROBE, generator=generator).to(weight)
@@ -201,14 +211,14 @@ def _require_equal(detector: Any, parts: dict[str, nn.Module]) -> None:
     for a, b in zip(before, after, strict=True):
         if not torch.allclose(a, b, rtol=_TOLERANCE, atol=_TOLERANCE * float(a.abs().max())):
             raise ConfigError(
-                f"{type(detector.backbone).__name__}'s batch norms don't follow their "
+                f"the batch norms of {type(detector.backbone).__name__} cannot be folded into its "
                 "convolutions: set fold=False for this task"
             )
 
 
 @contextmanager
 def _true_float32() -> Iterator[None]:
-    """Without TF32's 10 bits, in which cuDNN multiplies float32 by default."""
+    """Turn off TF32, in which cuDNN multiplies float32 with 10 bits of mantissa by default."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     places: list[Any] = [cudnn, matmul]
     name, off = "allow_tf32", cast("Any", False)
@@ -225,7 +235,7 @@ def _true_float32() -> Iterator[None]:
 
 
 def _stages(backbone: nn.Module) -> Iterable[nn.Module]:
-    """The residual blocks or layers that a backbone runs one after another."""
+    """The residual blocks or layers of a backbone, in order."""
     for child in backbone.children():
         if isinstance(child, nn.Sequential | nn.ModuleList):
             yield from child
@@ -233,7 +243,7 @@ def _stages(backbone: nn.Module) -> Iterable[nn.Module]:
 
 def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
-        # Nothing draws random numbers in eval mode, so that there is no state to restore.
+        # In eval mode no layer draws random numbers: there is no generator state to restore.
         return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
     return run

@@ -1,17 +1,170 @@
-"""Resize and padding of a detector's test pipeline, differentiable, on the decoded picture."""
+"""From decoded pictures to a detector's input, with a gradient: resize, padding, normalisation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from mmdet.models import DetDataPreprocessor
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import get_box_tensor
+from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from vcm_mt.errors import DataError
+
+
+class DetectorInput(NamedTuple):
+    """What a detector takes.
+
+    Attributes:
+        inputs: float32 [B, 3, H, W], contiguous, normalised as the detector was trained.
+        samples: One data sample per picture, with the sizes and the ground truth of ``inputs``.
+    """
+
+    inputs: Tensor
+    samples: list[DetDataSample]
+
+
+class DetectorGeometry:
+    """Resizes, pads and normalises pictures as a detector's test pipeline does.
+
+    Every step is differentiable with respect to the pictures.
+
+    .. code-block:: none
+
+        x_hat --> true size --> resize --> pad --> normalise --> batch
+
+    Args:
+        preprocessor: The detector's own: channel order, mean, standard deviation, divisor.
+        resize: Arguments of mmdet's ``Resize``; ``None`` for native resolution.
+        pad: Arguments of mmdet's ``Pad``; ``None`` for no padding.
+        masks: Hand on the masks of the ground truth; some box detectors fail on them.
+        needs_masks: Whether the detector's loss needs a mask of every object.
+    """
+
+    def __init__(
+        self,
+        preprocessor: DetDataPreprocessor,
+        resize: dict[str, Any] | None,
+        pad: dict[str, Any] | None,
+        masks: bool,
+        needs_masks: bool,
+    ) -> None:
+        self.preprocessor = preprocessor
+        self.resize, self.pad = resize, pad
+        self.masks, self.needs_masks = masks, needs_masks
+
+    def prepare(self, x_hat: Tensor, data_samples: list[Any], with_truth: bool) -> DetectorInput:
+        """Prepare a batch.
+
+        Args:
+            x_hat: Pictures, float [B, 3, H, W], RGB in [0, 1], padded.
+            data_samples: mmdet data samples at native resolution; they stay as they are.
+            with_truth: Take the ground truth along, in the coordinates of the result.
+
+        Raises:
+            DataError: When ground truth is asked for and a picture has none, or lacks masks that
+                the loss needs.
+        """
+        pictures, samples = [], []
+        for picture, given in zip(x_hat, data_samples, strict=True):
+            height, width = given.img_shape[:2]
+            scaled = resized(picture[None, :, :height, :width], self.resize)
+            pictures.append(self._normalise(padded(scaled, self.pad)))
+            sample = rescaled_sample(given, scaled.shape[-2:], with_truth, self.masks)
+            if with_truth and self.needs_masks:
+                _require_masks(sample, given)
+            samples.append(sample)
+        inputs = self._batch(pictures)
+        for picture, sample in zip(pictures, samples, strict=True):
+            _note_sizes(sample, tuple(picture.shape[-2:]), tuple(inputs.shape[-2:]))
+        return DetectorInput(inputs, samples)
+
+    def _normalise(self, picture: Tensor) -> Tensor:
+        # OpenMMLab loads BGR: a detector that converts channels wants RGB, which we have.
+        if not self.preprocessor._channel_conversion:
+            picture = picture.flip(1)
+        picture = 255 * picture
+        if self.preprocessor._enable_normalize:
+            picture = (picture - self.preprocessor.mean) / self.preprocessor.std
+        return picture
+
+    def _batch(self, pictures: list[Tensor]) -> Tensor:
+        divisor, value = self.preprocessor.pad_size_divisor, float(self.preprocessor.pad_value)
+        height, width = (max(p.shape[axis] for p in pictures) for axis in (-2, -1))
+        height, width = height + -height % divisor, width + -width % divisor
+        batch = [
+            F.pad(p, (0, width - p.shape[-1], 0, height - p.shape[-2]), value=value)
+            for p in pictures
+        ]
+        # mmcv's CPU RoIAlign silently returns garbage for channels_last or half-precision maps:
+        # the detector gets contiguous float32, whatever the codec's memory format is.
+        return torch.cat(batch).float().contiguous(memory_format=torch.contiguous_format)
+
+
+def _require_masks(sample: DetDataSample, given: Any) -> None:
+    if len(sample.gt_instances) and "masks" not in sample.gt_instances:
+        raise DataError(
+            f"picture {given.metainfo.get('img_path')} has objects without a mask, and this "
+            "task's loss needs masks: give every object a segmentation, or train through a "
+            "detector of boxes"
+        )
+
+
+def _note_sizes(sample: DetDataSample, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
+    """Write a picture's size, which includes the pipeline's padding, and the batch's."""
+    sample.set_metainfo({"img_shape": shape, "pad_shape": shape, "batch_input_shape": batch})
+    if "gt_instances" in sample and "masks" in sample.gt_instances:
+        sample.gt_instances.masks = sample.gt_instances.masks.pad(batch)
+
+
+def rescaled_sample(given: Any, size: torch.Size, with_truth: bool, masks: bool) -> DetDataSample:
+    """A data sample for a picture resized to ``size``, with or without its ground truth.
+
+    Raises:
+        DataError: When the ground truth is asked for and there is none.
+    """
+    height, width = given.img_shape[:2]
+    scale = (size[1] / width, size[0] / height)
+    sample = DetDataSample(
+        metainfo={
+            "img_id": given.metainfo.get("img_id"),
+            "ori_shape": (height, width),
+            "scale_factor": scale,
+        }
+    )
+    if not with_truth:
+        return sample
+    if "gt_instances" not in given or "bboxes" not in given.gt_instances:
+        picture = given.metainfo.get("img_path", given.metainfo.get("img_id"))
+        raise DataError(
+            f"picture {picture} has no boxes: "
+            "a detector's loss needs LoadAnnotations in the training pipeline"
+        )
+    sample.gt_instances = _rescaled_instances(given.gt_instances, scale, size, masks)
+    sample.ignored_instances = _rescaled_instances(given.ignored_instances, scale, size, masks)
+    return sample
+
+
+def _rescaled_instances(
+    given: InstanceData, scale: tuple[float, float], size: torch.Size, masks: bool
+) -> InstanceData:
+    instances = InstanceData(**{k: v for k, v in given.items() if masks or k != "masks"})
+    if "bboxes" in instances:
+        boxes = get_box_tensor(instances.bboxes)
+        instances.bboxes = boxes * boxes.new_tensor([*scale, *scale])
+    if "masks" in instances:
+        native = instances.masks
+        if (native.height, native.width) != tuple(size):
+            instances.masks = native.resize(tuple(size))
+    return instances
+
 
 def geometry_of(pipeline: Iterable[Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The arguments of ``Resize`` and of ``Pad`` in a test pipeline; ``None`` for what it lacks."""
+    """The arguments of ``Resize`` and of ``Pad`` in a test pipeline, each ``None`` if absent."""
     steps = {step["type"].rsplit(".", 1)[-1]: step for step in pipeline}
     resize = steps.get("Resize")
     if resize is not None:
@@ -22,7 +175,7 @@ def geometry_of(pipeline: Iterable[Any]) -> tuple[dict[str, Any] | None, dict[st
 
 
 def resized(picture: Tensor, resize: dict[str, Any] | None) -> Tensor:
-    """A picture [1, 3, H, W] as mmdet's ``Resize`` would have it; without one, as it is."""
+    """Resize a picture [1, 3, H, W] as mmdet's ``Resize`` does; unchanged for ``None``."""
     if resize is None:
         return picture
     size = target_size(picture.shape[-2:], resize)
@@ -32,18 +185,18 @@ def resized(picture: Tensor, resize: dict[str, Any] | None) -> Tensor:
 
 
 def target_size(size: torch.Size, resize: dict[str, Any]) -> tuple[int, int]:
-    """Height and width after mmdet's ``Resize``; ``scale`` is its (width, height)."""
+    """Height and width after mmdet's ``Resize``, whose ``scale`` is (width, height)."""
     height, width = size
     if not resize.get("keep_ratio", True):
         return int(resize["scale"][1]), int(resize["scale"][0])
     long, short = max(resize["scale"]), min(resize["scale"])
     factor = min(long / max(height, width), short / min(height, width))
-    # Of a very long picture mmcv would leave no row, and fail: one stays.
+    # mmcv would leave no row of a very long picture, and fail: keep one.
     return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
 
 
 def padded(picture: Tensor, pad: dict[str, Any] | None) -> Tensor:
-    """A picture [1, 3, H, W], RGB in [0, 1], as mmdet's ``Pad`` would have it; or as it is."""
+    """Pad a picture [1, 3, H, W], RGB in [0, 1], as ``Pad`` of mmdet does, or not for ``None``."""
     if pad is None:
         return picture
     height, width = picture.shape[-2:]
