@@ -39,6 +39,25 @@ def test_transforms_give_what_their_layers_give(codec, monkeypatch):
 
 
 @pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_maps_do_not_hang_on_the_number_of_threads(codec, threads, pictures):
+    torch.manual_seed(1)
+    x, y_hat = torch.rand(pictures, 3, 64, 112), 4 * torch.randn(pictures, 12, 4, 7)
+    before = torch.get_num_threads()
+    try:
+        with torch.no_grad():
+            torch.set_num_threads(1)
+            wanted = codec.g_a(x), codec.g_s(y_hat)
+            torch.set_num_threads(threads)
+            found = codec.g_a(x), codec.g_s(y_hat)
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("everywhere")
 def test_kernels_follow_the_weights():
     layer = nn.Conv2d(4, 6, 5, 2, 2)
     x = torch.randn(1, 4, 20, 20)

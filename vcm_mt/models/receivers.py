@@ -11,9 +11,8 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils import parametrize
 
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.fast.deconv import FastDeconv, SubpixelDeconv
+from vcm_mt.models.fast.deconv import SubpixelDeconv
 from vcm_mt.models.fast.gdn import FastGDN
-from vcm_mt.models.fast.winograd import is_fast
 from vcm_mt.models.precision import amp_dtype, transformed
 
 
@@ -80,17 +79,15 @@ class Receiver(nn.Module):
         if not isinstance(self.g_s, nn.Sequential):
             return transformed(self.g_s, y_hat, self.amp)
         half = amp_dtype(self.amp, y_hat.device)
+        if half is None:
+            return cast("Tensor", self.g_s(y_hat))
         x = y_hat
         layers: list[Any] = list(self.g_s)
-        before, gdn, last = layers[-3:]
+        *_, gdn, last = layers
         for layer in layers[:-1]:
-            if isinstance(last, SubpixelDeconv) and isinstance(gdn, FastGDN):  # strip by strip
-                if layer is gdn:
-                    return last.behind(gdn, x)
-                exact = half is None and isinstance(layer, FastDeconv)
-                if layer is before and exact and is_fast(x, layer):
-                    return last.behind(gdn, x, layer)
-            costly = half is not None and x.shape[-2] >= 4 * y_hat.shape[-2]
+            if layer is gdn and isinstance(last, SubpixelDeconv) and isinstance(gdn, FastGDN):
+                return last.behind(gdn, x)  # strip by strip
+            costly = x.shape[-2] >= 4 * y_hat.shape[-2]
             with torch.autocast(x.device.type, half, enabled=costly):
                 x = layer(x)
         return cast("Tensor", last(x.float()))

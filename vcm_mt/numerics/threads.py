@@ -1,12 +1,13 @@
-"""Compiled kernels side by side."""
+"""Work side by side on threads of this process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from threading import Barrier
 from typing import Any
 
 import torch
@@ -28,6 +29,47 @@ def in_threads(kernel: Callable[..., None], count: int, *given: Any) -> None:
     kernel(*given, *first)
     for one in running:
         one.result()
+
+
+def alone(work: Callable[..., Any], parts: Iterable[tuple[Any, ...]]) -> None:
+    """Do parts of a work side by side, each on a thread on which PyTorch uses no others.
+
+    PyTorch's own threads wait busily for a while after each operation, and take the processor from
+    compiled kernels that come next. Here they rest until all is done.
+
+    Args:
+        work: Called with each part, without gradients.
+        parts: Arguments; as many as PyTorch uses threads keep all of them busy.
+    """
+    given, threads = list(parts), torch.get_num_threads()
+    if min(len(given), threads) == 1:
+        for part in given:
+            work(*part)
+        return
+
+    def do(part: tuple[Any, ...]) -> None:
+        with torch.no_grad():
+            work(*part)
+
+    for _ in _loners(os.getpid(), threads).map(do, given):
+        pass
+
+
+@cache
+def _loners(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Threads on which PyTorch uses no others; the number that new threads take stays."""
+    started = Barrier(threads + 1)
+
+    def start() -> None:
+        torch.set_num_threads(1)
+        started.wait()
+
+    pool = ThreadPoolExecutor(threads, initializer=start)
+    for _ in range(threads):
+        pool.submit(int)
+    started.wait()
+    torch.set_num_threads(threads)
+    return pool
 
 
 @cache

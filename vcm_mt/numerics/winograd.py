@@ -85,7 +85,12 @@ class Tiles:
         self.growth = float(grown.max())
 
     def strips(
-        self, x: NDArray[Any], scale: Any, bias: Any, out: NDArray[Any]
+        self,
+        x: NDArray[Any],
+        scale: Any,
+        bias: Any,
+        out: NDArray[Any],
+        part: tuple[int, int] | None = None,
     ) -> Iterator[NDArray[Any]]:
         """Convolve strip by strip.
 
@@ -95,6 +100,7 @@ class Tiles:
             bias: [out], what is added then.
             out: [height, width, out] of the result; with a height of 0, memory for one strip at a
                 time is made, and holds until the next.
+            part: First row of tiles and the one after the last; by default all.
 
         Yields:
             Rows of the result, [rows, width, out].
@@ -103,13 +109,14 @@ class Tiles:
         side = 4 * behind
         size = [-(-length * behind // before) for length in x.shape[:2]]
         rows, columns = (-(-length // side) for length in size)
-        height = min(rows, max(1, -(-_TILES // columns)))
+        top, bottom = part or (0, rows)
+        height = min(bottom - top, max(1, -(-_TILES // columns)))
         first_kernels = self._kernels[0][1]
         values, split = _room(height * columns, first_kernels.shape[1], first_kernels.dtype)
         sums, joined = _room(height * columns, first_kernels.shape[2], first_kernels.dtype)
         memory = out if len(out) else np.empty((height * side, size[1], len(bias)), x.dtype)
-        for first in range(0, rows, height):
-            count = min(height, rows - first)
+        for first in range(top, bottom, height):
+            count = min(height, bottom - first)
             begin, end = first * side, min((first + count) * side, size[0])
             strip = memory[begin:end] if len(out) else memory[: end - begin]
             in_threads(_split, count, x, before, first, columns, self._planes, split)

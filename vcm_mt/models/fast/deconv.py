@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-from vcm_mt.bitstream.products import phases
+from vcm_mt.bitstream.products import phases as phases_of
 from vcm_mt.models.fast.gdn import FastGDN, taken_next
 from vcm_mt.models.fast.winograd import is_fast, products_of
 
@@ -71,17 +71,17 @@ class SubpixelDeconv(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
         """[B, C, H, W] -> [B, 3, 2 H, 2 W]."""
-        return F.pixel_shuffle(F.conv2d(x, *self._phases(), padding=1), 2)
+        return F.pixel_shuffle(F.conv2d(x, *self.phases(), padding=1), 2)
 
-    def _phases(self) -> tuple[Tensor, Tensor | None]:
+    def phases(self) -> tuple[Tensor, Tensor | None]:
         """Kernels [4 * 3, C, 3, 3] and biases of the four phases."""
-        kernels = phases(self.weight.transpose(0, 1))
+        kernels = phases_of(self.weight.transpose(0, 1))
         # Each bias four times; on a repeat_interleave in this place torch.compile fails.
         four = torch.arange(len(kernels), device=kernels.device) // 4
         bias = None if self.bias is None else self.bias[four]
         return kernels.contiguous(memory_format=torch.channels_last), bias
 
-    def behind(self, gdn: FastGDN, x: Tensor, before: nn.Module | None = None) -> Tensor:
+    def behind(self, gdn: FastGDN, x: Tensor) -> Tensor:
         """The picture [B, 3, 2 H, 2 W] that this layer makes of ``gdn(x)``, when coding.
 
         Strip by strip, so that the largest map of all, ``gdn(x)``, is never written to memory.
@@ -89,21 +89,16 @@ class SubpixelDeconv(nn.ConvTranspose2d):
 
         Args:
             gdn: The layer before.
-            x: Its input, float [B, C, H, W]; or the input of ``before``.
-            before: The layer before that one, where it too is to work in strips.
+            x: Its input, float [B, C, H, W].
         """
-        return torch.cat([self._picture(gdn, one, before) for one in x.split(1)])
+        return torch.cat([self._picture(gdn, one) for one in x.split(1)])
 
-    def _picture(self, gdn: FastGDN, x: Tensor, before: Any) -> Tensor:
-        kernels, bias = self._phases()
-        if before is None:
-            _, channels, height, width = x.shape
-            rows = height if x.is_cuda else min(height, max(1, _STRIP // (channels * width)))
-            strips = iter(x.split(rows, dim=2))
-        else:
-            strips = products_of(before).strips(x)
+    def _picture(self, gdn: FastGDN, x: Tensor) -> Tensor:
+        kernels, bias = self.phases()
+        _, channels, height, width = x.shape
+        rows = height if x.is_cuda else min(height, max(1, _STRIP // (channels * width)))
         parts: list[Tensor] = []
-        for strip in strips:
+        for strip in x.split(rows, dim=2):
             count = strip.shape[2]
             if not parts:
                 # Two rows from before the strip; zeros above the first row and below the last one.

@@ -7,14 +7,16 @@ from itertools import pairwise
 from typing import Any
 
 from compressai.layers import GDN
+from compressai.models.base import CompressionModel
 from torch import nn
 
 from vcm_mt.models.fast.conv import FastConv, StridedPointwise
 from vcm_mt.models.fast.deconv import FastDeconv, SubpixelDeconv, fits_subpixel
 from vcm_mt.models.fast.gdn import FastGDN
+from vcm_mt.models.fast.transform import FastTransform
 
 
-def use_fast_layers(codec: nn.Module) -> None:
+def use_fast_layers(codec: CompressionModel) -> None:
     """Give each GDN and convolution of a codec the class of its faster twin.
 
     Parameters and their names stay, so that weights load either way.
@@ -31,6 +33,9 @@ def use_fast_layers(codec: nn.Module) -> None:
             module.__class__ = SubpixelDeconv
         elif type(module) is nn.ConvTranspose2d:
             module.__class__ = FastDeconv
+    for transform in (codec.g_a, codec.g_s):
+        if type(transform) is nn.Sequential:
+            transform.__class__ = FastTransform
 
 
 def avoid_strided_pointwise(codec: nn.Module) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vcm_mt.numerics.threads import alone
 from vcm_mt.numerics.winograd import MOST_CHANNELS, Tiles
 
 #: Fewest channels on either side, and fewest places of a phase, for which it takes less time.
@@ -56,24 +58,45 @@ class Products:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Convolve [B, C, H, W]; returns channels_last."""
-        before, behind = self.tiles.phases
-        size = (-(-length * behind // before) for length in x.shape[-2:])
-        out = torch.empty(len(x), *size, len(self.bias))
-        for one, result in zip(x, out, strict=True):
-            deque(self._strips(one, result.numpy()), maxlen=0)
+        shape = self.shape(x)
+        out = torch.empty(shape)
+
+        def fill(index: int, first: int, last: int) -> None:
+            deque(self._strips(x[index], out[index].numpy(), (first, last)), maxlen=0)
+
+        alone(fill, shares(len(x), -(-shape[1] // self.side)))
         return out.permute(0, 3, 1, 2)
 
-    def strips(self, x: Tensor) -> Iterator[Tensor]:
-        """The same of one picture's map [1, C, H, W], some rows [1, C, rows, W] at a time.
+    def shape(self, x: Tensor) -> tuple[int, int, int, int]:
+        """[B, H, W, D] of the result."""
+        before, behind = self.tiles.phases
+        height, width = (-(-length * behind // before) for length in x.shape[-2:])
+        return len(x), height, width, len(self.bias)
 
-        They are valid until the next ones are asked for: all lie in the same memory.
+    @property
+    def side(self) -> int:
+        """How many rows of the result a tile has."""
+        return 4 * self.tiles.phases[1]
+
+    def strips(self, x: Tensor, first: int, last: int) -> Iterator[Tensor]:
+        """Rows ``side * first`` to ``side * last`` for one picture's map [1, C, H, W].
+
+        Yields [1, D, rows, W], which are valid until the next ones are asked for: all lie in the
+        same memory.
         """
-        for strip in self._strips(x[0], np.empty((0, 0, 0), np.float32)):
+        for strip in self._strips(x[0], np.empty((0, 0, 0), np.float32), (first, last)):
             yield torch.from_numpy(strip)[None].permute(0, 3, 1, 2)
 
-    def _strips(self, x: Tensor, out: Any) -> Iterator[Any]:
+    def _strips(self, x: Tensor, out: Any, part: tuple[int, int]) -> Iterator[Any]:
         given = x.permute(1, 2, 0).contiguous().numpy()
-        return self.tiles.strips(given, self.scale, self.bias, out)
+        return self.tiles.strips(given, self.scale, self.bias, out, part)
+
+
+def shares(pictures: int, rows: int) -> list[tuple[int, int, int]]:
+    """Picture, first row and the one after the last of equal shares, enough for all threads."""
+    parts = min(rows, -(-torch.get_num_threads() // pictures))
+    ends = [rows * k // parts for k in range(parts + 1)]
+    return [(index, *part) for index in range(pictures) for part in pairwise(ends)]
 
 
 def _state(layer: nn.Module) -> tuple[Any, ...]:
