@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from vcm_mt.compat import check_ops
 from vcm_mt.errors import ConfigError
 
 
@@ -46,6 +45,32 @@ def detector_device(device: str | torch.device | None = None) -> torch.device:
     place = pick_device(device)
     check_ops(str(place))
     return place
+
+
+def check_ops(device: str) -> None:
+    """Run one of mmcv's compiled ops on the device that will be used.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+
+    Raises:
+        ConfigError: When mmcv was built without that device, or for other GPUs.
+    """
+    from mmcv.ops import nms
+
+    try:
+        boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]], device=device)
+        kept = nms(boxes, torch.tensor([0.9, 0.8, 0.7], device=device), 0.5)[1].tolist()
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        if "not found" in reason or "not compiled" in reason.lower():
+            reason = f"it was built without {device.split(':')[0].upper()}"
+        raise ConfigError(
+            f"mmcv's ops do not run on {device} ({reason}): build mmcv for it, which `make setup` "
+            "does where it finds nvcc, or hide the GPU with CUDA_VISIBLE_DEVICES=-1"
+        ) from error
+    if kept != [0, 2]:
+        raise ConfigError(f"mmcv's nms kept boxes {kept} instead of [0, 2] on {device}: rebuild it")
 
 
 def known_devices() -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from tests.conftest import ROOT
 from vcm_mt.apis.detector import Detector
 from vcm_mt.apis.system import build_system
-from vcm_mt.compat import check_ops
+from vcm_mt.device import check_ops
 from vcm_mt.errors import ConfigError
 from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.models.tasks import MMDetTask
