@@ -1,8 +1,10 @@
 """The mini zoo is what its listing says, and small."""
 
 import json
+import os
 import pickle
 import shutil
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -11,15 +13,16 @@ from mmengine.logging import HistoryBuffer
 from safetensors import safe_open
 from torch import nn
 
-from vcm_mt import checkpoint
 from vcm_mt.checkpoint import (
     find_checkpoint,
     load_strictly,
     read_record,
     read_state_dict,
     training_checkpoint,
+    zoo,
     zoo_path,
 )
+from vcm_mt.checkpoint.safe_load import safe_load
 from vcm_mt.errors import ConfigError
 
 ZOO = zoo_path("zoo").parent
@@ -50,9 +53,7 @@ def test_a_changed_file_is_refused(tmp_path, monkeypatch):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    monkeypatch.setattr(
-        checkpoint, "zoo_path", lambda name: tmp_path / "zoo" / f"{name}.safetensors"
-    )
+    monkeypatch.setattr(zoo, "zoo_path", lambda name: tmp_path / "zoo" / f"{name}.safetensors")
     with pytest.raises(ConfigError, match="not the file that zoo.json lists"):
         read_state_dict("zoo://faster_rcnn")
 
@@ -66,24 +67,72 @@ def test_what_is_no_weights_file_is_told(tmp_path, content, suffix):
         read_state_dict(str(path))
 
 
-class _Runs:
+class Calls:
+    """Pickles as a call: what a hostile file is made of."""
+
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
     def __reduce__(self):
-        return (print, ("it ran",))
+        return self.call
+
+    def __call__(self):
+        """Let one of these stand for the function that another one calls."""
 
 
-def test_mmengines_logs_are_let_in_and_code_is_not(tmp_path, capsys):
+def test_mmengines_logs_are_let_in(tmp_path):
+    """Such a checkpoint needs more than PyTorch's safe loading accepts by itself."""
     buffer = HistoryBuffer([1.0, 2.0], [1, 1])
     weights = {"backbone.weight": torch.arange(6.0).view(2, 3)}
     log = {"message_hub": {"log_scalars": {"train/loss": buffer}, "last": np.float64(0.5)}}
     torch.save({"state_dict": weights, **log}, tmp_path / "own.pth")
+    declared = set(torch.serialization.get_safe_globals())
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "own.pth", weights_only=True)
-    found = read_state_dict(str(tmp_path / "own.pth"))
-    assert torch.equal(found["backbone.weight"], weights["backbone.weight"])
-    torch.save({"state_dict": weights, "extra": _Runs()}, tmp_path / "bad.pth")
-    with pytest.raises(ConfigError, match="may run code"):
-        read_state_dict(str(tmp_path / "bad.pth"))
-    assert "it ran" not in capsys.readouterr().out
+    state = read_state_dict(str(tmp_path / "own.pth"))
+    assert torch.equal(state["backbone.weight"], weights["backbone.weight"])
+    assert set(torch.serialization.get_safe_globals()) == declared
+
+
+def test_logs_of_numpy_2_are_let_in(tmp_path):
+    """Its pickles say ``numpy._core`` where those of numpy 1 say ``numpy.core``."""
+    path = tmp_path / "own.pth"
+    torch.save({"state_dict": {"w": torch.ones(1)}, "log": np.arange(3)}, path)
+    with ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data.replace(b"numpy.core.", b"numpy._core."))
+    assert b"numpy._core.multiarray" in path.read_bytes()
+    assert read_state_dict(str(path))["w"].item() == 1
+
+
+@pytest.mark.parametrize(
+    ("hostile", "told"),
+    [
+        (Calls(print, "it ran"), "asks for print"),
+        (Calls(os.system, "echo it ran"), "asks for posix.system"),
+        (Calls(exec, "print('it ran')"), "asks for exec"),
+        (Calls(Calls(getattr, HistoryBuffer, "mean"), 1), "call reduce for unrecognized"),
+    ],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_file_is_refused(hostile, told, zipped, tmp_path, capfd):
+    path = tmp_path / "bad.pth"
+    content = {"state_dict": {"w": torch.ones(1)}, "extra": hostile}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ConfigError, match=told) as caught:
+        read_state_dict(str(path))
+    assert "\n" not in str(caught.value) and "weights_only" not in str(caught.value)
+    assert "it ran" not in capfd.readouterr().out
+
+
+def test_getattr_of_the_logs_reaches_nothing(tmp_path):
+    """It is accepted, as logs name it, and is not the real one: code stays out of reach."""
+    path = tmp_path / "sly.pth"
+    reached = Calls(getattr, Calls(getattr, HistoryBuffer, "mean"), "__globals__")
+    torch.save({"state_dict": {"w": torch.ones(1)}, "extra": reached}, path)
+    assert type(safe_load(path)["extra"]).__mro__[1].__name__ == "_Inert"
 
 
 def network():
@@ -138,7 +187,7 @@ def test_the_only_level_is_taken_and_of_several_one_is_to_be_named(tmp_path):
         find_checkpoint(tmp_path)
     _trained(tmp_path / "stage1" / "q10", tmp_path / "stage1" / "q1")
     (tmp_path / "stage1" / "q3").mkdir()  # not trained
-    with pytest.raises(ConfigError, match="has levels q1, q2, q10: name one of them"):
+    with pytest.raises(ConfigError, match="has qualities q1, q2, q10: name one of them"):
         find_checkpoint(tmp_path / "stage1")
 
 

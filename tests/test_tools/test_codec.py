@@ -569,7 +569,7 @@ def test_the_only_level_of_a_folder_is_taken(capsys, checkpoint, tmp_path):
     _codec(capsys, "export", folder, "-o", tmp_path / "r" / "receiver.safetensors")
     shutil.copytree(folder / "q4", folder / "q10")
     _, told = _codec(capsys, "encode", picture, "-o", tmp_path / "a.vcm", *given, status=1)
-    assert "has levels q4, q10: name one of them" in told
+    assert "has qualities q4, q10: name one of them" in told
 
 
 def test_a_name_that_is_not_utf8(ends, tmp_path):

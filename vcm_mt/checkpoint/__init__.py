@@ -1,0 +1,18 @@
+"""Weights on disk: the mini zoo, safe reading, a training's checkpoints, strict loading."""
+
+from vcm_mt.checkpoint.discovery import find_checkpoint, list_checkpoints, training_checkpoint
+from vcm_mt.checkpoint.reading import read_record, read_state_dict
+from vcm_mt.checkpoint.strict import fingerprint, load_strictly
+from vcm_mt.checkpoint.zoo import ZOO_PREFIX, zoo_path
+
+__all__ = [
+    "ZOO_PREFIX",
+    "find_checkpoint",
+    "fingerprint",
+    "list_checkpoints",
+    "load_strictly",
+    "read_record",
+    "read_state_dict",
+    "training_checkpoint",
+    "zoo_path",
+]
