@@ -97,13 +97,13 @@ def test_pictures_of_several_levels_are_decoded_at_once(picture, build):
 def test_the_level_by_default_and_others(picture, build):
     network = build()
     assert unpack(network.encode(picture)[0]).quality == 2
-    with pytest.raises(ConfigError, match="no level 4, but 1, 2, 3"):
+    with pytest.raises(ConfigError, match="no quality 4, but 1, 2, 3"):
         network.encode(picture, 4)
-    with pytest.raises(ConfigError, match="no level 2, but 5"):
+    with pytest.raises(ConfigError, match="no quality 2, but 5"):
         build(gains=(), quality=5).encode(picture, 2)
     packet = unpack(network.encode(picture)[0])
     wrong = pack(type(packet)(83, 131, 9, packet.transmitter, packet.string))
-    with pytest.raises(BitstreamError, match="levels 1 to 3"):
+    with pytest.raises(BitstreamError, match="qualities 1 to 3"):
         network.decode(wrong)
 
 

@@ -15,6 +15,7 @@ from mmengine.structures import InstanceData
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks import MMDetTask
+from vcm_mt.models.tasks.detector_config import read_detector
 
 RTMDET = "rtmdet/rtmdet_tiny_8xb32-300e_coco"
 YOLOX = "yolox/yolox_tiny_8xb8-300e_coco"
@@ -217,9 +218,11 @@ def test_a_detector_that_learns_from_semantic_maps_is_refused():
         MMDetTask("mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py")
 
 
-def test_a_name_that_mmengine_does_not_take():
-    with pytest.raises(ConfigError, match=r"no detector config at .*gn\+ws"):
-        MMDetTask("mmdet::gn+ws/faster-rcnn_r50_fpn_gn-ws-all_1x_coco.py")
+def test_any_folder_of_mmdets_configs_is_searched():
+    """mmengine's hub takes no name with a ``+``."""
+    assert read_detector("mmdet::gn+ws/faster-rcnn_r50_fpn_gn-ws-all_1x_coco.py").test_pipeline
+    with pytest.raises(ConfigError, match=r"no detector config.*gn\+ws/unknown"):
+        read_detector("mmdet::gn+ws/unknown.py")
 
 
 def test_a_neck_without_plain_maps_is_told(batch):

@@ -79,7 +79,7 @@ def test_any_level_is_coded_and_one_receiver_decodes_it(mini, stage1, receiver, 
         *("--transmitter", str(stage1), "--quality", "4"),
     )
     assert wrong.returncode == 1
-    assert "no level 4, but 1, 2, 3" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert "no quality 4, but 1, 2, 3" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 def test_a_receiver_is_trained_from_bitstreams_of_every_level(mini, stage1, tmp_path):

@@ -33,7 +33,7 @@ from tqdm import tqdm
 from vcm_mt.apis.pictures import to_tensor
 from vcm_mt.bitstream import rans
 from vcm_mt.bitstream.container import unpack
-from vcm_mt.bitstream.entropy import tables_of
+from vcm_mt.bitstream.symbols import tables_of
 from vcm_mt.cli.command import command
 from vcm_mt.datasets.mini.photographs import PHOTOGRAPHS, photograph
 from vcm_mt.device import known_devices, pick_device

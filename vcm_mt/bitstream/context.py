@@ -1,8 +1,8 @@
-"""Codecs with a context model, whose tables also depend on what was decoded before.
+"""Codecs with a context model, whose tables also depend on the symbols decoded before.
 
-In floating point such a codec loses the rest of a picture at the first mean or scale that two
-machines compute differently, and it decodes place by place. Here all that decides a table is
-computed on integers, and whole diagonals of places are decoded at once.
+In floating point, the first mean or scale that two machines compute differently would corrupt the
+rest of a picture. Here everything that selects a table is computed on integers. Whole diagonals
+of positions are decoded at once, not one position after another.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from vcm_mt.bitstream import rans
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.integer import IntegerSynthesis
 
-#: How far the context sees: 2 columns to the left, and 2 rows up with 2 columns to both sides.
+#: Reach of the context: 2 columns to the left, and 2 rows up with 2 columns to both sides.
 REACH = 2
 _KERNEL = 2 * REACH + 1
-_SEEN = _KERNEL**2 // 2  # in raster order the first 12 places of the 5x5 kernel
+_SEEN = _KERNEL**2 // 2  # in raster order the first 12 positions of the 5x5 kernel
 
-#: Selects the places of a wavefront from [B, C, h, w], as [B, C, n].
+#: Index that selects the positions of a wavefront from [B, C, h, w], as [B, C, n].
 Front = tuple[slice, slice, Tensor, Tensor]
-#: Gives the symbols [B, M, n] of a wavefront from its scales and means, alike.
+#: Returns the symbols [B, M, n] of a wavefront from its scales and means, each [B, M, n].
 Coder = Callable[[Front, Tensor, Tensor], Tensor]
 
 
 def entropy_model(codec: CompressionModel, quantizer: str = "noise") -> Hyperprior:
-    """The entropy model that fits a codec; see :class:`Hyperprior` for arguments and errors."""
+    """Build the entropy model of a codec; see :class:`Hyperprior` for arguments and errors."""
     autoregressive = isinstance(codec, JointAutoregressiveHierarchicalPriors)
     return (ContextHyperprior if autoregressive else Hyperprior)(codec, quantizer)
 
@@ -46,27 +46,27 @@ class ContextHyperprior(Hyperprior):
 
         y --+--> h_a --> z --> EB --> z_hat --> h_s --+--> EP --> scales, means
             |                                         |              |
-            |             y_hat (places before) --> CP               |
+            |           y_hat (decoded so far) --> CP                |
             |                                                        |
             +-----------------------> GC <---------------------------+ --> y_hat, bits
 
     CP is the context prediction, a masked convolution, and EP the network of the entropy
     parameters (Minnen et al. 2018, Cheng et al. 2020).
 
-    A mean depends on the y_hat before it, and those on their means. Evaluation, coding and
-    training with the quantizer ``round`` follow that chain, see :func:`sweep`. Training with
-    ``noise`` or ``ste`` takes y with noise for the context, all places at once.
+    Each mean depends on the y_hat decoded before it, which depend on their own means. Evaluation,
+    coding and training with the quantizer ``round`` follow that order, see :func:`sweep`. Training
+    with ``noise`` or ``ste`` uses y with noise as the context of all positions at once.
 
     Args:
         codec: CompressAI's ``mbt2018``, ``cheng2020-anchor``, ``cheng2020-attn`` or the like.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
 
     Raises:
-        ConfigError: For another model, or one whose context is not the 12 places before in
-            raster order of a 5x5 kernel.
+        ConfigError: For another model, or one whose context is not the first 12 positions of a
+            5x5 kernel in raster order.
     """
 
-    _narrow = False  # a small part of the time here, and an error in a mean goes on to the next
+    _narrow = False  # h_s takes a small part of the time here, and errors in means propagate
 
     def __init__(self, codec: CompressionModel, quantizer: str = "noise") -> None:
         super().__init__(codec, quantizer)
@@ -100,23 +100,23 @@ class ContextHyperprior(Hyperprior):
         return y_hat, *self._in_context(hyper, y_hat)
 
     def _in_context(self, hyper: Tensor, y_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """Scales and means of all places at once, where y_hat is known."""
+        """Scales and means of all positions at once, for a known y_hat."""
         context = self.context_prediction(y_hat)
-        found = self.entropy_parameters(torch.cat((hyper, context), 1))
-        scales, means = found.float().chunk(2, 1)
+        parameters = self.entropy_parameters(torch.cat((hyper, context), 1))
+        scales, means = parameters.float().chunk(2, 1)
         return scales, means
 
     @torch.no_grad()
     def _sent(self, y: Tensor, hyper: Tensor) -> Tensor:
-        """What coding makes of y, but for the last bits of floating point."""
+        """y_hat as coding would produce it, up to rounding of floating point."""
         context = _stacked(self.context_prediction)
         return sweep(hyper, context, self.entropy_parameters, partial(_symbols_of, y))
 
     @torch.no_grad()
     def update_tables(self) -> None:
-        """Build the CDF tables and the integers from the present parameters."""
-        # An optimiser moves weights that the mask hides, and the next forward pass clears them:
-        # cleared here, they are the same before and after it, and so is the fingerprint.
+        """Build the CDF tables and integer weights from the current parameters."""
+        # The optimiser changes masked weights, and the next forward pass sets them to 0. Setting
+        # them to 0 here keeps the fingerprint the same before and after that pass.
         self.context_prediction.weight.mul_(self.context_prediction.mask)
         super().update_tables()
         self.integer_context.build(_stacked(self.context_prediction))
@@ -124,7 +124,7 @@ class ContextHyperprior(Hyperprior):
 
     @torch.no_grad()
     def quantise(self, y: Tensor) -> Tensor:
-        """What :meth:`decompress` makes of :meth:`compress`'s strings, without making them.
+        """The result of :meth:`compress` and :meth:`decompress`, without the strings.
 
         Raises:
             BitstreamError: As :meth:`compress`.
@@ -133,15 +133,15 @@ class ContextHyperprior(Hyperprior):
         return self._in_integers(self._z_symbols(y), partial(_symbols_of, y.float()))
 
     def _symbols(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Symbols of z and of y, and numbers of y's tables; y's in the order of the sweep."""
+        """Symbols of z and of y, and table indexes of y; those of y in the order of the sweep."""
         z, y = self._z_symbols(y), y.float()
         symbols, tables = [], []
 
         def note(front: Front, scales: Tensor, means: Tensor) -> Tensor:
-            found = _symbols_of(y, front, scales, means)
-            symbols.append(found.flatten(1))
+            own = _symbols_of(y, front, scales, means)
+            symbols.append(own.flatten(1))
             tables.append(self._y_tables(scales).flatten(1))
-            return found
+            return own
 
         self._in_integers(z, note)
         return z, torch.cat(symbols, 1), torch.cat(tables, 1), None
@@ -149,28 +149,28 @@ class ContextHyperprior(Hyperprior):
     def _decompress_y(self, decoders: Sequence[rans.Decoder], z_symbols: Tensor) -> Tensor:
         def take(front: Front, scales: Tensor, means: Tensor) -> Tensor:  # noqa: ARG001
             tables = self._y_tables(scales).flatten(1).cpu().numpy()
-            found = [decoder.take(row) for decoder, row in zip(decoders, tables, strict=True)]
-            return torch.from_numpy(np.stack(found)).to(means).view(means.shape)
+            symbols = [decoder.take(row) for decoder, row in zip(decoders, tables, strict=True)]
+            return torch.from_numpy(np.stack(symbols)).to(means).view(means.shape)
 
         return self._in_integers(z_symbols, take)
 
     def _in_integers(self, z_symbols: Tensor, coder: Coder) -> Tensor:
-        """y_hat, float [B, M, h, w]: the same bits on every machine for the same symbols."""
+        """y_hat, float [B, M, h, w], bit-identical on every machine for the same symbols."""
         hyper = self.integer_h_s(z_symbols.double() + self._medians().double())
         return sweep(hyper, self.integer_context, self.integer_parameters, coder).float()
 
 
 def sweep(hyper: Tensor, context: nn.Module, parameters: nn.Module, coder: Coder) -> Tensor:
-    """Go through a latent's places, each after those that its context sees.
+    """Visit the positions of a latent, each after those in its context.
 
     Args:
-        hyper: What ``h_s`` gives, [B, 2 M, h, w].
-        context: The context prediction as :func:`_stacked` has it, in floats or on integers.
-        parameters: The network of the entropy parameters, likewise.
-        coder: Asked for the symbols of each wavefront.
+        hyper: The output of ``h_s``, [B, 2 M, h, w].
+        context: The context prediction from :func:`_stacked`, on floats or integers.
+        parameters: The network of the entropy parameters, on floats or integers.
+        coder: Called for the symbols of each wavefront.
 
     Returns:
-        y_hat = symbols + means, [B, M, h, w] in the type of ``hyper``.
+        y_hat = symbols + means, [B, M, h, w], in the dtype of ``hyper``.
     """
     batch, channels, height, width = hyper.shape
     y_hat = hyper.new_zeros(batch, channels // 2, height + REACH, width + 2 * REACH)
@@ -187,12 +187,11 @@ def sweep(hyper: Tensor, context: nn.Module, parameters: nn.Module, coder: Coder
 
 
 def wavefronts(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and columns [n] of places that can be coded at once, in the order of the stream.
+    """Rows and columns [n] of positions that can be coded at once, in the order of the stream.
 
-    Places on a row follow each other. A row starts when three places of the row above are done,
-    as many as a context sees there up to its right end: then those with the same 3 row + column
-    depend on smaller ones alone, and there are ``width + 3 (height - 1)`` steps in place of
-    ``width * height``.
+    A position depends on two columns to its right in the row above. So positions with the same
+    3 row + column are independent of each other, and depend on smaller values only: there are
+    ``width + 3 (height - 1)`` steps instead of ``width * height``.
     """
     delay = REACH + 1
     for step in range(width + delay * (height - 1)):
@@ -207,9 +206,9 @@ def _symbols_of(y: Tensor, front: Front, scales: Tensor, means: Tensor) -> Tenso
 
 
 def _stacked(masked: MaskedConv2d) -> nn.Conv2d:
-    """The masked convolution as one of 1x1 over the channels of the places that it sees.
+    """The masked convolution as a 1x1 convolution over the 12 positions that it sees.
 
-    It takes [B, M * 12, n, 1], channel by channel.
+    Its input is [B, M * 12, n, 1]: the 12 positions of the first channel, then of the second, ...
     """
     seen = masked.weight.detach().flatten(2)[..., :_SEEN].flatten(1)
     layer = skip_init(nn.Conv2d, seen.shape[1], len(seen), 1)  # no random numbers are drawn

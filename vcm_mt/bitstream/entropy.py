@@ -1,14 +1,13 @@
-"""Latent <-> strings: the hyperprior, which decides how many bits a latent takes.
+"""Latents <-> strings: the hyperprior, which determines how many bits a latent takes.
 
-Everything here belongs to the transmitter's parameters (theta_e), the hyper-synthesis h_s
-included: a decoder that computes other scales than the encoder did reads other symbols.
+Everything here belongs to theta_e, the transmitter's parameters, including the hyper-synthesis
+``h_s``: a decoder that computes other scales than the encoder decodes other symbols.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,18 +24,17 @@ from torch import Tensor, nn
 from vcm_mt.bitstream import rans
 from vcm_mt.bitstream.integer import IntegerSynthesis
 from vcm_mt.bitstream.rans import Ints, Tables
+from vcm_mt.bitstream.symbols import in_threads, require_symbols, rows, tables_of
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.structures import Latent
 
-#: Quantisation during training. ``noise``: uniform noise in place of rounding, for decoder and
-#: rate (Balle et al. 2017). ``ste``: the decoder sees y rounded with a straight-through gradient,
-#: the rate is that of noise (Minnen & Singh 2020). ``round``: y and z are rounded, and the rate is
-#: that of the rounded values. Noise charges for every value, rounding only for those that are
-#: sent, nearly none at low rates: there a codec that starts from trained weights goes on faster.
+#: Quantisation during training. ``noise``: decoder and rate see uniform noise instead of rounding
+#: (Balle et al. 2017). ``ste``: the decoder sees y rounded with a straight-through gradient, the
+#: rate is computed with noise (Minnen & Singh 2020). ``round``: y and z are rounded, and the rate
+#: is that of the rounded values. With noise every value costs bits; with rounding a value that
+#: rounds to its mean costs nearly none, and at low rates that is most of them. A codec that starts
+#: from trained weights learns faster with ``round`` there.
 QUANTIZERS = ("noise", "ste", "round")
-
-#: Values of a latent lie below: what is coded are integers of 32 bits.
-LARGEST_VALUE = float(1 << 30)
 
 _TABLES = ("_quantized_cdf", "_offset", "_cdf_length")
 _DECODER = (*_TABLES, "quantiles", "scale_table")
@@ -52,30 +50,30 @@ class Hyperprior(nn.Module):
             +------------------> GC <----------------------+ --> y_hat, bits
 
     EB is the entropy bottleneck, GC the Gaussian conditional (Balle et al. 2018, Minnen
-    et al. 2018). The parts are CompressAI's and keep its names.
+    et al. 2018). The modules are CompressAI's, under the same names.
 
     Args:
-        codec: The CompressAI model whose parts are taken.
+        codec: The CompressAI model whose modules are used.
         quantizer: One of :data:`QUANTIZERS`.
 
     Attributes:
-        divisor: Pixels of a picture's side that one value of z stands for.
+        divisor: Downsampling factor from the picture to z, in pixels.
 
     Raises:
-        ConfigError: For a model without a hyperprior, or with a context model beside it; see
+        ConfigError: If the model has no hyperprior, or also a context model; see
             :func:`vcm_mt.bitstream.context.entropy_model`.
     """
 
-    #: Whether ``h_s`` has weights of 8 bits when coding.
+    #: Whether ``h_s`` uses weights of 8 bits for coding.
     _narrow = True
 
     def __init__(self, codec: CompressionModel, quantizer: str = "noise") -> None:
         super().__init__()
         if not self._takes(codec):
             raise ConfigError(
-                f"{type(codec).__name__} is no hyperprior codec that {type(self).__name__} knows: "
+                f"{type(self).__name__} does not support {type(codec).__name__}: "
                 "use bmshj2018-hyperprior, mbt2018-mean, mbt2018, cheng2020-anchor, "
-                "cheng2020-attn or a class derived from theirs"
+                "cheng2020-attn or a class derived from theirs with the same context model"
             )
         if quantizer not in QUANTIZERS:
             raise ConfigError(f"quantizer must be one of {QUANTIZERS}, not {quantizer!r}")
@@ -95,14 +93,13 @@ class Hyperprior(nn.Module):
         return isinstance(codec, ScaleHyperprior) and not autoregressive
 
     def forward(self, y: Tensor) -> Latent:
-        """Quantise ``y`` [B, M, h, w] and tell the bits that it is expected to take.
+        """Quantise ``y`` [B, M, h, w] and estimate its rate.
 
-        In training mode the rate is that of the noisy latent, in eval mode that of the
-        rounded one.
+        In training mode :attr:`quantizer` decides how; in eval mode y and z are rounded.
         """
         z = self._analyse(y).float()
-        # A likelihood of bfloat16 values is no likelihood; and noise is drawn in memory's order, so
-        # that a seed means the same noise in every memory format.
+        # Likelihoods need float32. Noise is drawn in the order of memory: contiguous, so that a
+        # seed gives the same noise in every memory format.
         y = y.float().contiguous()
         if self.training and self.quantizer == "round":
             return self._rounded(y, z)
@@ -113,28 +110,28 @@ class Hyperprior(nn.Module):
 
     @torch.no_grad()
     def bit_map(self, y: Tensor) -> Tensor:
-        """Where the bits of ``y`` [B, M, h, w] are expected to go, in eval mode.
+        """The estimated rate of ``y`` [B, M, h, w] at each position, in eval mode.
 
         Returns:
-            float [B, h, w]: bits of y at each position, and its share of the bits of z there;
-            together what :meth:`forward` tells.
+            float [B, h, w], in bits: those of y, and an equal share of those of z. The sum is
+            the ``bits`` of :meth:`forward`.
         """
         z = self._analyse(y).float()
         _, y_likelihoods, z_likelihoods, _ = self._likelihoods(y.float(), z)
         y_bits, z_bits = (-p.log2().sum(1) for p in (y_likelihoods, z_likelihoods))
-        rows, columns = (n // m for n, m in zip(y_bits.shape[1:], z_bits.shape[1:], strict=True))
-        spread = z_bits.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
-        return y_bits + spread / (rows * columns)
+        down, right = (n // m for n, m in zip(y_bits.shape[1:], z_bits.shape[1:], strict=True))
+        spread = z_bits.repeat_interleave(down, 1).repeat_interleave(right, 2)
+        return y_bits + spread / (down * right)
 
     def _likelihoods(self, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """y_hat, the likelihoods of y and of z, and y's means."""
+        """y_hat, the likelihoods of y, the likelihoods of z, and the means of y."""
         z_hat, z_likelihoods = self.entropy_bottleneck(z)
         scales, means = self._synthesise(z_hat)
         y_hat, y_likelihoods = self.gaussian_conditional(y, scales, means)
         return y_hat, y_likelihoods, z_likelihoods, means
 
     def _rounded(self, y: Tensor, z: Tensor) -> Latent:
-        """What will be sent, with a gradient, which CompressAI's own rounding stops."""
+        """Rounded latents with a straight-through gradient; CompressAI's rounding has none."""
         z_hat = _round_straight_through(z, self._medians())
         factorized, gaussian = self.entropy_bottleneck, self.gaussian_conditional
         columns = z_hat.transpose(0, 1)
@@ -149,24 +146,24 @@ class Hyperprior(nn.Module):
         )
 
     def _rounded_y(self, y: Tensor, z_hat: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """y_hat as it will be sent, with a gradient; its scales and means."""
+        """Rounded y_hat with a straight-through gradient, its scales and its means."""
         scales, means = self._synthesise(z_hat)
         return _round_straight_through(y, means), scales, means
 
     def rounded(self, y: Tensor) -> Latent:
-        """``y`` [B, M, h, w] as it will be sent, with a gradient, and the bits that it takes."""
+        """Round ``y`` [B, M, h, w] as coding does, with a straight-through gradient."""
         return self._rounded(y.float().contiguous(), self._analyse(y).float())
 
     def aux_loss(self) -> Tensor:
-        """How far the entropy bottleneck's quantiles are from their targets."""
+        """The loss that trains the quantiles of the entropy bottleneck."""
         return self.entropy_bottleneck.loss()
 
     @torch.no_grad()
     def update_tables(self) -> None:
-        """Build the CDF tables from the present parameters.
+        """Build the CDF tables and integer weights from the current parameters.
 
-        The quantiles that bound the tables are solved for, since the auxiliary optimiser
-        may not have brought them home yet.
+        The quantiles that bound the tables are solved for here: the auxiliary optimiser may not
+        have converged yet.
         """
         self.entropy_bottleneck.update(force=True, update_quantiles=True)
         self.gaussian_conditional.update_scale_table(get_scale_table(), force=True)
@@ -175,29 +172,28 @@ class Hyperprior(nn.Module):
 
     @property
     def has_tables(self) -> bool:
-        """Whether CDF tables and integers were built or loaded."""
-        # CompressAI's files hold CDF tables, and no integers.
+        """Whether CDF tables and integer weights have been built or loaded."""
+        # Checkpoints of CompressAI have CDF tables but no integer weights.
         parts = (self.entropy_bottleneck._quantized_cdf, self.integer_h_s.thresholds)
         return all(part.numel() > 0 for part in parts)
 
     @torch.no_grad()
     def compress(self, y: Tensor) -> list[bytes]:
-        """Code latents, ``y`` [B, M, h, w], each for itself: symbols of z, then of y.
+        """Encode latents ``y`` [B, M, h, w] to one string each: symbols of z, then of y.
 
         Raises:
-            BitstreamError: When there are no CDF tables yet, or a value is not finite or has no
-                symbol.
+            BitstreamError: If there are no CDF tables yet, or a value is not finite or too large.
         """
         tables = self._tables()
         z, y, y_tables, _ = self._symbols(y)
         z_tables = np.broadcast_to(self._z_tables(z.shape[-2:]), (len(z), z[0].numel()))
-        symbols = np.concatenate([_rows(z), _rows(y)], axis=1)
-        numbers = np.concatenate([z_tables, _rows(y_tables)], axis=1)
-        return _in_threads(rans.encode, symbols, numbers, [tables] * len(z))
+        symbols = np.concatenate([rows(z), rows(y)], axis=1)
+        numbers = np.concatenate([z_tables, rows(y_tables)], axis=1)
+        return in_threads(rans.encode, symbols, numbers, [tables] * len(z))
 
     @torch.no_grad()
     def quantise(self, y: Tensor) -> Tensor:
-        """What :meth:`decompress` makes of :meth:`compress`'s strings, without making them.
+        """The result of :meth:`compress` and :meth:`decompress`, without the strings.
 
         Raises:
             BitstreamError: As :meth:`compress`.
@@ -207,7 +203,7 @@ class Hyperprior(nn.Module):
         return symbols if means is None else symbols + means
 
     def _symbols(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Symbols of z and of y; numbers of y's tables, and its means."""
+        """Symbols of z and of y, and the table indexes and means of y."""
         z = self._z_symbols(y)
         tables, means = self._parameters_of(z)
         y = y.float()
@@ -215,7 +211,7 @@ class Hyperprior(nn.Module):
 
     def _z_symbols(self, y: Tensor) -> Tensor:
         z = (self._analyse(y).float() - self._medians()).round()
-        _require_symbols(y, z)
+        require_symbols(y, z)
         return z
 
     @torch.no_grad()
@@ -223,14 +219,14 @@ class Hyperprior(nn.Module):
         """Decode latents of one size.
 
         Args:
-            strings: As :meth:`compress` made them.
+            strings: The output of :meth:`compress`.
             z_shape: Height and width of z.
 
         Returns:
             y_hat, float [B, M, 4 * height, 4 * width].
 
         Raises:
-            BitstreamError: When there are no CDF tables yet, or a string is damaged.
+            BitstreamError: If there are no CDF tables yet, or a string is damaged.
         """
         decoders = [rans.Decoder(string, self._tables()) for string in strings]
         z_tables = self._z_tables(z_shape)
@@ -242,12 +238,12 @@ class Hyperprior(nn.Module):
 
     def _decompress_y(self, decoders: Sequence[rans.Decoder], z_symbols: Tensor) -> Tensor:
         tables, means = self._parameters_of(z_symbols)
-        y = np.stack(_in_threads(rans.Decoder.take, decoders, _rows(tables)))
+        y = np.stack(in_threads(rans.Decoder.take, decoders, rows(tables)))
         symbols = self._like_z(y, tables.shape)
         return symbols if means is None else symbols + means
 
     def decoder_state_dict(self) -> dict[str, Tensor]:
-        """What a decoder needs: tables and integers, neither ``h_a`` nor the trained ``h_s``."""
+        """What a decoder needs: tables and integer weights, without ``h_a`` and float ``h_s``."""
         return {
             name: value
             for name, value in self.state_dict().items()
@@ -255,10 +251,10 @@ class Hyperprior(nn.Module):
         }
 
     def load_decoder_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take what :meth:`decoder_state_dict` gave.
+        """Load the result of :meth:`decoder_state_dict`.
 
         Raises:
-            ValueError: When something is missing, too much, or of another shape.
+            ValueError: If an entry is missing, unexpected, or of another shape.
         """
         wrong = set(self.decoder_state_dict()) ^ set(state)
         if wrong:
@@ -273,21 +269,21 @@ class Hyperprior(nn.Module):
         return torch.from_numpy(symbols).to(device, torch.float32).view(*shape)
 
     def _parameters_of(self, z_symbols: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Numbers of y's tables, and means: the same bits on every machine."""
+        """Table indexes and means of y, bit-identical on every machine."""
         z_hat = z_symbols.double() + self._medians().double()
         scales, means = self._split(self.integer_h_s(z_hat))
         return self._y_tables(scales), None if means is None else means.float()
 
     def _y_tables(self, scales: Tensor) -> Tensor:
-        """Numbers of y's tables: they stand behind z's."""
+        """Table indexes of y; its tables follow those of z."""
         return self.integer_h_s.indexes(scales) + len(self.entropy_bottleneck.quantiles)
 
     def _medians(self) -> Tensor:
-        """[1, C, 1, 1], where the entropy bottleneck's rounding is centred."""
+        """[1, C, 1, 1], the offsets around which the entropy bottleneck rounds."""
         return self.entropy_bottleneck.quantiles[:, 0, 1].detach().float().view(1, -1, 1, 1)
 
     def _z_tables(self, shape: Sequence[int]) -> Ints:
-        """Numbers of z's tables: one per channel."""
+        """Table indexes of z: one table per channel."""
         channels = len(self.entropy_bottleneck.quantiles)
         return np.repeat(np.arange(channels, dtype=np.int32), math.prod(shape))
 
@@ -321,7 +317,7 @@ class Hyperprior(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # CompressAI gives its tables their size only in its own top-level load_state_dict.
+        # CompressAI resizes its tables only in load_state_dict of a whole codec.
         for name, tables in (
             ("entropy_bottleneck", _TABLES),
             ("gaussian_conditional", (*_TABLES, "scale_table")),
@@ -334,38 +330,8 @@ class Hyperprior(nn.Module):
         self._joined = None
 
 
-def _in_threads(function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
-    """Like ``map``, on as many threads as PyTorch uses; the coder's kernels run side by side."""
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(pool.map(function, *arguments))
-
-
-def tables_of(model: nn.Module) -> Tables:
-    """The tables of a CompressAI entropy model, as the coder takes them."""
-    return Tables(
-        model._quantized_cdf.cpu().numpy(),  # type: ignore[operator]
-        model._cdf_length.cpu().numpy(),  # type: ignore[operator]
-        model._offset.cpu().numpy(),  # type: ignore[operator]
-    )
-
-
-def _require_symbols(*latents: Tensor) -> None:
-    """Refuse what has no symbol: turned into an integer, it would be coded as some other value."""
-    for latent in latents:
-        if not latent.abs().amax() < LARGEST_VALUE:  # NaN compares false
-            raise BitstreamError(
-                "a picture's latent has values that are not finite, or beyond 2^30: give pictures "
-                "with finite values in [0, 1], and weights of a training that did not diverge"
-            )
-
-
-def _rows(symbols: Tensor) -> Ints:
-    """[B, C, h, w] -> [B, C * h * w]."""
-    return symbols.flatten(1).to("cpu", torch.int32).numpy()
-
-
 def _bits(likelihoods: Tensor) -> Tensor:
-    """-log2 of the likelihoods, summed per picture: [B, C, h, w] -> [B]."""
+    """Sum of -log2 of the likelihoods of each picture: [B, C, h, w] -> [B]."""
     return -likelihoods.float().log2().sum(dim=(1, 2, 3))
 
 

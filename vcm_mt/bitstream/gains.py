@@ -1,4 +1,4 @@
-"""One codec for several rates: how finely each level quantises each channel of y."""
+"""One codec for several rates: a quantisation step per quality and channel of y."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _SMALLEST = 1e-4
 
 
 class Gains(nn.Module):
-    """A gain per level and channel around a codec's hyperprior (Cui et al. 2021).
+    """A gain per quality and channel around a codec's hyperprior (Cui et al. 2021).
 
     .. code-block:: none
 
         y --> * gain --> hyperprior, bits --> * inverse --> y_hat
 
-    The larger a level's gains, the finer its quantisation. The hyperprior sees the latent as it
-    is quantised, so that the bits of z follow the level as well. The inverse gains start as the
-    gains' reciprocals and are trained apart: they tell every receiver which level it looks at.
+    The larger the gains of a quality, the finer its quantisation. The hyperprior sees the scaled
+    latent, so that the bits of z depend on the quality as well. The inverse gains start as the
+    reciprocals of the gains and are trained separately: they tell receivers the quality.
 
     Args:
-        start: The levels' gains before training, above 0; from low rates to high ones.
+        start: Initial gain of each quality, above 1e-4, from low rates to high ones.
         channels: Channels of y, M.
 
     Raises:
-        ConfigError: For a gain that is not above 0.
+        ConfigError: If a gain is not a finite number above 1e-4.
     """
 
     def __init__(self, start: Sequence[float], channels: int) -> None:
@@ -40,20 +40,22 @@ class Gains(nn.Module):
         self.inverse = nn.Parameter(1 / self.gain.detach())
 
     def __len__(self) -> int:
-        """How many levels there are."""
+        """The number of qualities."""
         return len(self.gain)
 
-    def forward(self, levels: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The gains of pictures and their inverse gains, each float [B, M, 1, 1].
+    def forward(self, qualities: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The gains and inverse gains of pictures, each float [B, M, 1, 1].
 
         Args:
-            levels: Each picture's, from 1.
+            qualities: The quality of each picture, from 1.
 
         Raises:
-            ConfigError: For a level that is not there.
+            ConfigError: For a quality out of range.
         """
-        if not all(1 <= level <= len(self) for level in levels):
-            raise ConfigError(f"this codec has levels 1 to {len(self)}, not {sorted(set(levels))}")
-        rows = [level - 1 for level in levels]
+        if not all(1 <= quality <= len(self) for quality in qualities):
+            raise ConfigError(
+                f"this codec has qualities 1 to {len(self)}, not {sorted(set(qualities))}"
+            )
+        rows = [quality - 1 for quality in qualities]
         gain, inverse = self.gain[rows, :, None, None], self.inverse[rows, :, None, None]
         return gain.clamp_min(_SMALLEST), inverse

@@ -1,4 +1,4 @@
-"""theta_e: everything that decides the bits."""
+"""theta_e: everything that determines the bitstream."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from vcm_mt.structures import Latent, Packet
 class Transmitter(nn.Module):
     """Picture in, one common bitstream out (the paper's figure 2, left).
 
-    Holds the analysis transform ``g_a`` and the entropy model ``entropy``, a
-    :class:`Hyperprior`.
+    .. code-block:: none
+
+        x --> g_a --> y --> entropy: hyperprior --> y_hat, bits    (training)
+                               |
+                               +--> strings --> packets            (coding)
 
     Args:
-        codec: CompressAI's model; its ``g_s`` is left to the receivers.
-        quality: Quality level, written into every packet; with ``gains`` the one that is taken
-            where none is asked for.
+        codec: A CompressAI model; its ``g_s`` is left to the receivers.
+        quality: Quality written into every packet; with ``gains`` the default one.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
-        gains: One transmitter for as many levels, see :class:`vcm_mt.bitstream.gains.Gains`.
+        gains: Initial gains of several qualities, see :class:`vcm_mt.bitstream.gains.Gains`.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Transmitter(nn.Module):
 
     @property
     def qualities(self) -> list[int]:
-        """The levels that it can send at."""
+        """The qualities that it can send."""
         return [self.quality] if self.gains is None else list(range(1, len(self.gains) + 1))
 
     def forward(self, x: Tensor, quality: int | None = None) -> Latent:
@@ -60,19 +62,19 @@ class Transmitter(nn.Module):
         return self.estimate(transformed(self.g_a, x, self.amp), quality)
 
     def estimate(self, y: Tensor, quality: int | None = None) -> Latent:
-        """Quantise latents y [B, M, h, w], and tell the bits that they are expected to take."""
+        """Quantise latents y [B, M, h, w] and estimate their rate."""
         gain, inverse = self._gains(y, quality)
         y_hat, bits = self.entropy(y * gain)
         return Latent(y_hat * inverse, bits)
 
     def rounded(self, y: Tensor, quality: int | None = None) -> Latent:
-        """The same of rounded latents, as they will be sent, with a gradient that passes."""
+        """Round latents y [B, M, h, w] as coding does, with a straight-through gradient."""
         gain, inverse = self._gains(y, quality)
         y_hat, bits = self.entropy.rounded(y * gain)
         return Latent(y_hat * inverse, bits)
 
     def bit_map(self, y: Tensor, quality: int | None = None) -> Tensor:
-        """Where those bits go; see :meth:`Hyperprior.bit_map`."""
+        """The estimated rate at each position; see :meth:`Hyperprior.bit_map`."""
         gain, _ = self._gains(y, quality)
         return self.entropy.bit_map(y * gain)
 
@@ -83,7 +85,7 @@ class Transmitter(nn.Module):
 
     @torch.no_grad()
     def quantise(self, pictures: Tensor, quality: int | None = None) -> Tensor:
-        """What a receiver decodes of :meth:`encode`'s bytes, y_hat [B, M, h, w], without them."""
+        """The y_hat [B, M, h, w] that :meth:`decode` finds in the bytes of :meth:`encode`."""
         y = self.analyse(pictures)
         gain, inverse = self._gains(y, quality)
         return self.entropy.quantise(y * gain) * inverse
@@ -97,8 +99,8 @@ class Transmitter(nn.Module):
             quality: One of :attr:`qualities`; by default :attr:`quality`.
 
         Raises:
-            BitstreamError: For pictures that are too large, or without entropy tables.
-            ConfigError: For a level that the transmitter does not have.
+            BitstreamError: If the pictures are too large, or there are no entropy tables.
+            ConfigError: For a quality that the transmitter does not have.
         """
         height, width = pictures.shape[-2:]
         return self.code(self.analyse(pictures), height, width, quality)
@@ -108,27 +110,27 @@ class Transmitter(nn.Module):
         """Encode the latents of pictures of ``height`` and ``width``."""
         gain, _ = self._gains(y, quality)
         strings = self.entropy.compress(y * gain)
-        level = self.quality if quality is None else quality
+        quality = self.quality if quality is None else quality
         return [
-            container.pack(Packet(height, width, level, self.mark, string)) for string in strings
+            container.pack(Packet(height, width, quality, self.mark, string)) for string in strings
         ]
 
     def _gains(self, y: Tensor, quality: int | None) -> tuple[Tensor, Tensor] | tuple[float, float]:
-        """What latents are multiplied with before they are quantised at a level, and after."""
-        level = self.quality if quality is None else quality
-        if level not in self.qualities:
+        """The factors of latents before and after they are quantised."""
+        quality = self.quality if quality is None else quality
+        if quality not in self.qualities:
             known = ", ".join(map(str, self.qualities))
-            raise ConfigError(f"the transmitter has no level {level}, but {known}")
-        return (1.0, 1.0) if self.gains is None else self.gains([level] * len(y))
+            raise ConfigError(f"the transmitter has no quality {quality}, but {known}")
+        return (1.0, 1.0) if self.gains is None else self.gains([quality] * len(y))
 
     def decode(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
-        """Decode the bytes of one picture to the latent that every receiver starts from.
+        """Decode the bytes of one picture to the latent that is the input of every receiver.
 
         Returns:
             y_hat, float [1, M, h, w], and the picture's true height and width.
 
         Raises:
-            BitstreamError: When the bytes are damaged or another transmitter's.
+            BitstreamError: If the bytes are damaged or come from another transmitter.
         """
         packet = container.unpack(data)
         return self.decode_packets([packet]), (packet.height, packet.width)
@@ -138,23 +140,23 @@ class Transmitter(nn.Module):
         return decode_packets(packets, self.entropy, self.mark, self.gains)
 
     def fingerprint(self) -> str:
-        """SHA-256 over every parameter and table that decides the bits, hexadecimal."""
+        """SHA-256 over every parameter and table that determines the bits, hexadecimal."""
         return fingerprint(self)
 
     def update_tables(self) -> None:
-        """Build the entropy tables from the present parameters."""
+        """Build the entropy tables from the current parameters."""
         self.entropy.update_tables()
         self._mark = None
 
     @property
     def mark(self) -> bytes:
-        """The start of the fingerprint, as packets carry it."""
+        """The first bytes of the fingerprint, which every packet carries."""
         if self._mark is None:
             self._mark = bytes.fromhex(self.fingerprint())[: container.FINGERPRINT_BYTES]
         return self._mark
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; parameters may change while training, so the mark is forgotten."""
+        """Set the mode, and forget the mark: training may change the parameters."""
         self._mark = None
         return super().train(mode)
 
@@ -171,12 +173,12 @@ def decode_packets(
 
     Args:
         packets: Of pictures of one size.
-        entropy: The transmitter's, or one that loaded its ``decoder_state_dict``.
-        mark: The transmitter's.
-        gains: The transmitter's.
+        entropy: The transmitter's entropy model, or one that loaded its ``decoder_state_dict``.
+        mark: The transmitter's :attr:`Transmitter.mark`.
+        gains: The transmitter's gains, if it has several qualities.
 
     Raises:
-        BitstreamError: When a packet is damaged or another transmitter's.
+        BitstreamError: If a packet is damaged or comes from another transmitter.
     """
     for packet in packets:
         if packet.transmitter != mark:
@@ -197,16 +199,16 @@ def decode_packets(
 
 
 def pad(picture: Tensor, divisor: int) -> Tensor:
-    """Extend a picture [B, 3, H, W] on the right and below to multiples of ``divisor``.
+    """Extend pictures [B, 3, H, W] on the right and below to multiples of ``divisor``.
 
-    The border is repeated: unlike zeros, that makes no edge for the codec to spend bits on.
+    The border is repeated: zeros would make an edge, which costs bits.
     """
     height, width = (size + -size % divisor for size in picture.shape[-2:])
     return extend(picture, height, width)
 
 
 def extend(picture: Tensor, height: int, width: int) -> Tensor:
-    """The same to a given size; a picture of that size is returned as it is."""
+    """Extend pictures [B, 3, H, W] on the right and below to ``height`` and ``width``."""
     below, right = height - picture.shape[-2], width - picture.shape[-1]
     if not below and not right:
         return picture
