@@ -1,6 +1,6 @@
-"""``vcm-mt encode, decode, export, info`` by its old name; see ``python tools/codec.py --help``."""
+"""``vcm-mt encode``, ``decode``, ``export`` and ``info`` by their old name."""
 
-from vcm_mt.cli.codec import main
+from vcm_mt.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

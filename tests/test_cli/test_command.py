@@ -15,12 +15,12 @@ from tests.conftest import ROOT
 from vcm_mt.cli.command import command
 from vcm_mt.errors import DataError, VCMError, naming
 
-#: What ends like a command; bootstrap.py installs the package.
+#: What ends like a command; bootstrap.py installs the package, main.py hands on to the others.
 COMMANDS = [
     path
     for folder in ("vcm_mt/cli", "tools", "tools/benchmarks", "tools/dev")
     for path in sorted((ROOT / folder).glob("*.py"))
-    if "def main" in path.read_text() and path.stem != "bootstrap"
+    if "def main" in path.read_text() and path.stem not in ("bootstrap", "main")
 ]
 TOOLS = [p.stem for p in sorted((ROOT / "tools").glob("*.py")) if "__main__" in p.read_text()]
 

@@ -350,7 +350,7 @@ def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path):
 
 
 def test_a_few_hundred_damaged_streams():
-    done = run_tool("fuzz", "--cases", "300", "--seed", "7")
+    done = run_tool("benchmarks/fuzz", "--cases", "300", "--seed", "7")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "'refused'" in done.stdout
 

@@ -1,8 +1,6 @@
 """Weights fetched from a server of ours by the libraries' own loader."""
 
 import hashlib
-import importlib
-import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -10,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from compressai.zoo.image import model_urls
 
 from tests.conftest import ROOT
+from vcm_mt.cli.download import main
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.training import weights as api
 from vcm_mt.training.config import load_config
@@ -43,16 +43,9 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def download(monkeypatch, tmp_path):
-    """tools/download.py with its arguments; weights go below a folder of the test."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    """`vcm-mt download` with its arguments; weights go below a folder of the test."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    tool = importlib.import_module("download")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["download.py", *arguments])
-        return tool.main()
-
-    return run
+    return lambda *arguments: main(arguments)
 
 
 @pytest.fixture
@@ -62,7 +55,7 @@ def published(server, monkeypatch):
     for level in (1, 2):
         (folder / f"mbt2018-mean-{level}-{DIGEST}.pth.tar").write_bytes(CONTENT)
     urls = {level: f"{address}/mbt2018-mean-{level}-{DIGEST}.pth.tar" for level in (1, 2)}
-    monkeypatch.setitem(api.model_urls["mbt2018-mean"], "mse", urls)
+    monkeypatch.setitem(model_urls["mbt2018-mean"], "mse", urls)
     return folder
 
 
@@ -104,7 +97,7 @@ def test_what_has_another_digest_is_refused_and_leaves_nothing(
 
 def test_without_network_each_file_says_what_to_do(download, monkeypatch, capsys):
     urls = {1: f"{NOBODY}/a-{DIGEST}.pth", 2: f"{NOBODY}/b-{DIGEST}.pth"}
-    monkeypatch.setitem(api.model_urls["mbt2018-mean"], "mse", urls)
+    monkeypatch.setitem(model_urls["mbt2018-mean"], "mse", urls)
     assert download("--codecs", "mbt2018-mean") == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2

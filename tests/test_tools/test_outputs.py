@@ -7,9 +7,11 @@ import sys
 import pytest
 
 from tests.conftest import run_tool, small_options
-from tools import bd_rate, report, rp_curve
+from vcm_mt.cli import bd_rate, report
+from vcm_mt.cli import curve as curve_command
 from vcm_mt.curves.rp import RPPoint
 from vcm_mt.curves.rp_file import RPCurve, RPFile
+from vcm_mt.report import bd_rates, results
 
 
 def curve(factor, role="ours"):
@@ -29,12 +31,11 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs a tool's main in this process: its status, what it printed, and its errors."""
+def run(capsys):
+    """Runs a command's main in this process: its status, what it printed, and its errors."""
 
     def _run(tool, *arguments):
-        monkeypatch.setattr(sys, "argv", [tool.__name__, *map(str, arguments)])
-        status = tool.main()
+        status = tool.main(list(map(str, arguments)))
         told = capsys.readouterr()
         return status, told.out, told.err
 
@@ -70,7 +71,7 @@ PLACES = ["a folder", "a link", "below a file", "a device", "too long a name"]
 
 @pytest.mark.parametrize("place", PLACES)
 def test_figures_of_bd_rate(run, folder, places, place, monkeypatch):
-    monkeypatch.setattr(bd_rate, "compare", None)  # not before it is known
+    monkeypatch.setattr(bd_rates, "rates_of_files", None)  # not before it is known
     points = folder / "rp_points.json"
     given = ("--anchor", f"{points}:vvc", "--test", points, "--out", places[place])
     refused(run(bd_rate, *given), "ConfigError", str(places[place]))
@@ -91,11 +92,10 @@ def test_what_cannot_be_written_in_the_end_is_printed_all_the_same(run, folder, 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_a_terminal_without_the_tables_signs(folder, encoding, monkeypatch):
     points, out = folder / "rp_points.json", folder / "x.json"
-    given = ["bd_rate", "--anchor", f"{points}:vvc", "--test", points, "--out", out]
-    monkeypatch.setattr(sys, "argv", list(map(str, given)))
+    given = ["--anchor", f"{points}:vvc", "--test", points, "--out", out]
     printed = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding=encoding))
-    assert bd_rate.main() == 0
+    assert bd_rate.main(list(map(str, given))) == 0
     assert b"-20.00 %" in printed.getvalue()
     assert json.loads(out.read_text())["ours"]["det_mAP"]["value"] == pytest.approx(-20)
 
@@ -109,7 +109,7 @@ def test_a_folder_with_signs_that_separate(run, tmp_path, name):
     status, out, err = run(bd_rate, "--anchor", f"{points}:vvc", "--test", points)
     assert status == 0 and "| a:b" in out, err
     place = tmp_path / name
-    assert rp_curve.named(f"x={place},{place},none,{tmp_path}") == (
+    assert curve_command.named(f"x={place},{place},none,{tmp_path}") == (
         "x", [str(place), str(place), "none", str(tmp_path)]
     )  # fmt: skip
 
@@ -123,7 +123,7 @@ def test_notes_that_cannot_be_read(run, folder, tmp_path, content):
 
 @pytest.mark.parametrize("place", ["report.html", "report", "figures", "figures/rp_det_mAP.pdf"])
 def test_a_page_that_cannot_be_written(run, folder, place, monkeypatch):
-    monkeypatch.setattr(report, "compared", None)  # not before it is known
+    monkeypatch.setattr(results, "compared", None)  # not before it is known
     path = folder / place
     if path.suffix:
         path.mkdir(parents=True)
@@ -139,7 +139,7 @@ def test_kept_pictures_that_are_damaged(run, folder, name, content):
     place.mkdir(parents=True)
     (place / "truth.json").write_text('{"classes": {}, "objects": {}}')
     (place / name).write_bytes(content)
-    refused(run(report, folder, "--resamples", 0), name, "run tools/rp_curve.py again")
+    refused(run(report, folder, "--resamples", 0), name, "run `vcm-mt curve` again")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", None])

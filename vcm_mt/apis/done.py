@@ -1,4 +1,4 @@
-"""What an earlier run of tools/codec.py has done already, and a run with --resume leaves alone.
+"""What an earlier encoding or decoding has done already, and one with --resume leaves alone.
 
 A stream says which transmitter made it, at which level, and whether it is whole. It does not say
 whether its latent was refined: a run that refines notes every stream in :data:`REFINED`, beside

@@ -1,18 +1,31 @@
-"""Make the embedded set: python tools/prepare_mini.py [--out data/mini] [--seed 0]."""
+"""Make the embedded set: a small COCO-format data set of pictures that need no download.
 
-import argparse
+Examples:
+    vcm-mt prepare
+    vcm-mt prepare --out data/other --seed 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
-from vcm_mt.cli.command import command
-from vcm_mt.datasets.mini import prepare
+from vcm_mt.cli import options as add
+from vcm_mt.cli.command import Parser, command
+
+
+def make_parser() -> Parser:
+    """Parser of the command."""
+    parser = Parser("prepare", __doc__)
+    add.add_out(parser, "folder to write to; default data/mini", default=Path("data/mini"))
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives another set")
+    return parser
 
 
 @command("start it again")
-def main() -> None:
-    """Make it, or find it made."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("data/mini"), help="folder to write to")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives another set")
-    options = parser.parse_args()
-    fingerprint = prepare(options.out, options.seed)
-    print(f"{options.out}: fingerprint {fingerprint}")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the set, unless it is there."""
+    options = make_parser().parse_args(arguments)
+    from vcm_mt.datasets.mini import prepare
+
+    print(f"{options.out}: fingerprint {prepare(options.out, options.seed)}")

@@ -1,38 +1,37 @@
-"""The page of an experiment: curves, BD-rates and pictures in one HTML file without network.
+"""Write the page of an experiment: curves, BD-rates and pictures in one HTML file.
 
-python tools/report.py work_dirs/rp --title "Street scenes" --target det_mAP=-61.16
-python tools/report.py work_dirs/rp --figures pdf png
+The page needs no network. Reads what `vcm-mt curve` left in the folder. The same curves and
+pictures go to TensorBoard.
 
-Reads what tools/rp_curve.py left in the folder. The same curves and pictures go to TensorBoard.
+Examples:
+    vcm-mt report work_dirs/rp --title "Street scenes" --target det_mAP=-61.16
+    vcm-mt report work_dirs/rp --figures pdf png
 """
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from vcm_mt.cli.command import command
-from vcm_mt.curves.rp_file import RPFile
+from vcm_mt.cli import options as add
+from vcm_mt.cli.command import Parser, command
 from vcm_mt.errors import ConfigError
-from vcm_mt.report.report import Wording, check_places, write_figures, write_report
-from vcm_mt.report.results import POINTS, compared
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> Parser:
+    """Parser of the command."""
+    parser = Parser("report", __doc__)
     parser.add_argument("folder", type=Path, help="an experiment's folder")
-    parser.add_argument("--title", default="R-P curves")
+    parser.add_argument("--title", default="R-P curves", help="of the page")
     parser.add_argument("--summary", default="", help="a paragraph under the title")
     parser.add_argument("--target", nargs="+", default=[], metavar="METRIC=PERCENT",
                         help="BD-rates aimed at; the page says where one is missed")  # fmt: skip
-    parser.add_argument("--notes", type=Path, help="text file, a paragraph per empty line")
-    parser.add_argument("--resamples", type=int, default=1000, help="draws of the intervals")
-    parser.add_argument("--figures", nargs="+", choices=("pdf", "png", "svg"),
+    parser.add_argument("--notes", type=Path, metavar="FILE",
+                        help="text file, a paragraph per empty line")  # fmt: skip
+    add.add_resamples(parser)
+    parser.add_argument("--figures", nargs="+", choices=("pdf", "png", "svg"), default=(),
                         help="plots for a paper, into the folder `figures`")  # fmt: skip
-    return parser.parse_args()
+    return parser
 
 
 def targets(entries: list[str]) -> dict[str, float]:
@@ -41,14 +40,14 @@ def targets(entries: list[str]) -> dict[str, float]:
     Raises:
         ConfigError: For an entry that is not METRIC=PERCENT.
     """
-    found = {}
+    percents = {}
     for entry in entries:
         metric, _, percent = entry.partition("=")
         try:
-            found[metric] = float(percent)
+            percents[metric] = float(percent)
         except ValueError:
             raise ConfigError(f"write METRIC=PERCENT, not {entry!r}") from None
-    return found
+    return percents
 
 
 def paragraphs(path: Path) -> list[str]:
@@ -67,16 +66,19 @@ def paragraphs(path: Path) -> list[str]:
 
 
 @command("start it again")
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page, and figures if asked for."""
-    options = parse_args()
-    found = RPFile.load(options.folder / POINTS)
+    options = make_parser().parse_args(arguments)
+    from vcm_mt.curves.rp_file import RPFile
+    from vcm_mt.report.report import Wording, check_places, write_figures, write_report
+    from vcm_mt.report.results import POINTS, compared
+
+    experiment = RPFile.load(options.folder / POINTS)
     notes = paragraphs(options.notes) if options.notes else []
     wording = Wording(options.title, options.summary, targets(options.target), notes)
     figures = options.folder / "figures"
-    check_places(found, options.folder, figures, options.figures or ())
-    rates, _ = compared(found, options.resamples)
-    print(write_report(found, rates, options.folder, wording))
-    for path in write_figures(found, rates, figures, options.figures or ()):
+    check_places(experiment, options.folder, figures, options.figures)
+    rates, _ = compared(experiment, options.resamples)
+    print(write_report(experiment, rates, options.folder, wording))
+    for path in write_figures(experiment, rates, figures, options.figures):
         print(path)
-    return 0

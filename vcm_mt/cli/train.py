@@ -1,109 +1,61 @@
-"""Train: stage 1 of a codec at one or more quality levels, or a task network of the zoo.
+"""Train stage 1 of a codec at one or more quality levels, or a task network of the zoo.
 
-A config of stage 2 goes to tools/finetune_decoder.py.
+A config of stage 2 is handed to `vcm-mt finetune`.
 
-python tools/train.py configs/mini/stage1_det.py --quality 1 2 3
-python tools/train.py configs/stage1_det.py --dry-run
+Examples:
+    vcm-mt train configs/mini/stage1_det.py --quality 1 2 3
+    vcm-mt train configs/stage1_det.py --dry-run
+    vcm-mt train configs/stage1_det.py --resume --cfg-options train_dataloader.batch_size=4
 """
 
 from __future__ import annotations
 
 import argparse
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
 
-from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
-
-from vcm_mt.checkpoint import find_checkpoint
-from vcm_mt.cli.command import command
-from vcm_mt.cli.finetune import finetune
-from vcm_mt.cli.finetune import parse_args as finetune_args
-from vcm_mt.cli.options import add_amp
-from vcm_mt.training.config import (
-    at_level,
-    check_inputs,
-    default_work_dir,
-    level_before,
-    load_config,
-    qualities,
-    training_order,
-)
-from vcm_mt.training.dry_run import dry_run
-from vcm_mt.training.dry_run_report import dry_run_report
-from vcm_mt.training.run import join_processes, train, write_rates
-from vcm_mt.training.work_dir import own_work_dirs
+from vcm_mt.cli import finetune
+from vcm_mt.cli import options as add
+from vcm_mt.cli.command import Parser, command
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def make_parser() -> Parser:
+    """Parser of the command."""
+    parser = Parser("train", __doc__)
     parser.add_argument("config", help="config file")
-    parser.add_argument(
-        "--quality", type=int, nargs="+", help="levels to train one after another; default all"
-    )
-    parser.add_argument("--work-dir", type=Path, help="where logs and checkpoints go")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    add_amp(parser, None, "the codec's transforms and the frozen networks")
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check data, weights, memory, disk and one step of the last level, and write nothing",
-    )
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="settings to override, key=value"
-    )
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
-    return parser.parse_args()
+    add.add_quality(parser, "quality levels to train one after another; default all of the config")
+    add.add_work_dir(parser)
+    add.add_resume(parser, "go on from the last checkpoint")
+    add.add_amp(parser, None, "the codec's transforms and the frozen networks")
+    add.add_dry_run(parser)
+    add.add_launcher(parser)
+    add.add_config_options(parser)
+    return parser
 
 
-def rehearse(config: Config, work_dir: Path, options: argparse.Namespace) -> int:
-    """Print what a dry run finds, of one level."""
-    levels = options.quality or qualities(config)[-1:]
-    level = at_level(config, levels[-1]) if levels else config
-    found = dry_run(level, work_dir / f"q{levels[-1]}" if levels else work_dir, options.amp)
-    print(dry_run_report(found))
-    return 1 if found.problems else 0
+def run(options: argparse.Namespace) -> int:
+    """Train every level that was asked for, or do a dry run of the last one."""
+    from vcm_mt.training.config import default_work_dir, load_config
 
-
-def train_all(options: argparse.Namespace) -> int:
-    """Train every level that was asked for, or rehearse the last one."""
     config = load_config(options.config, options.cfg_options)
     if config.get("model", {}).get("type") == "ReceiverSystem":
-        return finetune(finetune_args(["--config", options.config], options))
+        return finetune.run(finetune.parse(["--config", options.config], options))
+    from vcm_mt.training.dry_run_report import dry_run_report
+    from vcm_mt.training.stage1 import rehearse_level, train_levels
+
     work_dir = options.work_dir or default_work_dir(config)
     if options.dry_run:
-        return rehearse(config, work_dir, options)
-    check_inputs(config)
-    run = partial(train, resume=options.resume, amp=options.amp, launcher=options.launcher)
-    levels = training_order(config, options.quality or qualities(config))
-    configs = {quality: at_level(config, quality) for quality in levels}
-    for level in configs.values():
-        check_inputs(level)
-    for quality in levels:  # all that is missing is told before anything runs
-        before = level_before(config, quality)
-        if before is not None and before not in levels:
-            find_checkpoint(work_dir / f"q{before}")
-    join_processes(options.launcher, config)
-    folders = [work_dir / f"q{quality}" for quality in levels]
-    with own_work_dirs(folders or [work_dir]):  # those of later levels too
-        for (quality, level), folder in zip(configs.items(), folders, strict=True):
-            before = level_before(config, quality)
-            if before is not None:
-                level.load_from = str(find_checkpoint(work_dir / f"q{before}"))
-            run(level, folder)
-        targets = any("target_bpp" in config.levels[quality - 1] for quality in levels)
-        if targets and is_main_process():
-            print("\n" + write_rates(work_dir, levels))
-        if not levels:
-            run(config, work_dir)
+        rehearsal = rehearse_level(config, work_dir, options.quality, options.amp)
+        print(dry_run_report(rehearsal))
+        return 1 if rehearsal.problems else 0
+    rates = train_levels(
+        config, work_dir, options.quality, options.resume, options.amp, options.launcher
+    )
+    if rates:
+        print("\n" + rates)
     return 0
 
 
 @command()
-def main() -> int:
-    """Train, and tell in one line what went wrong."""
-    return train_all(parse_args())
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train."""
+    return run(make_parser().parse_args(arguments))

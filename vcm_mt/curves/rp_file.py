@@ -105,7 +105,7 @@ class RPFile:
         """
         path = _PAPER_FILE if str(source) == PAPER else Path(source)
         if not path.is_file():
-            raise MeasurementError(f"no R-P points at {path}: measure them with tools/rp_curve.py")
+            raise MeasurementError(f"no R-P points at {path}: measure them with `vcm-mt curve`")
         if path.suffix == ".csv":
             return cls(_read_csv(path))
         try:
@@ -115,7 +115,7 @@ class RPFile:
         except OSError as error:
             raise MeasurementError(f"{path} can't be read: {error.strerror}") from error
         if not isinstance(told, dict) or told.get("format") != FORMAT:
-            raise MeasurementError(f"{path} holds no R-P points: tools/rp_curve.py writes them")
+            raise MeasurementError(f"{path} holds no R-P points: `vcm-mt curve` writes them")
         if told.get("version") != VERSION:
             raise MeasurementError(
                 f"{path} is of version {told.get('version')}, this program reads {VERSION}"

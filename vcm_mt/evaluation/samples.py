@@ -155,7 +155,7 @@ def _read(path: Path, into: Callable[[Any], _T]) -> _T:
         return into(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MeasurementError(
-            f"{path} is damaged ({error!r}): run tools/rp_curve.py again, which makes it anew"
+            f"{path} is damaged ({error!r}): run `vcm-mt curve` again, which makes it anew"
         ) from error
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
-
-from torch import distributed
-from torch.utils.data._utils.signal_handling import _error_if_any_worker_fails
 
 from vcm_mt.errors import TrainingError, VCMError
 
@@ -113,11 +111,7 @@ def _told_by(error: BaseException, training: bool) -> str | None:
             f"{text}, so its worker hangs or its storage is too slow: raise "
             "train_dataloader.timeout for slow storage, then"
         )
-    if isinstance(error, ConnectionError | EOFError | FileNotFoundError):
-        # A worker that died handing over a batch: its connection closes before it counts as dead.
-        time.sleep(0.2)
-        _error_if_any_worker_fails()
-    if distributed.is_initialized() and _tells_of_a_lost_process(error, text):
+    if "torch" in sys.modules and _tells_of_a_lost_process(error, text):
         return f"another process of this training is gone ({text}): see what it said, then"
     return None
 
@@ -131,4 +125,19 @@ def _tells_of_memory(error: BaseException) -> str:
 
 
 def _tells_of_a_lost_process(error: BaseException, text: str) -> bool:
-    return isinstance(error, distributed.DistError) or "gloo" in text
+    """Whether another process of a distributed training is gone.
+
+    Raises:
+        RuntimeError: When it is a data loader's worker that is gone.
+    """
+    # Not at the top of the module: a command that does without PyTorch starts in a tenth of a
+    # second, and has no other processes.
+    from torch import distributed
+    from torch.utils.data._utils.signal_handling import _error_if_any_worker_fails
+
+    if isinstance(error, ConnectionError | EOFError | FileNotFoundError):
+        # A worker that died handing over a batch: its connection closes before it counts as dead.
+        time.sleep(0.2)
+        _error_if_any_worker_fails()
+    lost = isinstance(error, distributed.DistError) or "gloo" in text
+    return distributed.is_initialized() and lost

@@ -1,15 +1,14 @@
-"""Stage 2 from a config: which stage 1, which tasks, and what to train on."""
+"""Stage 2 from a config: which tasks, and what to train on."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record, training_checkpoint
 from vcm_mt.errors import ConfigError
 
 _WITHOUT_PICTURES = {"LoadAnnotations", "ResizeMasks", "PackDetInputs"}
@@ -17,56 +16,6 @@ _WITHOUT_PICTURES = {"LoadAnnotations", "ResizeMasks", "PackDetInputs"}
 _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
 #: MiB of originals' feature maps that a task keeps.
 _REMEMBER = 1024
-
-
-def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int, Path]:
-    """Checkpoints of stage 1 by quality level; by 0 the one of all levels.
-
-    Args:
-        path: A training's folder with ``q1``, ``q2``, ...; that of one level, or of a codec of
-            variable rate; or a checkpoint.
-        qualities: The levels wanted; by default all that are there.
-
-    Raises:
-        ConfigError: When there is no such training or level.
-    """
-    if path.is_file() or list_checkpoints(path):
-        checkpoint = training_checkpoint(path)
-        record = read_record(checkpoint)
-        if "gains" in record:
-            _only(path, qualities, range(1, len(record["gains"]) + 1))
-            return {0: checkpoint}
-        if qualities and len(qualities) > 1:
-            raise ConfigError(f"{path} is one level of stage 1, not {len(qualities)}")
-        if record["quality"]:
-            _only(path, qualities, [record["quality"]])
-        return {(qualities or [_level(path)])[0]: checkpoint}
-    found = {_level(folder): folder for folder in path.glob("q*") if _level(folder)}
-    trained = {q: f for q, f in sorted(found.items()) if list_checkpoints(f)}
-    if not trained:
-        raise ConfigError(
-            f"no stage 1 at {path}: train it first, `python tools/train.py CONFIG`, "
-            "or name its folder with --stage1"
-        )
-    _only(path, qualities, trained)
-    return {quality: find_checkpoint(trained[quality]) for quality in qualities or trained}
-
-
-def _only(path: Path, wanted: Sequence[int] | None, known: Collection[int]) -> None:
-    missing = [quality for quality in wanted or () if quality not in known]
-    if missing:
-        raise ConfigError(f"{path} has levels {list(known)}, not {missing}")
-
-
-def level_dir(folder: Path, quality: int) -> Path:
-    """Where a level's files go; all levels' (0) go into the folder itself."""
-    return folder / f"q{quality}" if quality else folder
-
-
-def _level(path: Path) -> int:
-    """The number in ``q3``; 0 for another name."""
-    name = path.parent.name if path.suffix else path.name
-    return int(name[1:]) if name[:1] == "q" and name[1:].isdigit() else 0
 
 
 def receiver_name(tasks: Sequence[str]) -> str:

@@ -13,13 +13,11 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import torch
-from compressai.zoo.image import model_urls
 from mmengine.config import Config
 from mmengine.hub import get_config
 from torch.hub import download_url_to_file
-from torchvision.models import VGG16_Weights
 
-from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.errors import ConfigError, DataError, told
 from vcm_mt.training.config import at_level, qualities
 
 _SECONDS = 30
@@ -67,7 +65,7 @@ class Weights(NamedTuple):
         if not found.startswith(self.digest):
             raise DataError(
                 f"{self.path} is not what is published (SHA-256 {found[:16]}..., not "
-                f"{self.digest}...): fetch it again with tools/download.py"
+                f"{self.digest}...): fetch it again with `vcm-mt download`"
             )
         return True
 
@@ -79,12 +77,12 @@ class Weights(NamedTuple):
         """
         try:
             with urlopen(Request(self.url, method="HEAD"), timeout=_SECONDS) as answer:
-                told = answer.headers.get("Content-Length")
+                length = answer.headers.get("Content-Length")
         except HTTPError:
             return None  # fetching it says what is the matter
         except (OSError, HTTPException) as error:
             raise self._out_of_reach(error) from error
-        return int(told) if told else None
+        return int(length) if length else None
 
     def fetch(self) -> None:
         """Download it by torch.hub's loader: whole, with the right digest, or not at all.
@@ -127,6 +125,26 @@ def named_weights(config: Config) -> list[Weights]:
     return list(dict.fromkeys(found))
 
 
+def provide(weights: Weights) -> None:
+    """Fetch a file unless it is there, and print what it is.
+
+    Raises:
+        DataError: When it could not be had.
+    """
+    try:
+        here = weights.is_here()
+    except DataError as error:
+        print(told(error))
+        here = False
+    if not here:
+        size = weights.size()
+        told_size = f"{size / 1e6:.1f} MB" if size is not None else "size unknown"
+        print(f"{weights.url}: {told_size}, {weights.licence}", flush=True)
+        weights.fetch()
+    digest = f"SHA-256 {weights.digest}... verified" if weights.digest else "no digest published"
+    print(f"{weights.path}: here, {digest}, {weights.licence}")
+
+
 def codec_weights(arch: str, levels: Iterable[int | None] | None = None) -> list[Weights]:
     """CompressAI's weights of a codec, where its own loader looks for them.
 
@@ -137,12 +155,14 @@ def codec_weights(arch: str, levels: Iterable[int | None] | None = None) -> list
     Raises:
         ConfigError: When CompressAI publishes none for that codec or level.
     """
+    from compressai.zoo.image import model_urls  # takes seconds, and few configs need it
+
     published = model_urls.get(arch, {}).get("mse", {})
     wanted = list(published if levels is None else levels)
     unknown = [level for level in wanted if level not in published]
     if unknown or not published:
-        told = f"levels {', '.join(map(str, published))}" if published else ", ".join(model_urls)
-        raise ConfigError(f"CompressAI has no weights of {arch}, level {unknown}; it has {told}")
+        there = f"levels {', '.join(map(str, published))}" if published else ", ".join(model_urls)
+        raise ConfigError(f"CompressAI has no weights of {arch}, level {unknown}; it has {there}")
     return [_in_cache(published[level], "compressai") for level in wanted]
 
 
@@ -153,9 +173,11 @@ def _of_codec(codec: Any) -> list[Weights]:
 
 
 def _of_tasks(tasks: Any) -> Iterator[Weights]:
+    from torchvision.models import VGG16_Weights
+
+    vgg = VGG16_Weights.IMAGENET1K_V1.url
     for task in tasks.values():
         given = task.get("checkpoint") or (task.get("perceptual") and task.get("vgg")) or ""
-        vgg = VGG16_Weights.IMAGENET1K_V1.url
         if given.startswith(("http://", "https://")):
             yield _in_cache(given, "torchvision" if given == vgg else "")
         elif _name(given) == _name(vgg):

@@ -1,0 +1,187 @@
+"""Picture files and videos to ``.vcm`` files."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from vcm_mt.apis.codec import Transmitter
+from vcm_mt.apis.done import Coded
+from vcm_mt.apis.pictures import at_once, read_picture, to_tensor
+from vcm_mt.apis.videos import ENDINGS as VIDEOS
+from vcm_mt.apis.videos import breaks_off, open_video
+from vcm_mt.bitstream.container import SequenceWriter, unpack
+from vcm_mt.errors import DataError
+from vcm_mt.files import ENDINGS, UNREADABLE, write_atomically
+
+#: A file to read and the file to write.
+Job = tuple[Path, Path]
+
+
+def encode_files(
+    transmitter: Transmitter,
+    inputs: Sequence[Path],
+    out: Path,
+    quality: int | None = None,
+    resume: bool = False,
+) -> None:
+    """Encode pictures, videos, and the pictures and videos in folders; print the rate.
+
+    Args:
+        transmitter: What encodes.
+        inputs: Files and folders.
+        out: A ``.vcm`` file for one input, else a folder.
+        quality: The level, of a transmitter that has several.
+        resume: Skip the streams that are whole, of this transmitter and level, refined or not as
+            it refines, and newer than their pictures.
+
+    Raises:
+        DataError: When an input cannot be read, or ``out`` does not fit the inputs.
+    """
+    jobs = output_files(list(input_files(inputs, ENDINGS | VIDEOS)), out, ".vcm")
+    videos = {job for job in jobs if is_video(job[0])}
+    done = Coded(transmitter, quality)
+    if resume:
+        number, jobs = len(jobs), [job for job in jobs if not done.holds(*job)]
+        refined = "not refined" if transmitter.refiner is None else "refined"
+        print(
+            f"{number - len(jobs)} of {number} streams stay: whole, of this transmitter and level, "
+            f"{refined}, and newer than their pictures"
+        )
+    _encode_pictures(transmitter, [job for job in jobs if job not in videos], done, quality)
+    for job in jobs:
+        if job in videos:
+            _encode_video(transmitter, *job, quality)
+            done.note(job[1])
+
+
+def input_files(inputs: Iterable[Path], endings: Collection[str]) -> Iterator[Path]:
+    """The files among the inputs, and those with such an ending in the folders, in order.
+
+    Raises:
+        DataError: When an input does not exist, or a folder has no such file.
+    """
+    for path in inputs:
+        if path.is_dir():
+            inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in endings]
+            if not inside:
+                raise DataError(f"no file to take in {path}: it needs {', '.join(sorted(endings))}")
+            yield from inside
+        elif path.is_file():
+            yield path
+        else:
+            raise DataError(f"no file {path}")
+
+
+def output_files(inputs: list[Path], out: Path, ending: str) -> list[Job]:
+    """Each input with its output; the output's folder is made.
+
+    Raises:
+        DataError: When ``out`` looks like another file than can be written, or two inputs would
+            become one file.
+    """
+    to_file = len(inputs) == 1 and not out.is_dir() and out.suffix.lower() == ending
+    if not to_file and not out.is_dir() and re.fullmatch(r"\.[A-Za-z]\w*", out.suffix):
+        raise DataError(
+            f"{out} is neither a folder nor a {ending} file for one input: name one of them, and "
+            f"make a folder before that has a name as {out.name}"
+        )
+    jobs = [(path, out if to_file else out / (path.stem + ending)) for path in inputs]
+    if len({target for _, target in jobs}) < len(jobs):
+        raise DataError("two inputs have the same name: encode them into different folders")
+    (out.parent if to_file else out).mkdir(parents=True, exist_ok=True)
+    return jobs
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is a video, by its ending; a picture may have any ending.
+
+    Raises:
+        DataError: For neither.
+    """
+    ending = path.suffix.lower()
+    if ending in ENDINGS | VIDEOS:
+        return ending in VIDEOS
+    try:
+        with Image.open(path):
+            return False
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path} is not a readable picture ({error}), and videos are taken as "
+            f"{', '.join(sorted(VIDEOS))}"
+        ) from error
+
+
+def _encode_pictures(
+    transmitter: Transmitter, jobs: list[Job], done: Coded, quality: int | None
+) -> None:
+    """Encode pictures; those of one size that follow each other are encoded together."""
+    # Refining takes seconds a picture: each is written as soon as it is done.
+    most = None if transmitter.refiner is None else 1
+    num_bytes = num_pixels = 0
+    with tqdm(total=len(jobs), unit="picture", disable=not jobs) as bar:
+        for group in _batches(((*job, read_picture(job[0])) for job in jobs), most):
+            coded = transmitter.encode_batch(torch.cat([picture for *_, picture in group]), quality)
+            for (_, target, picture), data in zip(group, coded, strict=True):
+                write_atomically(target, [data])
+                done.note(target)
+                num_bytes += len(data)
+                num_pixels += picture.shape[-2] * picture.shape[-1]
+            bar.update(len(group))
+    if num_pixels:
+        print(f"{num_bytes} bytes, {8 * num_bytes / num_pixels:.4f} bpp")
+
+
+def _encode_video(
+    transmitter: Transmitter, source: Path, target: Path, quality: int | None
+) -> None:
+    """Encode every picture of a video on its own, as a sequence."""
+    video = open_video(source)
+    buffer = io.BytesIO()
+    writer = SequenceWriter(buffer, fps=(video.fps.numerator, video.fps.denominator))
+
+    def parts() -> Iterator[bytes]:
+        done = tqdm(video.pictures, desc=source.name, total=video.length or None, unit="picture")
+        for group in _batches((source, target, to_tensor(picture)) for picture in done):
+            stacked = torch.cat([picture for *_, picture in group])
+            for data in transmitter.encode_batch(stacked, quality):
+                writer.write(unpack(data))
+            yield _taken(buffer)
+        if breaks_off(video, done.n):
+            told = f"{source} breaks off: {done.n} of about {video.length} pictures"
+            warnings.warn(told, stacklevel=2)
+        writer.close()
+        yield _taken(buffer)
+
+    write_atomically(target, parts())
+
+
+def _batches(
+    pictures: Iterable[tuple[Path, Path, Tensor]], most: int | None = None
+) -> Iterator[list[tuple[Path, Path, Tensor]]]:
+    """Groups of following pictures of one size, of ``most`` or of as many as memory allows."""
+    group: list[tuple[Path, Path, Tensor]] = []
+    for one in pictures:
+        full = len(group) == (most or at_once(*one[2].shape[-2:]))
+        if group and (full or one[2].shape != group[0][2].shape):
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
+
+
+def _taken(buffer: io.BytesIO) -> bytes:
+    """What a buffer holds; it is empty after that."""
+    data = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return data

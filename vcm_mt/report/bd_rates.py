@@ -1,0 +1,101 @@
+"""BD-rates of curves in files against one anchor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from vcm_mt.curves.bd_rate import BDRate, bd_rate
+from vcm_mt.curves.bootstrap import RESAMPLES, Bootstrap
+from vcm_mt.curves.rp import RPPoint
+from vcm_mt.curves.rp_file import RPFile, load_points, split_name
+from vcm_mt.errors import MeasurementError
+
+
+def chosen_curves(sources: Sequence[str], anchor: str) -> dict[str, list[RPPoint]]:
+    """The curves under test by name.
+
+    Args:
+        sources: ``FILE`` for all of its curves but the anchor itself, or ``FILE:CURVE``.
+        anchor: ``FILE:CURVE``.
+
+    Raises:
+        MeasurementError: When a file or curve does not exist or is damaged.
+    """
+    curves: dict[str, list[RPPoint]] = {}
+    for source in sources:
+        file, name = split_name(source)
+        held = RPFile.load(file)
+        for curve in held.curves if name is None else [name]:
+            if name is None and (file, curve) == split_name(anchor):
+                continue
+            key = f"{file}:{curve}" if curve in curves else str(curve)
+            curves[key] = held.points(curve)
+    return curves
+
+
+def rates_of_files(
+    anchor: str,
+    tests: Sequence[str],
+    metrics: Sequence[str] | None = None,
+    method: str = "pchip",
+    monotone: str | None = None,
+    resamples: int = RESAMPLES,
+    warn: Callable[[str], None] = print,
+) -> dict[str, list[BDRate]]:
+    """BD-rates by curve.
+
+    Args:
+        anchor: ``FILE:CURVE``.
+        tests: See :func:`chosen_curves`.
+        metrics: By default all that both curves have; those without a BD-rate are left out.
+        method: See :func:`vcm_mt.curves.bd_rate.bd_rate`, as for the next one.
+        monotone: What is done with curves that do not rise.
+        resamples: Draws of the bootstrap intervals, 0 for none.
+        warn: Takes a line for each figure or interval that is left out.
+
+    Raises:
+        MeasurementError: When a curve cannot be read, or has no BD-rate in one of ``metrics``.
+    """
+    reference = list(load_points(anchor))
+    rates: dict[str, list[BDRate]] = {}
+    for name, points in chosen_curves(tests, anchor).items():
+        if not reference or not points:
+            raise MeasurementError(f"{name if reference else anchor} has no points")
+        bootstrap = _bootstrap(name, [*reference, *points], resamples, warn)
+
+        def rate(metric: str, points: list[RPPoint] = points, draws=bootstrap) -> BDRate:
+            return bd_rate(reference, points, metric, method, monotone=monotone, bootstrap=draws)
+
+        found = list(_rates(name, rate, metrics, [*reference, *points], warn))
+        if found:
+            rates[name] = found
+    return rates
+
+
+def _bootstrap(
+    name: str, points: Sequence[RPPoint], resamples: int, warn: Callable[[str], None]
+) -> Bootstrap | None:
+    """Draws of the pictures that all points were measured on, or ``None``."""
+    counts = {len(point.pictures.num_bytes) for point in points if point.pictures}
+    if len(counts) > 1:
+        warn(
+            f"warning: {name} and the anchor were measured on {sorted(counts)} pictures: "
+            "there is no interval"
+        )
+    return Bootstrap(counts.pop(), resamples) if resamples and len(counts) == 1 else None
+
+
+def _rates(
+    name: str,
+    rate: Callable[[str], BDRate],
+    metrics: Sequence[str] | None,
+    points: Sequence[RPPoint],
+    warn: Callable[[str], None],
+) -> Iterator[BDRate]:
+    for metric in metrics or sorted(set.intersection(*(set(p.metrics) for p in points))):
+        try:
+            yield rate(metric)
+        except MeasurementError as error:
+            if metrics:
+                raise MeasurementError(f"{name}, {metric}: {error}") from error
+            warn(f"no BD-rate of {name} in {metric}: {error}")
