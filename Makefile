@@ -1,7 +1,9 @@
 # Every habit of this project. Each target that needs the environment makes it first; that is
 # done once, and again when constraints.txt or setup.cfg change.
 
-PYTHON ?= python3
+# The Python that .venv is made of: the first that starts, the one that the tests ran on first.
+PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3.10; do \
+	$$python -c "" 2>/dev/null && echo $$python && break; done),python3)
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help

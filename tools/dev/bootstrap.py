@@ -1,13 +1,13 @@
 """Make the project's own environment in .venv: safe to interrupt, quick when nothing is to do.
 
-Standard library only, for it runs before anything is installed. Order matters: mmcv has no wheel
-for a current torch, so it is compiled against the torch that is already there, and its compiled
-part is checked by calling it.
+Standard library only, because it runs before anything is installed. Order matters: mmcv has no
+wheel for a current torch, so it is compiled against the torch that is already there, and its
+compiled part is checked by calling it.
 
     python3 tools/dev/bootstrap.py                # or any make target that needs the environment
     python3 tools/dev/bootstrap.py --torch cpu    # PyTorch's build without CUDA's libraries
 
-On a machine with an NVIDIA GPU and CUDA's compiler, mmcv's ops are compiled for both; else the
+On a machine with an NVIDIA GPU and CUDA's compiler, mmcv's ops are compiled for both. Otherwise the
 environment is for the CPU and hides GPUs from what runs in it. See docs/setup.md.
 """
 
@@ -23,39 +23,35 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "ready"
 LOG = VENV / "bootstrap.log"
 CONSTRAINTS = ROOT / "constraints.txt"
-#: Where NVIDIA's installer puts CUDA.
-CUDA = Path("/usr/local/cuda")
-#: Says, once it was asked for, that PyTorch's build for the CPU is wanted.
-CPU_TORCH = VENV / "torch_cpu"
+CPU_TORCH = VENV / "torch_cpu"  # there once PyTorch's build for the CPU was asked for
+CUDA = Path("/usr/local/cuda")  # where NVIDIA's installer puts it
 
-SUPPORTED = ((3, 11), (3, 12), (3, 10))  # the one that the tests ran on first
+SUPPORTED = ((3, 10), (3, 11), (3, 12))
 GIB_PER_COMPILER = {False: 2, True: 4}  # with nvcc it is the larger
 MMCV = ("--verbose", "--no-deps", "--no-build-isolation", "onedl-mmcv")
 
 # Two boxes that overlap and one apart. A build for another torch fails in the import already.
 CHECK_OPS = """
 import torch
-from mmcv.ops import nms
+from mmcv.ops import get_compiling_cuda_version, nms
+if {cuda}:
+    assert get_compiling_cuda_version() != "not available", "mmcv was built without CUDA"
 torch.set_default_device({device!r})
 boxes = torch.tensor([[0., 0., 10., 10.], [1., 1., 10., 10.], [20., 20., 30., 30.]])
 kept = nms(boxes, torch.tensor([.9, .8, .7]), iou_threshold=0.5)[1].tolist()
 assert kept == [0, 2], f'nms kept {{kept}} instead of [0, 2]'
-"""
-
-COMPILED_FOR_CUDA = """
-from mmcv.ops import get_compiling_cuda_version
-assert get_compiling_cuda_version() != "not available", "mmcv was built without CUDA"
 """
 
 #: Python runs this line when it starts in an environment for the CPU. A GPU that PyTorch saw there
@@ -68,7 +64,7 @@ class SetupError(Exception):
 
 
 class GPU(NamedTuple):
-    """An NVIDIA GPU, and CUDA's compiler.
+    """An NVIDIA GPU, or one that FORCE_CUDA asks to compile for, and CUDA's compiler.
 
     Attributes:
         capabilities: Compute capabilities to compile for, as ``8.0;9.0``.
@@ -96,7 +92,6 @@ def main(arguments: list[str] | None = None) -> int:
         gpu = None if cpu_torch else find_gpu()
         if cpu_torch == CPU_TORCH.is_file() and is_ready(gpu):
             return 0
-        use_supported_python()
         check_machine()
         install(gpu, cpu_torch, options.index)
     except SetupError as error:
@@ -118,11 +113,10 @@ def is_ready(gpu: GPU | None) -> bool:
     key, *known = STAMP.read_text().splitlines()
     if key != stamp_key():
         return False
-    if gpu is None or repr(gpu) in known:
-        return True
-    if failure_of(ops_check(gpu)):
-        return False
-    write_stamp(gpu)  # another GPU, which this build serves too
+    if gpu and repr(gpu) not in known:  # another GPU, which this build may serve too
+        if failure_of(ops_check(gpu)):
+            return False
+        STAMP.write_text("\n".join([key, *known, repr(gpu)]))
     return True
 
 
@@ -134,127 +128,88 @@ def stamp_key() -> str:
     return digest.hexdigest()
 
 
-# ---- the GPU -------------------------------------------------------------------------------------
-
-
 def find_gpu() -> GPU | None:
     """The machine's NVIDIA GPU, whatever CUDA_VISIBLE_DEVICES says; ``None`` without one.
 
     Where there is none, FORCE_CUDA=1 asks for a build for those of TORCH_CUDA_ARCH_LIST.
     """
-    told = said_by("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader") or ""
+    told = said_by("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
     found = {one.strip() for one in told.splitlines() if re.fullmatch(r"\d+\.\d", one.strip())}
-    forced = os.environ.get("FORCE_CUDA") == "1"
-    if not found and not forced:
+    if not found and os.environ.get("FORCE_CUDA") != "1":
         return None
-    release = re.search(r"release (\d+\.\d+)", said_by(nvcc_path(), "--version") or "")
+    # CUDA's compiler is looked for where PyTorch's builds look for it.
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    nvcc = Path(home, "bin", "nvcc") if home else shutil.which("nvcc") or CUDA / "bin" / "nvcc"
+    release = re.search(r"release (\d+\.\d+)", said_by(str(nvcc), "--version"))
     capabilities = ";".join(sorted(found)) or os.environ.get("TORCH_CUDA_ARCH_LIST", "")
     return GPU(capabilities, release[1] if release else "", here=bool(found))
 
 
-def nvcc_path() -> str:
-    """CUDA's compiler, where PyTorch's builds look for it."""
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    if home:
-        return str(Path(home, "bin", "nvcc"))
-    return shutil.which("nvcc") or str(CUDA / "bin" / "nvcc")
-
-
-def said_by(*command: str) -> str | None:
-    """What a program prints; ``None`` when it is not there or fails."""
+def said_by(*command: str | Path) -> str:
+    """What a program prints; nothing when it is not there or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     except OSError:
-        return None
-    return None if done.returncode else done.stdout
+        return ""
+    return "" if done.returncode else done.stdout
 
 
 def usable(gpu: GPU | None) -> GPU | None:
     """The GPU if mmcv's ops can be compiled for it; says in one line why not."""
     if gpu is None:
         return None
-    built = output_of("import torch; print(torch.version.cuda or '')")
+    built = cuda_of_torch()
     wanted = f"CUDA {built.split('.')[0]}'s compiler (nvcc)"
-    reason = ""
     if not built:
         reason = "PyTorch was built without CUDA, rm -r .venv and find an index with the other"
     elif not gpu.nvcc:
         reason = f"no nvcc was found, install {wanted} or name its folder with CUDA_HOME"
     elif gpu.nvcc.split(".")[0] != built.split(".")[0]:
         reason = f"nvcc is of CUDA {gpu.nvcc} and PyTorch of {built}, set CUDA_HOME to {wanted}"
-    if reason:
-        print(
-            f"    GPU ({gpu.capabilities}) is left alone and this environment is for the CPU: "
-            f"{reason}; then make setup",
-            flush=True,
-        )
-        return None
-    return gpu
+    else:
+        return gpu
+    print(f"    GPU ({gpu.capabilities}) is left alone and this environment is for the CPU: "
+          f"{reason}; then make setup", flush=True)  # fmt: skip
+    return None
 
 
-def hide_gpus(hide: bool) -> None:
-    """Let programs in .venv see no GPU, or see it again."""
-    for folder in VENV.glob("lib/python*/site-packages"):
-        file = folder / "vcm_mt_cpu.pth"
-        if hide:
-            file.write_text(HIDE_GPUS)
-        else:
-            file.unlink(missing_ok=True)
-
-
-# ---- before anything is installed ----------------------------------------------------------------
-
-
-def use_supported_python() -> None:
-    """Start over under a supported Python when this one isn't; doesn't return then."""
-    if sys.version_info[:2] in SUPPORTED:
-        return
-    mine = "{}.{}".format(*sys.version_info)
-    for name in map("python{0[0]}.{0[1]}".format, SUPPORTED):
-        if runs(name):
-            print(f"Python {mine} is not supported, going on with {name}", flush=True)
-            os.execvp(name, [name, *sys.argv])
-    raise SetupError(
-        f"Python 3.10, 3.11 or 3.12 is needed; this is {mine} and no other was found. "
-        "Install one, or name it: make setup PYTHON=/path/to/python3.11"
-    )
+def cuda_of_torch() -> str:
+    """The release of CUDA that the installed PyTorch was built with; empty without one."""
+    return said_by(VENV_PYTHON, "-c", "import torch; print(torch.version.cuda or '')").strip()
 
 
 def runs(python: str | Path) -> bool:
     """Whether the interpreter starts: a version manager's launcher may exist and still not."""
-    return (
-        bool(shutil.which(python))
-        and subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
-    )
+    return bool(said_by(python, "--version"))
 
 
 def check_machine() -> None:
     """Say now what would otherwise surface minutes later.
 
     Raises:
-        SetupError: on Windows; or the C++ compiler, Python's headers or its venv module is missing.
+        SetupError: On Windows, or under another Python; or the C++ compiler, Python's headers or
+            its venv module is missing.
     """
     if sys.platform == "win32":
         raise SetupError(
             "make setup is for Linux and macOS: on Windows use WSL, or pip as README has it"
         )
+    python = "python{}.{}".format(*sys.version_info)
+    if sys.version_info[:2] not in SUPPORTED:
+        raise SetupError(
+            f"Python 3.10, 3.11 or 3.12 is needed, not {python}. Install one, or name it: "
+            "make setup PYTHON=/path/to/python3.11"
+        )
     compiler = os.environ.get("CXX", "c++").split()[0]
-    if not shutil.which(compiler):
-        raise SetupError(
-            f"no C++ compiler ({compiler}) was found. On Debian or Ubuntu: sudo apt install g++"
-        )
-    package = "python{}.{}".format(*sys.version_info)
-    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        raise SetupError(
-            f"Python.h is missing. On Debian or Ubuntu: sudo apt install {package}-dev"
-        )
-    if not importlib.util.find_spec("ensurepip"):
-        raise SetupError(
-            f"this Python can't make a venv. On Debian or Ubuntu: sudo apt install {package}-venv"
-        )
-
-
-# ---- the steps -----------------------------------------------------------------------------------
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    needed = (
+        (shutil.which(compiler), f"no C++ compiler ({compiler}) was found", "g++"),
+        (header.is_file(), "Python.h is missing", f"{python}-dev"),
+        (importlib.util.find_spec("ensurepip"), "this Python can't make a venv", f"{python}-venv"),
+    )
+    for there, problem, package in needed:
+        if not there:
+            raise SetupError(f"{problem}. On Debian or Ubuntu: sudo apt install {package}")
 
 
 def install(gpu: GPU | None, cpu_torch: bool, index: str | None) -> None:
@@ -277,49 +232,9 @@ def install(gpu: GPU | None, cpu_torch: bool, index: str | None) -> None:
         pip_install("--editable", ".[onedl,dev]")
     with step("5/5 check of mmcv's compiled ops and of the versions", "half a minute"):
         hide_gpus(compiled_for is None)
-        ensure_opencv()
-        ensure_ops(compiled_for)
-        ensure_import()
-    write_stamp(gpu)
+        check_installed(compiled_for)
+    STAMP.write_text("\n".join([stamp_key(), *([repr(gpu)] if gpu else [])]))
     print("Ready.", flush=True)
-
-
-def write_stamp(gpu: GPU | None) -> None:
-    """Note down what this environment is, and which GPUs it has been set up beside."""
-    key, *known = STAMP.read_text().splitlines() if STAMP.is_file() else [""]
-    seen = set(known) if key == stamp_key() else set()
-    seen |= {repr(gpu)} if gpu else set()
-    STAMP.write_text("\n".join([stamp_key(), *sorted(seen)]))
-
-
-def install_torch(cpu: bool, index: str | None) -> None:
-    """Install torch and torchvision, of the build that was asked for.
-
-    Raises:
-        SetupError: no index has the build for the CPU.
-    """
-    if not cpu:
-        pip_install("torch", "torchvision")
-        return
-    pins = [f"{name}=={pin_of(name)}+cpu" for name in ("torch", "torchvision")]
-    options = ["--extra-index-url", index] if index else []
-    try:
-        # Nothing is installed yet: what cannot be had is told within seconds.
-        pip_install("--dry-run", "--no-deps", *options, *pins)
-    except SetupError as error:
-        raise SetupError(
-            f"no package index that pip knows here has {' and '.join(pins)}: name one that has, "
-            "make setup TORCH=cpu INDEX=ADDRESS, or leave TORCH=cpu out"
-        ) from error
-    pip_install(*options, *pins)
-    CPU_TORCH.touch()
-
-
-def pin_of(name: str) -> str:
-    """The version that constraints.txt holds a package to."""
-    found = re.search(rf"^{name}==([\w.]+)$", CONSTRAINTS.read_text(), re.MULTILINE)
-    assert found, f"constraints.txt has no {name}"
-    return found[1]
 
 
 @contextmanager
@@ -328,7 +243,7 @@ def step(what: str, usual: str) -> Iterator[None]:
     start = time.monotonic()
     print(f"[{what}] (about {usual})", flush=True)
     yield
-    print(f"    done in {clock(time.monotonic() - start)}", flush=True)
+    print(f"    done in {minutes(start)}", flush=True)
 
 
 def make_venv() -> None:
@@ -348,55 +263,72 @@ def make_venv() -> None:
             shutil.rmtree(info)
 
 
-def ensure_opencv() -> None:
-    """Take OpenCV's build without windows where the ordinary one lacks the system's libGL."""
-    if failure_of("import cv2"):
-        pip_install("--force-reinstall", "--no-deps", "opencv-python-headless")
-
-
-def ensure_ops(gpu: GPU | None) -> None:
-    """Call a compiled op where it will run; build mmcv again, once, when that fails.
-
-    pip caches the built wheel without regard to the torch, and the GPU, that it was built for.
+def install_torch(cpu: bool, index: str | None) -> None:
+    """Install torch and torchvision, of the build that was asked for.
 
     Raises:
-        SetupError: the ops fail after a fresh build as well.
+        SetupError: No index has the build for the CPU.
     """
-    check = ops_check(gpu)
-    device = "cuda" if gpu else "cpu"
-    if not failure_of(check):
+    if not cpu:
+        pip_install("torch", "torchvision")
         return
-    print(
-        f"    mmcv's ops don't work on {device} (a build for another torch or device): compiling",
-        flush=True,
-    )
-    pip_install("--force-reinstall", "--no-cache-dir", *MMCV, gpu=gpu)
-    reason = failure_of(check)
-    if reason:
+    pinned = re.findall(r"^(torch|torchvision)==([\w.]+)$", CONSTRAINTS.read_text(), re.MULTILINE)
+    pins = [f"{name}=={version}+cpu" for name, version in pinned]
+    options = ["--extra-index-url", index] if index else []
+    try:
+        # Nothing is installed yet: what cannot be had is told within seconds.
+        pip_install("--dry-run", "--no-deps", *options, *pins)
+    except SetupError as error:
         raise SetupError(
-            f"mmcv's ops fail on {device} after a fresh build too:\n{reason}\n"
-            f"The build's output: {LOG}"
-        )
+            f"no package index that pip knows here has {' and '.join(pins)}: name one that has, "
+            "make setup TORCH=cpu INDEX=ADDRESS, or leave TORCH=cpu out"
+        ) from error
+    pip_install(*options, *pins)
+    CPU_TORCH.touch()
+
+
+def hide_gpus(hide: bool) -> None:
+    """Let programs in .venv see no GPU, or see it again."""
+    for folder in VENV.glob("lib/python*/site-packages"):
+        file = folder / "vcm_mt_cpu.pth"
+        if hide:
+            file.write_text(HIDE_GPUS)
+        else:
+            file.unlink(missing_ok=True)
+
+
+def check_installed(gpu: GPU | None) -> None:
+    """Call one of mmcv's ops where it will run, then import the package with its version gate.
+
+    pip caches the wheel of mmcv that it built, whatever torch and GPU it was built for: where the
+    op fails, mmcv is compiled anew, once. OpenCV's build without windows is taken where the
+    ordinary one lacks the system's libGL.
+
+    Raises:
+        SetupError: The ops fail after a fresh build as well, or the gate refuses what is installed.
+    """
+    if failure_of("import cv2"):
+        pip_install("--force-reinstall", "--no-deps", "opencv-python-headless")
+    check = ops_check(gpu)
+    if failure_of(check):
+        print("    mmcv's ops fail (a build for another torch or device): compiling", flush=True)
+        pip_install("--force-reinstall", "--no-cache-dir", *MMCV, gpu=gpu)
+        if reason := failure_of(check):
+            raise SetupError(f"mmcv's ops fail after a fresh build too:\n{reason}\nIts log: {LOG}")
+    if reason := failure_of("import vcm_mt, torchvision, compressai, mmdet"):
+        raise SetupError(f"{reason}\nIf this goes on: rm -r {VENV}, then the same command again")
 
 
 def ops_check(gpu: GPU | None) -> str:
     """Code that fails unless a compiled op gives the right answer where it will run."""
-    check = CHECK_OPS.format(device="cuda" if gpu and gpu.here else "cpu")
-    return check + COMPILED_FOR_CUDA if gpu else check
+    return CHECK_OPS.format(device="cuda" if gpu and gpu.here else "cpu", cuda=bool(gpu))
 
 
-def ensure_import() -> None:
-    """Import the package, and with it its version gate.
-
-    Raises:
-        SetupError: the gate refuses what is installed.
-    """
-    reason = failure_of("import vcm_mt, torchvision, compressai, mmdet")
-    if reason:
-        raise SetupError(f"{reason}\nIf this goes on: rm -r {VENV}, then the same command again")
-
-
-# ---- processes and what is shown of them ---------------------------------------------------------
+def failure_of(code: str) -> str:
+    """Run Python code inside .venv; return the end of its traceback, empty when it went well."""
+    done = subprocess.run([VENV_PYTHON, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    end = "\n".join(done.stderr.strip().splitlines()[-8:])
+    return (end or f"ended with status {done.returncode}") if done.returncode else ""
 
 
 def pip_install(*arguments: str, gpu: GPU | None = None) -> None:
@@ -409,34 +341,14 @@ def pip_install(*arguments: str, gpu: GPU | None = None) -> None:
     run([*pip, *arguments], environment(gpu))
 
 
-def failure_of(code: str) -> str:
-    """Run Python code inside .venv; return the end of its traceback, empty when it went well."""
-    done = subprocess.run([VENV_PYTHON, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    end = "\n".join(done.stderr.strip().splitlines()[-8:])
-    return (end or f"ended with status {done.returncode}") if done.returncode else ""
-
-
-def output_of(code: str) -> str:
-    """What Python code prints last inside .venv.
-
-    Raises:
-        SetupError: it failed.
-    """
-    done = subprocess.run([VENV_PYTHON, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    if done.returncode:
-        raise SetupError(f"{code!r} failed in {VENV}:\n{done.stderr[-1000:]}")
-    return (done.stdout.strip().splitlines() or [""])[-1]
-
-
 def environment(gpu: GPU | None = None) -> dict[str, str]:
     """What pip and mmcv's build read; a value that the user has set stays."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     needed = GIB_PER_COMPILER[gpu is not None] << 30
-    jobs = max(1, min(os.cpu_count() or 1, memory // needed))
     defaults = {
         "MMCV_WITH_OPS": "1",
         "CFLAGS": "-O2 -g0",
-        "MAX_JOBS": str(jobs),
+        "MAX_JOBS": str(max(1, min(os.cpu_count() or 1, memory // needed))),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_PROGRESS_BAR": "off",
     }
@@ -452,73 +364,48 @@ def environment(gpu: GPU | None = None) -> dict[str, str]:
 
 
 def run(command: list[str], environment: dict[str, str]) -> None:
-    """Run a command, its output into the log, its progress onto the screen.
+    """Run a command; its output goes into the log, every ten seconds a word of it onto the screen.
 
     Raises:
-        SetupError: the command failed; with the end of its output.
+        SetupError: The command failed; with the end of its output.
     """
     start = shown = time.monotonic()
-    with LOG.open("a") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        while process.poll() is None:
-            time.sleep(0.5)
-            now = time.monotonic()
-            if now - shown >= (1 if sys.stdout.isatty() else 30):
-                show(f"    {clock(now - start)} {activity(log_tail())}")
-                shown = now
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    finally:
-        show("")
+    end: deque[str] = deque(maxlen=12)
+    output = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, errors="replace",
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    with LOG.open("a") as log, output as process:
+        try:
+            for line in process.stdout or ():
+                log.write(line)
+                end.append(line.rstrip()[:200])
+                if time.monotonic() > shown + 10 and (what := activity(line)):
+                    shown = time.monotonic()
+                    print(f"    {minutes(start)} {what}", flush=True)
+        except BaseException:
+            process.terminate()
+            raise
     if process.returncode:
-        end = "\n".join(line[:200] for line in log_tail().splitlines()[-12:])
-        hint = (
-            "memory ran out: MAX_JOBS=1 make setup needs less"
-            if "Killed" in end
-            else "the same command goes on from here"
-        )
-        raise SetupError(
-            f"{' '.join(command[2:5])} failed\n{end}\nAll of its output: {LOG}\n{hint}"
-        )
+        killed = any("Killed" in line for line in end)
+        hint = "memory ran out: MAX_JOBS=1 make setup needs less" if killed else (
+            "the same command goes on from here")  # fmt: skip
+        what = " ".join(command[2:5])
+        raise SetupError("\n".join([f"{what} failed", *end, f"Its whole output: {LOG}", hint]))
 
 
-def log_tail() -> str:
-    """The last lines of the log; one line of a compiler call is a few kB."""
-    with LOG.open("rb") as log:
-        log.seek(max(0, LOG.stat().st_size - 32_768))
-        return log.read().decode(errors="replace")
-
-
-def activity(output: str) -> str:
-    """What pip or the compiler is at, in a few words, from the end of their output."""
-    for line in reversed(output.splitlines()):
-        compiled = re.match(r"\s*\[(\d+)/(\d+)\] ", line)
-        if compiled:
-            return "compiling {} of {}".format(*compiled.groups())
-        pip = re.match(r"\s*(Downloading|Collecting|Building wheel for) ([\w.-]+)(.*)", line)
-        if pip:
-            return f"{pip[1].lower()} {pip[2]}{pip[3][:30]}"
-        if line.startswith("Installing collected packages"):
-            return f"installing {line.count(',') + 1} packages"
+def activity(line: str) -> str:
+    """What pip or the compiler is at, in a few words, by a line of its output."""
+    if compiled := re.match(r"\s*\[(\d+)/(\d+)\] ", line):
+        return "compiling {} of {}".format(*compiled.groups())
+    if pip := re.match(r"\s*(Downloading|Collecting|Building wheel for) ([\w.-]+)(.*)", line):
+        return f"{pip[1].lower()} {pip[2]}{pip[3][:30]}"
+    if line.startswith("Installing collected packages"):
+        return f"installing {line.count(',') + 1} packages"
     return ""
 
 
-def show(text: str) -> None:
-    """Show a line of progress; on a terminal it takes the place of the one before."""
-    if sys.stdout.isatty():
-        print(f"\r\033[K{text}", end="", flush=True)
-    elif text:
-        print(text, flush=True)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as minutes and seconds."""
-    return "{}:{:02}".format(*divmod(round(seconds), 60))
+def minutes(start: float) -> str:
+    """The time since ``start``, as minutes and seconds."""
+    return "{}:{:02}".format(*divmod(round(time.monotonic() - start), 60))
 
 
 if __name__ == "__main__":
