@@ -8,12 +8,14 @@ import subprocess
 import sys
 
 import pytest
+from mmengine.fileio import load
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 from vcm_mt import compat
+from vcm_mt.version import __version__
 
 PYTHONS = ("3.10", "3.11", "3.12")
 
@@ -171,3 +173,19 @@ def test_the_image_for_gpus_has_the_cuda_of_the_pinned_torch():
     text = (ROOT / "docker" / "cuda.Dockerfile").read_text(encoding="utf-8")
     (release,) = re.findall(r"^FROM \S+:(\d+\.\d+)", text, re.MULTILINE)
     assert pins("3.10")["nvidia-cuda-runtime-cu12"].startswith(f"=={release}.")
+
+
+# ---- what the repository's host reads ------------------------------------------------------------
+
+
+def test_the_workflow_installs_and_runs_what_there_is():
+    (job,) = load(ROOT / ".github" / "workflows" / "ci.yml")["jobs"].values()
+    *_, setup, check = [step["run"].split() for step in job["steps"] if "run" in step]
+    assert setup[:2] == ["make", "setup"] and setup[1] in targets()
+    assert (ROOT / check[0]).stat().st_mode & 0o100
+
+
+def test_the_citation_is_of_this_version():
+    citation = load(ROOT / "CITATION.cff", file_format="yml")
+    assert citation["version"] == __version__
+    assert citation["license"] == "Apache-2.0"
