@@ -7,37 +7,35 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 from typing_extensions import Self
 
 from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.receivers import Receiver, named_receivers
-from vcm_mt.models.sizes import by_size, true_size
+from vcm_mt.models.sizes import by_size, in_batch_order, zero_padded
 from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.registry import MODELS
 
 
 @MODELS.register_module()
 class ReceiverSystem(VCMSystem):
-    """Trains theta_d alone: theta_e, and with it every bit that is sent, stays as it is.
+    """Trains theta_d only; theta_e, and with it every bit of the bitstream, is frozen.
 
-    The loss is equation (1) at lambda = 1: the tasks' losses behind their receivers. A receiver
-    sees what it will see: the latent that real bytes decode to, each picture coded at its own
+    The loss is equation (1) at lambda = 1: the losses of the tasks behind their receivers. The
+    input of a receiver is the latent that real bytes decode to, each picture coded at its own
     size.
 
     Args:
         stage1: Checkpoint of a trained system.
-        tasks: As :class:`VCMSystem` takes them; each name that they have as their ``receiver``
-            becomes a receiver.
-        start: The receiver of stage 1 that all start from.
-        rank: Train light receivers of this rank, see :class:`Receiver`; 0 for full ones.
-        depth: Train deep receivers of this depth, see there too.
-        amp: What the receivers train in, see :func:`vcm_mt.models.precision.amp_dtype`.
-        data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
+        tasks: See :class:`VCMSystem`; each ``receiver`` that they name becomes a receiver.
+        start: The receiver of stage 1 from which all of them start.
+        rank: Train LoRA receivers of this rank, see :class:`Receiver`; 0 for full receivers.
+        depth: Train receivers with a latent adapter of this many blocks, see :class:`Receiver`.
+        amp: Precision in which receivers train, see :func:`vcm_mt.models.precision.amp_dtype`.
+        data_preprocessor: Config of a :class:`VCMDataPreprocessor`.
 
     Raises:
-        ConfigError: When ``stage1`` is no such checkpoint, or has no such receiver.
+        ConfigError: If ``stage1`` is no checkpoint of a stage 1, or has no such receiver.
     """
 
     def __init__(
@@ -84,27 +82,27 @@ class ReceiverSystem(VCMSystem):
                 raise ConfigError(f"{stage1} does not fit its own record: {error}") from error
 
     def train(self, mode: bool = True) -> Self:
-        """Set the receivers' mode; what decides the bits stays in eval mode and in float32."""
+        """Set the receivers' mode; the transmitter stays in eval mode and in float32."""
         super().train(mode)
         self.transmitter.eval()
         self.transmitter.amp = False
         return self
 
     def update_tables(self) -> None:
-        """Nothing to do: the tables are stage 1's."""
+        """Do nothing: stage 1 built the tables."""
 
     def frozen(self) -> dict[str, nn.Module]:
-        """The tasks, and all that decides the bits."""
+        """The tasks and theta_e."""
         return {"theta_e": self.transmitter, **super().frozen()}
 
     def loss(self, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
-        """The tasks' losses.
+        """The losses of the tasks.
 
         Args:
-            x: Pictures, float [B, 3, H, W], RGB in [0, 1], padded; ``None`` where the samples
-                hold received latents and no task compares with the originals.
-            data_samples: mmdet data samples with ground truth. Their metainfo ``y_hat``, float
-                [1, M, h, w], is taken for what was received.
+            x: Pictures, float [B, 3, H, W], RGB in [0, 1], padded; ``None`` if the samples have
+                received latents and no task compares with the originals.
+            data_samples: mmdet data samples with ground truth. If their metainfo has ``y_hat``,
+                float [1, M, h, w], that is the received latent, and ``x`` is not encoded.
         """
         quality, _ = self.draw()
         return self.task_losses(self._receive(x, data_samples, quality), x, data_samples)
@@ -112,31 +110,29 @@ class ReceiverSystem(VCMSystem):
     def _receive(
         self, x: Tensor | None, data_samples: list[Any], quality: int | None = None
     ) -> dict[str, Tensor]:
-        """Each receiver's pictures, zero outside their true sizes."""
+        """The pictures of each receiver, float [B, 3, H, W], zero outside their true sizes."""
         groups = by_size(data_samples)
         tallest, widest = (max(size[axis] for size in groups) for axis in (0, 1))
-        if x is not None:
-            tallest, widest = x.shape[-2:]
-        order = [index for members in groups.values() for index in members]
-        places = sorted(range(len(order)), key=order.__getitem__)
-        parts: dict[str, list[Tensor]] = {name: [] for name in self.receivers}
+        canvas = (tallest, widest) if x is None else x.shape[-2:]
+        decoded: dict[str, list[Tensor]] = {name: [] for name in self.receivers}
         for (height, width), members in groups.items():
-            y_hat = self._received(x, data_samples, members, quality)
-            room = (0, widest - width, 0, tallest - height)
+            pictures = None if x is None else x[members, :, :height, :width]
+            y_hat = self._received(pictures, [data_samples[i] for i in members], quality)
             for name, receiver in self.receivers.items():
-                decoded = receiver(y_hat)[..., :height, :width]
-                parts[name].append(F.pad(decoded, room) if any(room) else decoded)
-        if len(groups) == 1:
-            return {name: decoded for name, (decoded,) in parts.items()}
-        return {name: torch.cat(found)[places] for name, found in parts.items()}
+                own = receiver(y_hat)[..., :height, :width]
+                decoded[name].append(zero_padded(own, canvas))
+        return {name: in_batch_order(parts, groups) for name, parts in decoded.items()}
 
     def _received(
-        self, x: Tensor | None, data_samples: list[Any], members: list[int], quality: int | None
+        self, pictures: Tensor | None, data_samples: list[Any], quality: int | None
     ) -> Tensor:
-        height, width = true_size(data_samples[members[0]])
-        given = [data_samples[index].get("y_hat") for index in members]
-        if all(latent is not None for latent in given):
-            return torch.cat(given).to(self.data_preprocessor.device)
-        if x is None:
-            raise ConfigError("there are neither pictures nor received latents to train on")
-        return self.transmitter.quantise(x[members, :, :height, :width], quality)
+        """The received latents of pictures of one size: those of the samples, or encoded now."""
+        latents = [sample.get("y_hat") for sample in data_samples]
+        if all(latent is not None for latent in latents):
+            return torch.cat(latents).to(self.data_preprocessor.device)
+        if pictures is None:
+            raise ConfigError(
+                "there are neither pictures nor received latents to train on: load pictures "
+                "(LoadPicture) or bitstreams (LoadBitstream) in the pipeline"
+            )
+        return self.transmitter.quantise(pictures, quality)

@@ -10,7 +10,6 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 from typing_extensions import Self
 
 from vcm_mt.errors import ConfigError
@@ -18,7 +17,7 @@ from vcm_mt.models.codec import build_codec
 from vcm_mt.models.precision import amp_name, check_amp
 from vcm_mt.models.receivers import Receiver, named_receivers
 from vcm_mt.models.score import score
-from vcm_mt.models.sizes import by_size, pixels_of
+from vcm_mt.models.sizes import by_size, in_batch_order, pixels_of, zero_padded
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.transmitter import Transmitter
 from vcm_mt.registry import MODELS
@@ -42,30 +41,30 @@ class VCMSystem(BaseModel):
 
         (1 - lambda) * R(x)  +  lambda * sum_t w_t * L_t(Psi_t(x_hat), y)
 
-    R is the expected length of the bitstream in bits per native pixel, L_t the frozen
-    network's own training loss.
+    R is the expected length of the bitstream in bits per native pixel, L_t the training loss of
+    the frozen network.
 
     Args:
         codec: Arguments of :func:`vcm_mt.models.codec.build_codec`.
-        tasks: Config of a :class:`vcm_mt.models.tasks.Task` by name. There is one receiver for
-            each name that they have as their ``receiver``.
-        lmbda: lambda of equation (1), in [0, 1]; with ``gains`` one for each level.
-        quality: Quality level, written into every packet; with ``gains`` the level that
-            validation looks at, by default the middle one.
-        gains: Train one codec for several rates, with these gains at the start
-            (:class:`vcm_mt.bitstream.gains.Gains`): each step draws a level.
-        level_weights: What the loss of each of those levels is multiplied with, by default 1. A
-            large lambda makes large gradients; 1 / sqrt(lambda) keeps them from drowning the
-            others.
+        tasks: Configs of :class:`vcm_mt.models.tasks.Task` by name. The system has one receiver
+            for each ``receiver`` that they name.
+        lmbda: lambda of equation (1), in [0, 1]; with ``gains`` one per quality.
+        quality: Quality written into every packet; with ``gains`` the one used in validation, by
+            default the middle one.
+        gains: Train one codec for several rates. These are the initial gains, one per quality, see
+            :class:`vcm_mt.bitstream.gains.Gains`; each step draws a quality.
+        level_weights: Factor of the loss of each of those qualities, by default 1. A large lambda
+            makes large gradients; weights of 1 / sqrt(lambda) balance them.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
-        amp: What the transforms train in: ``"auto"``, ``"bf16"``, ``"fp16"`` or ``"fp32"``, see
-            :func:`vcm_mt.models.precision.amp_dtype`; what is measured is always coded in float32.
-        compile: Train the transforms and the tasks' backbones as ``torch.compile`` makes them.
-        data_preprocessor: A :class:`VCMDataPreprocessor`'s config.
+        amp: Precision in which the transforms train: ``"auto"``, ``"bf16"``, ``"fp16"`` or
+            ``"fp32"``, see :func:`vcm_mt.models.precision.amp_dtype`. Evaluation always codes in
+            float32.
+        compile: Apply ``torch.compile`` to the transforms and the tasks' backbones in training.
+        data_preprocessor: Config of a :class:`VCMDataPreprocessor`.
 
     Raises:
-        ConfigError: For lambda outside [0, 1], a system without a task, or another number of
-            lambdas or weights than of levels.
+        ConfigError: If lambda is outside [0, 1], there is no task, or the number of lambdas or
+            weights differs from that of the gains.
     """
 
     def __init__(
@@ -94,11 +93,11 @@ class VCMSystem(BaseModel):
             )
         self.level_weights = list(level_weights) or [1.0] * len(self.lmbdas)
         if not tasks:
-            raise ConfigError("a system needs at least one task")
+            raise ConfigError("a system needs at least one task: set model.tasks")
         quality = quality or (len(gains) + 1) // 2
         check_amp(amp)
         self.amp = amp
-        # What a program needs to build the codec again around the weights of a checkpoint.
+        # What a checkpoint stores so that the codec can be rebuilt from it.
         self.record = {
             "codec": {k: v for k, v in codec.items() if k not in ("checkpoint", "pretrained")},
             "quality": quality,
@@ -110,14 +109,14 @@ class VCMSystem(BaseModel):
         self.tasks = nn.ModuleDict({name: MODELS.build(task) for name, task in tasks.items()})
         wanted = dict.fromkeys(task.receiver for _, task in named_tasks(self.tasks))
         self.receivers = nn.ModuleDict({name: Receiver(copy.deepcopy(net.g_s)) for name in wanted})
-        # Faster convolutions on a CPU; the tasks get contiguous pictures all the same.
+        # Convolutions are faster in channels_last. Tasks make their inputs contiguous.
         for part in (self.transmitter, self.receivers):
             part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for _, task in named_tasks(self.tasks):
             task.freeze()
         if compile:
             self._compile()
-        # Task weights are given by config and never change: checkpoints leave them out.
+        # Task weights come from the config and never change: checkpoints leave them out.
         self._register_state_dict_hook(_drop_task_weights)
         self.register_load_state_dict_post_hook(_excuse_task_weights)
 
@@ -129,16 +128,17 @@ class VCMSystem(BaseModel):
             task.compile()
 
     def settle_precision(self, known: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Decide for a whole run what ``amp="auto"`` stands for on the present device.
+        """Resolve ``amp="auto"`` for a whole run on the current device.
 
         Args:
-            known: What was decided before, by part: an ``auto`` that it names takes that.
+            known: Earlier results by part, for instance of a resumed run; they take precedence
+                where ``amp`` is ``"auto"``.
 
         Returns:
             ``"bf16"``, ``"fp16"`` or ``"fp32"`` by part: ``transforms``, and the tasks by name.
 
         Raises:
-            ConfigError: For fp16 on a CPU.
+            ConfigError: If fp16 is asked for on a CPU.
         """
         known = known or {}
         device = self.data_preprocessor.device
@@ -146,18 +146,18 @@ class VCMSystem(BaseModel):
         self.amp = amp_name(amp, device)
         settled = {"transforms": self.amp}
         for name, task in named_tasks(self.tasks):
-            if (found := task.settle_precision(known.get(name))) is not None:
-                settled[name] = found
+            if (precision := task.settle_precision(known.get(name))) is not None:
+                settled[name] = precision
         self.record["precision"] = settled
-        self.train(self.training)  # hands it to the parts
+        self.train(self.training)  # passes it to transmitter and receivers
         return settled
 
     def forward(
         self, inputs: Tensor, data_samples: list[Any], mode: str = "tensor"
     ) -> dict[str, Tensor] | list[Any] | Tensor:
-        """Run as mmengine asks: ``loss``, ``predict``, or ``tensor`` for the first x_hat."""
+        """Entry point of mmengine; mode ``tensor`` returns the first receiver's x_hat."""
         if mode == "loss":
-            # Each part decides its precision, whatever an AmpOptimWrapper asks of the whole.
+            # Each part sets its own precision, even inside the autocast of an AmpOptimWrapper.
             with torch.autocast(self.data_preprocessor.device.type, enabled=False):
                 return self.loss(inputs, data_samples)
         if mode == "predict":
@@ -172,10 +172,10 @@ class VCMSystem(BaseModel):
             data_samples: mmdet data samples at native resolution, with ground truth.
 
         Returns:
-            ``loss_*`` entries, whose sum is the loss, and unweighted values to log.
+            ``loss_*`` entries, whose sum is the loss, and unweighted values for the log.
         """
         quality, lmbda = self.draw()
-        bits, pictures = self._through(x, data_samples, quality)
+        bits, pictures = self.transmit(x, data_samples, quality)
         pixels = bits.new_tensor([pixels_of(sample) for sample in data_samples])
         bpp = (bits / pixels).mean()
         losses = {"loss_rate": (1 - lmbda) * bpp, "bpp_train": bpp.detach()}
@@ -186,34 +186,37 @@ class VCMSystem(BaseModel):
         losses = {k: weight * loss if "loss" in k else loss for k, loss in losses.items()}
         return losses | {f"bpp_train/{quality}": bpp.detach()}
 
-    def _through(
+    def transmit(
         self, x: Tensor, data_samples: list[Any], quality: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The bits of each picture [B], and what each receiver makes of them [B, 3, H, W].
+        """Quantise pictures and decode them with every receiver.
 
-        Pictures of one size go together, so that none is sent with the padding that only stands
-        beside it in the batch.
+        Pictures of equal size are processed together, so that none is sent with padding that it
+        has only because of a larger picture in its batch.
+
+        Returns:
+            bits, float [B], and the decoded pictures of each receiver, float [B, 3, H, W].
         """
         groups = by_size(data_samples)
-        if len(groups) == 1:
-            latent = self.transmitter(x, quality)
-            return latent.bits, {name: one(latent.y_hat) for name, one in self.receivers.items()}
+        bits: list[Tensor] = []
+        decoded: dict[str, list[Tensor]] = {name: [] for name in self.receivers}
+        for size, members in groups.items():
+            latent = self.transmitter(self._unpadded(x, size, members), quality)
+            bits.append(latent.bits)
+            for name, receiver in self.receivers.items():
+                decoded[name].append(zero_padded(receiver(latent.y_hat), x.shape[-2:]))
+        pictures = {name: in_batch_order(parts, groups) for name, parts in decoded.items()}
+        return in_batch_order(bits, groups), pictures
+
+    def _unpadded(self, x: Tensor, size: tuple[int, int], members: list[int]) -> Tensor:
+        if len(members) == len(x):
+            return x
         divisor = self.data_preprocessor.divisor
-        bits: list[Any] = [None] * len(x)
-        pictures: dict[str, list[Any]] = {name: [None] * len(x) for name in self.receivers}
-        for (height, width), members in groups.items():
-            rows, columns = (-(-side // divisor) * divisor for side in (height, width))
-            latent = self.transmitter(x[members, :, :rows, :columns], quality)
-            room = (0, x.shape[-1] - columns, 0, x.shape[-2] - rows)
-            decoded = {name: F.pad(r(latent.y_hat), room) for name, r in self.receivers.items()}
-            for at, index in enumerate(members):
-                bits[index] = latent.bits[at]
-                for name, own in decoded.items():
-                    pictures[name][index] = own[at]
-        return torch.stack(bits), {name: torch.stack(own) for name, own in pictures.items()}
+        height, width = (side + -side % divisor for side in size)
+        return x[members, :, :height, :width]
 
     def draw(self) -> tuple[int, float]:
-        """The level of a step, drawn where there are several, and its lambda."""
+        """The quality of a training step, drawn at random if there are several, and its lambda."""
         if len(self.lmbdas) == 1:
             return self.transmitter.quality, self.lmbdas[0]
         quality = int(torch.randint(1, len(self.lmbdas) + 1, ()))
@@ -226,20 +229,23 @@ class VCMSystem(BaseModel):
         data_samples: list[Any],
         lmbda: float = 1.0,
     ) -> dict[str, Tensor]:
-        """The right half of equation (1), and its parts to log.
+        """The right half of equation (1).
 
         Args:
-            pictures: What each receiver decoded, float [B, 3, H, W].
-            x: The originals, alike; ``None`` where there are none.
-            data_samples: As :meth:`loss` takes them.
-            lmbda: Of equation (1).
+            pictures: Decoded pictures of each receiver, float [B, 3, H, W].
+            x: The originals, float [B, 3, H, W]; ``None`` when training from bitstreams.
+            data_samples: See :meth:`loss`.
+            lmbda: lambda of equation (1).
+
+        Returns:
+            ``loss_<task>`` entries, and unweighted parts ``<task>/<part>`` for the log.
         """
         losses: dict[str, Tensor] = {}
         for name, task in named_tasks(self.tasks):
             parts = task.loss(pictures[task.receiver], x, data_samples)
             total = torch.stack(list(parts.values())).sum()
             losses[f"loss_{name}"] = lmbda * task.weight * total
-            # mmengine sums every key that contains "loss"; these are only to be looked at.
+            # mmengine sums every key that contains "loss": parts are logged without the word.
             losses |= {
                 f"{name}/{part.replace('loss_', '')}": value.detach()
                 for part, value in parts.items()
@@ -247,10 +253,10 @@ class VCMSystem(BaseModel):
         return losses
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode, and with it the transforms' precision."""
+        """Set the mode and the transforms' precision: :attr:`amp` in training, else float32."""
         transforms: list[Any] = [self.transmitter, *self.receivers.values()]
-        for part in transforms:
-            part.amp = self.amp if mode else False
+        for transform in transforms:
+            transform.amp = self.amp if mode else False
         return super().train(mode)
 
     def train_step(
@@ -259,14 +265,18 @@ class VCMSystem(BaseModel):
         optim_wrapper: OptimWrapperDict,
         forward: Callable[..., dict[str, Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """One step of the main optimiser, then one of the quantiles' (``aux``).
+        """One training step: ``main`` on equation (1), then ``aux`` on the quantiles.
 
-        Where a wrapper skips a step that is not finite, both are skipped.
+        If ``main`` skips the step because a gradient is not finite, so does ``aux``.
 
         Args:
-            data: A batch as the data loader collates it.
-            optim_wrapper: ``main`` and ``aux``.
-            forward: What computes the losses, where a wrapper stands around the system.
+            data: A batch from the data loader.
+            optim_wrapper: ``main``, and ``aux`` unless the quantiles are frozen.
+            forward: What computes the losses: the wrapper in distributed training, by default
+                the system.
+
+        Returns:
+            The values to log.
         """
         main = optim_wrapper["main"]
         with main.optim_context(forward or self):
@@ -275,23 +285,23 @@ class VCMSystem(BaseModel):
         loss, log = self.parse_losses(losses)
         main.update_params(loss)
         skipped = getattr(main, "skipped", 0)
-        if "aux" in optim_wrapper and not skipped:  # none where the quantiles are frozen
+        if "aux" in optim_wrapper and not skipped:
             quantile_loss = self.transmitter.entropy.aux_loss()
             optim_wrapper["aux"].update_params(quantile_loss)
             log["aux"] = quantile_loss.detach()
         return log
 
     def update_tables(self) -> None:
-        """Build the entropy tables that belong to the present weights."""
+        """Build the entropy tables from the current weights."""
         self.transmitter.update_tables()
 
     def frozen(self) -> dict[str, nn.Module]:
-        """What no training may change, by name."""
+        """Modules that training must not change, by name."""
         return {f"task {name}": task for name, task in named_tasks(self.tasks)}
 
     @torch.no_grad()
     def predict(self, x: Tensor, data_samples: list[Any]) -> list[Any]:
-        """Send each picture as real bytes, decode those, and run every task on the result.
+        """Encode each picture to bytes, decode them, and run every task on the result.
 
         Args:
             x: Pictures, float [B, 3, H, W], padded; true sizes are in the data samples.
@@ -309,7 +319,7 @@ class VCMSystem(BaseModel):
 
     @torch.no_grad()
     def send(self, picture: Tensor) -> dict[str, Sent]:
-        """Encode a picture [1, 3, H, W], decode the bytes with every receiver."""
+        """Encode a picture [1, 3, H, W] to bytes, and decode them with every receiver."""
         y = self.transmitter.analyse(picture)
         (data,) = self.transmitter.code(y, *picture.shape[-2:])
         bits = self.transmitter.estimate(y).bits.item()
