@@ -61,6 +61,7 @@ def _loners(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
     started = Barrier(threads + 1)
 
     def start() -> None:
+        torch.get_num_threads()  # a thread's first call sets the number that all others have
         torch.set_num_threads(1)
         started.wait()
 
