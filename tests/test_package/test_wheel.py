@@ -21,7 +21,7 @@ SOURCES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE",
 #: Two steps of level 1, from the zoo's codec in place of level 2's.
 TWO_STEPS = ("--quality", "1", "--cfg-options", "levels.0.after=None",
              "levels.0.codec.checkpoint=zoo://mse_1", "train_dataloader.batch_size=2",
-             "train_cfg.max_iters=2", "train_cfg.val_interval=2",
+             "train_cfg.max_iters=2", "train_cfg.val_begin=3",
              "param_scheduler.0.end=1", "param_scheduler.1.T_max=2")  # fmt: skip
 
 
