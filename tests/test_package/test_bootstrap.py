@@ -122,16 +122,23 @@ def test_what_is_missing_is_said_first(bootstrap, monkeypatch, capsys, name, val
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("lines", "said"),
     [
-        ("  [51/78] c++ -MMD -O2 nms.cpp\n", "compiling 51 of 78"),
-        ("Downloading torch-2.8.0.whl (888.1 MB)\n", "downloading torch-2.8.0.whl (888.1 MB)"),
-        ("Installing collected packages: a, b, c\n", "installing 3 packages"),
-        ("  running build_ext\n", ""),
+        (["Collecting torch", "  [51/78] c++ -O2 nms.cpp", "In file"], "compiling 51 of 78"),
+        (["Downloading torch-2.8.0.whl (888.1 MB)"], "downloading torch-2.8.0.whl (888.1 MB)"),
+        (["Installing collected packages: a, b, c"], "installing 3 packages"),
+        ([], ""),
     ],
 )
-def test_progress_is_told_in_a_few_words(bootstrap, line, said):
-    assert bootstrap.activity(line) == said
+def test_progress_is_told_in_a_few_words(bootstrap, lines, said):
+    assert bootstrap.activity(lines) == said
+
+
+def test_a_long_command_tells_what_it_is_at(bootstrap, monkeypatch, capsys):
+    code = "import time; print('[3/4] c++', flush=True); time.sleep(1.5)"
+    monkeypatch.setattr(bootstrap, "PROGRESS", 1.0)
+    bootstrap.run([sys.executable, "-c", code], dict(os.environ))
+    assert capsys.readouterr().out.split() == ["0:01", "compiling", "3", "of", "4"]
 
 
 def test_a_failed_command_ends_with_its_output(bootstrap):

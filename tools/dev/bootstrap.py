@@ -23,7 +23,6 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +39,7 @@ CUDA = Path("/usr/local/cuda")  # where NVIDIA's installer puts it
 
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 GIB_PER_COMPILER = {False: 2, True: 4}  # with nvcc it is the larger
+PROGRESS = 20.0  # seconds from one line of progress to the next
 MMCV = ("--verbose", "--no-deps", "--no-build-isolation", "onedl-mmcv")
 
 # Two boxes that overlap and one apart. A build for another torch fails in the import already.
@@ -364,42 +364,56 @@ def environment(gpu: GPU | None = None) -> dict[str, str]:
 
 
 def run(command: list[str], environment: dict[str, str]) -> None:
-    """Run a command; its output goes into the log, every ten seconds a word of it onto the screen.
+    """Run a command; its output goes into the log, now and then a word of it onto the screen.
 
     Raises:
         SetupError: The command failed; with the end of its output.
     """
-    start = shown = time.monotonic()
-    end: deque[str] = deque(maxlen=12)
-    output = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, errors="replace",
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-    with LOG.open("a") as log, output as process:
-        try:
-            for line in process.stdout or ():
-                log.write(line)
-                end.append(line.rstrip()[:200])
-                if time.monotonic() > shown + 10 and (what := activity(line)):
-                    shown = time.monotonic()
-                    print(f"    {minutes(start)} {what}", flush=True)
-        except BaseException:
-            process.terminate()
-            raise
+    start = time.monotonic()
+    with LOG.open("a") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        while status_of(process) is None:
+            print(f"    {minutes(start)} {activity(last_lines())}", flush=True)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
     if process.returncode:
-        killed = any("Killed" in line for line in end)
-        hint = "memory ran out: MAX_JOBS=1 make setup needs less" if killed else (
-            "the same command goes on from here")  # fmt: skip
+        end = [line[:200] for line in last_lines()[-12:]]
+        hint = "the same command goes on from here"
+        if any("Killed" in line for line in end):
+            hint = "memory ran out: MAX_JOBS=1 make setup needs less"
         what = " ".join(command[2:5])
         raise SetupError("\n".join([f"{what} failed", *end, f"Its whole output: {LOG}", hint]))
 
 
-def activity(line: str) -> str:
-    """What pip or the compiler is at, in a few words, by a line of its output."""
-    if compiled := re.match(r"\s*\[(\d+)/(\d+)\] ", line):
-        return "compiling {} of {}".format(*compiled.groups())
-    if pip := re.match(r"\s*(Downloading|Collecting|Building wheel for) ([\w.-]+)(.*)", line):
-        return f"{pip[1].lower()} {pip[2]}{pip[3][:30]}"
-    if line.startswith("Installing collected packages"):
-        return f"installing {line.count(',') + 1} packages"
+def status_of(process: subprocess.Popen[bytes]) -> int | None:
+    """The exit status; ``None`` when the process goes on for another while."""
+    try:
+        return process.wait(PROGRESS)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def last_lines() -> list[str]:
+    """The end of the log; one line of a compiler call is a few kB."""
+    with LOG.open("rb") as log:
+        log.seek(max(0, LOG.stat().st_size - 32_768))
+        return log.read().decode(errors="replace").splitlines()
+
+
+def activity(lines: list[str]) -> str:
+    """What pip or the compiler is at, in a few words, by the end of their output."""
+    for line in reversed(lines):
+        if compiled := re.match(r"\s*\[(\d+)/(\d+)\] ", line):
+            return "compiling {} of {}".format(*compiled.groups())
+        if pip := re.match(r"\s*(Downloading|Collecting|Building wheel for) ([\w.-]+)(.*)", line):
+            return f"{pip[1].lower()} {pip[2]}{pip[3][:30]}"
+        if line.startswith("Installing collected packages"):
+            return f"installing {line.count(',') + 1} packages"
     return ""
 
 
