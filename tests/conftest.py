@@ -174,7 +174,7 @@ def _run_script(command: list[str], environment: dict[str, str], out: Path, err:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = command
-    sys.path.insert(0, str(ROOT / "tools"))
+    sys.path.insert(0, str((ROOT / command[0]).parent))
     try:
         runpy.run_path(command[0], run_name="__main__")
     finally:

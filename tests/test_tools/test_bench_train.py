@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def sides(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.syspath_prepend(str(ROOT / "tools" / "benchmarks"))
     import train_sides
 
     yield train_sides

@@ -13,7 +13,7 @@ SMALL = {"arch": "MeanScaleHyperprior", "N": 8, "M": 12}
 
 @pytest.fixture
 def tool(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.syspath_prepend(str(ROOT / "tools" / "benchmarks"))
     import check_gpu
 
     yield check_gpu
@@ -93,9 +93,9 @@ def test_a_step_in_both_orders_of_memory(tool):
         (64, 96),
     )
     seen = []
-    prepare = tool.running._prepare
+    prepare = tool.fast_detector._prepare
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tool.running, "_prepare", lambda *a: (seen.append(a[2]), prepare(*a)))
+        patch.setattr(tool.fast_detector, "_prepare", lambda *a: (seen.append(a[2]), prepare(*a)))
         found = tool.orders("cpu", setting, steps=2)
     assert set(seen) == set(tool.ORDERS.values())
     for name in tool.ORDERS:
@@ -105,7 +105,7 @@ def test_a_step_in_both_orders_of_memory(tool):
 
 @pytest.mark.cpu
 def test_without_a_gpu_it_says_so():
-    done = run_tool("check_gpu")
+    done = run_tool("benchmarks/check_gpu")
     assert done.returncode == 1
     (told,) = done.stderr.strip().splitlines()
     assert "PyTorch sees no GPU here" in told

@@ -9,7 +9,7 @@ from tests.conftest import run_tool
 
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
 def test_kills(kills):
-    done = run_tool("kill_test", "--kills", str(kills))
+    done = run_tool("benchmarks/kill_test", "--kills", str(kills))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     (hits,) = re.findall(
         rf"{kills} kills, (\d+) of them in a checkpoint's write: 0 lost", done.stdout
