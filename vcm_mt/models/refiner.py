@@ -1,4 +1,4 @@
-"""Latents refined where a picture is sent: more for the same bits, for receivers as they are."""
+"""Refinement of a picture's latent by gradient descent in the transmitter."""
 
 from __future__ import annotations
 
@@ -18,56 +18,53 @@ from vcm_mt.models.tasks import Task, named_tasks
 from vcm_mt.models.vcm_system import VCMSystem
 
 
-class _Wanted(NamedTuple):
-    """What a task finds in an original, as a data sample, and its losses by part there."""
+class _Target(NamedTuple):
+    """A task's predictions on an original as a data sample, and its losses by part there."""
 
     truth: Any
     floor: dict[str, Tensor]
 
 
-#: What tasks found in originals, by a digest of the picture and by task.
-Known = dict[bytes, dict[str, _Wanted]]
+#: Targets by a digest of the picture and by task.
+Known = dict[bytes, dict[str, _Target]]
 
 
 class Refiner:
-    """Finds latents that serve equation (1) better, for one picture, than ``g_a``'s.
+    """Improves the latent of one picture with respect to equation (1).
 
-    ``g_a`` was trained to do well by all pictures. A transmitter that has the time can go on from
-    there for the picture at hand (Campos et al. 2019; for machines Le et al. 2021): gradient
-    descent on y alone, on
+    ``g_a`` is trained for all pictures. Starting from its latent, gradient descent on y alone
+    (Campos et al. 2019; for machines Le et al. 2021) lowers
 
         (1 - lambda) * R(y)  +  lambda * sum_t w_t * max(0, L_t(Psi_t(g_s(y))) - L_t(Psi_t(x)))
 
-    with what Psi_t finds in the original as the truth of L_t, and for g_s the receiver that the
-    task looks through: it needs the frozen tasks, but no annotations. Each part of L_t counts for
-    as much as it exceeds its value for the original. A network that is unsure of the original is
-    to be as unsure of the decoded picture: made surer of its own errors, it would rank them above
-    what is there. Nothing else changes: no weight, no table, no byte of the format. Any receiver
-    of the transmitter decodes the result, and none can tell.
+    The ground truth of L_t is the prediction of Psi_t on the original, and g_s is the receiver of
+    the task: frozen tasks are needed, annotations are not. Each part of L_t counts only as far as
+    it exceeds its value on the original: lowering it further would make the network confident of
+    its own errors. Weights, tables and format do not change, and any receiver of the transmitter
+    decodes the result.
 
-    R is what rounded symbols cost, with the gradient of ``quantizer="round"``: rounded forwards,
-    straight through backwards. With g the gradient and k = 0, 1, ... a step is
+    R is the rate of rounded symbols with the gradient of ``quantizer="round"``: rounded in the
+    forward pass, straight-through in the backward pass. With the gradient g, step k = 0, 1, ... is
 
-        y <- y - rate * decay^k * g / (|g| + rms(g))
+        y <- y - rate * decay^k * g / (abs(g) + rms(g))
 
-    Where the slope is steep a value moves as far as the step allows, and elsewhere in proportion:
-    what hardly matters stays where ``g_a`` put it and crosses no rounding edge for nothing. The
-    best y seen is kept, so that a picture is never worse by this measure than without.
+    A value with a steep gradient moves by the full step, the others in proportion, so that values
+    which matter little do not cross a rounding threshold. The best y of all steps is returned: the
+    result is never worse than ``g_a``'s latent by this measure.
 
     Args:
-        system: Transmitter, receivers that the tasks look through, tasks, lambda. It is frozen,
-            and its receivers are for searching alone.
+        system: Transmitter, receivers of the tasks, tasks, lambda. It is frozen, and its
+            receivers serve the refinement only.
         steps: Steps per picture; each runs ``g_s`` and the tasks forwards and backwards.
-        rate: How far the first step moves a value of y at most, in quantisation steps.
-        decay: How far the next one does, relative to it, in (0, 1]: few steps or many, the first
-            ones are the same.
-        score: From which score on a find counts as truth.
-        amp: What ``g_s`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
-        known: Kept there, if given: what the tasks found in the originals, for refiners of other
-            levels with the same tasks. With a detector's feature maps, megabytes a picture.
+        rate: Largest change of a value of y in the first step, in quantisation steps.
+        decay: Factor of that change from one step to the next, in (0, 1].
+        score: Lowest score in [0, 1] with which a prediction counts as ground truth.
+        amp: Precision of ``g_s``, see :func:`vcm_mt.models.precision.amp_dtype`.
+        known: A cache of the tasks' predictions on originals, shared by refiners of other
+            qualities with the same tasks. With feature maps it takes megabytes per picture.
 
     Raises:
-        ConfigError: For fewer than 1 step.
+        ConfigError: If there is less than 1 step.
     """
 
     def __init__(
@@ -81,7 +78,7 @@ class Refiner:
         known: Known | None = None,
     ) -> None:
         if steps < 1:
-            raise ConfigError(f"a latent is refined in 1 step or more, not {steps}")
+            raise ConfigError(f"refinement takes 1 step or more, not {steps}")
         self.system = system.eval().requires_grad_(False)
         amp = amp_name(amp, next(system.parameters()).device)
         for _, receiver in named_receivers(system.receivers):
@@ -94,17 +91,17 @@ class Refiner:
 
     @property
     def through(self) -> str:
-        """The tasks in words, and whose receivers they look through if not the shared one."""
-        told = []
+        """The tasks in words, with their receivers where those are not the shared one."""
+        words = []
         for name, task in named_tasks(self.system.tasks):
             own = "its own" if task.receiver == name else f"the {task.receiver}"
             behind = f" behind {own} receiver" if task.receiver != "shared" else ""
-            told.append(name + behind)
-        return ", ".join(told)
+            words.append(name + behind)
+        return ", ".join(words)
 
     @property
     def record(self) -> dict[str, Any]:
-        """What decides its latents beside the transmitter, as plain values."""
+        """Everything besides the transmitter that determines the latents, as plain values."""
         own = {name: getattr(self, name) for name in ("steps", "rate", "decay", "score", "amp")}
         networks = {name: fingerprint(task) for name, task in self.system.tasks.items()}
         receivers = {name: fingerprint(one) for name, one in self.system.receivers.items()}
@@ -122,73 +119,74 @@ class Refiner:
 
         Args:
             picture: float [1, 3, H, W], RGB in [0, 1], any size.
-            quality: One of the transmitter's levels.
+            quality: One of the transmitter's qualities; by default its own.
         """
         transmitter = self.system.transmitter
-        level = transmitter.quality if quality is None else quality
+        quality = transmitter.quality if quality is None else quality
         with torch.no_grad():
             start = transmitter.analyse(picture)
-        wanted = self._wanted(picture) if self.known is None else self._remembered(picture)
+        targets = self._targets(picture) if self.known is None else self._cached(picture)
         y = start.clone().requires_grad_()
         best, lowest = start, float("inf")
         with torch.enable_grad():
             for step in range(self.steps + 1):
-                loss = self._loss(y, picture, wanted, level)
+                loss = self._loss(y, picture, targets, quality)
                 if loss.item() < lowest:
                     best, lowest = y.detach().clone(), loss.item()
                 if step == self.steps:
                     break
-                (slope,) = torch.autograd.grad(loss, y)
+                (gradient,) = torch.autograd.grad(loss, y)
                 with torch.no_grad():
-                    y -= self.rate * self.decay**step * _saturated(slope)
+                    y -= self.rate * self.decay**step * _saturated(gradient)
         return best
 
-    def _remembered(self, picture: Tensor) -> dict[str, _Wanted]:
-        """What each task finds in the original, found once."""
+    def _cached(self, picture: Tensor) -> dict[str, _Target]:
         assert self.known is not None
         values = picture.cpu().numpy()
         key = hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).digest()
         if key not in self.known:
-            self.known[key] = self._wanted(picture)
+            self.known[key] = self._targets(picture)
         return self.known[key]
 
     @torch.no_grad()
-    def _wanted(self, picture: Tensor) -> dict[str, _Wanted]:
-        """What each task finds in the original, by name."""
+    def _targets(self, picture: Tensor) -> dict[str, _Target]:
+        """Each task's predictions and losses on the original, by name."""
         size = tuple(picture.shape[-2:])
-        wanted = {}
+        targets = {}
         for name, task in named_tasks(self.system.tasks):
             plain = BaseDataElement(metainfo={"img_shape": size, "ori_shape": size})
             truth = task.own_truth(picture, plain, self.score)
-            wanted[name] = _Wanted(truth, task.loss(picture, picture, [truth]))
-        return wanted
+            targets[name] = _Target(truth, task.loss(picture, picture, [truth]))
+        return targets
 
-    def _loss(self, y: Tensor, picture: Tensor, wanted: dict[str, _Wanted], level: int) -> Tensor:
+    def _loss(
+        self, y: Tensor, picture: Tensor, targets: dict[str, _Target], quality: int
+    ) -> Tensor:
         """Equation (1) of one picture, with the tasks' losses above those of the original."""
         system = self.system
         lmbdas: Sequence[float] = system.lmbdas
-        lmbda = lmbdas[0] if len(lmbdas) == 1 else lmbdas[level - 1]
+        lmbda = lmbdas[0] if len(lmbdas) == 1 else lmbdas[quality - 1]
         height, width = picture.shape[-2:]
-        latent = system.transmitter.rounded(y, level)
+        latent = system.transmitter.rounded(y, quality)
         decoded = {}
         for name, receiver in named_receivers(system.receivers):
             decoded[name] = receiver(latent.y_hat)[..., :height, :width]
         loss = (1 - lmbda) * latent.bits.sum() / (height * width)
         for name, task in named_tasks(system.tasks):
-            truth, floor = wanted[name]
+            truth, floor = targets[name]
             parts = task.loss(decoded[task.receiver], picture, [truth])
             excess = [(value - floor[part]).clamp_min(0) for part, value in parts.items()]
             loss = loss + lmbda * task.weight * torch.stack(excess).sum()
         return loss
 
 
-def _saturated(slope: Tensor) -> Tensor:
-    """From -1 to 1: the sign where a slope is far above their root mean square, else less."""
-    tiny = torch.finfo(slope.dtype).tiny
-    return slope / (slope.abs() + slope.square().mean().sqrt().clamp_min(tiny))
+def _saturated(gradient: Tensor) -> Tensor:
+    """The update direction g / (abs(g) + rms(g)), in [-1, 1]."""
+    tiny = torch.finfo(gradient.dtype).tiny
+    return gradient / (gradient.abs() + gradient.square().mean().sqrt().clamp_min(tiny))
 
 
 def _settings(task: Task) -> dict[str, Any]:
-    """The plain values that a task was made with."""
+    """The plain attributes of a task."""
     plain = (bool, int, float, str)
     return {k: v for k, v in vars(task).items() if isinstance(v, plain) and k[0] != "_"}

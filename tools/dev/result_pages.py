@@ -1,0 +1,145 @@
+"""Write the pages that show measured results, and the table of README.md, from the result files.
+
+python tools/dev/result_pages.py
+
+A figure stands in docs/results/*/*.json, where the command that measured it puts it. This
+script is the only one that copies it into text; a test holds that the text is up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tabulate import tabulate
+
+ROOT = Path(__file__).resolve().parents[2]
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "results.md"
+BEGIN = "<!-- begin: written by tools/dev/result_pages.py -->"
+END = "<!-- end -->"
+
+
+class Row(NamedTuple):
+    """A BD-rate to show: what it is called, the metric's task, and the curve."""
+
+    title: str
+    task: str
+    curve: str
+
+
+DEMO = (
+    Row("refined, detection", "det", "stage1_det_refined"),
+    Row("detection", "det", "stage1_det"),
+)
+LONG = (
+    Row("refined, detection, detector's receiver", "det", "stage1_det_refined_det"),
+    Row("refined, segmentation, segmenter's receiver", "segm", "stage1_det_refined_segm"),
+    Row("refined through both receivers, detection", "det", "stage1_det_refined_joint_det"),
+    Row("refined through both receivers, segmentation", "segm", "stage1_det_refined_joint_segm"),
+    Row("refined, RetinaNet (never trained through)", "retina", "stage1_det_refined"),
+    Row("detection, detector's receiver", "det", "stage1_det_det"),
+    Row("detection, shared decoder", "det", "stage1_det"),
+    Row("segmentation, segmenter's receiver", "segm", "stage1_det_segm"),
+    Row("segmentation, shared decoder", "segm", "stage1_det"),
+    Row("RetinaNet, shared decoder", "retina", "stage1_det"),
+    Row("one model for all rates, detection", "det", "stage1_det_vbr"),
+    Row("one model for all rates, segmentation, its receiver", "segm", "stage1_det_vbr_segm"),
+)
+HEADLINE = (LONG[0], LONG[1], LONG[5], LONG[7])
+#: Rows of the table of receivers: title, curve, metric, digits.
+RECEIVERS = (
+    ("bpp", "stage1_det", "bpp", 3),
+    ("mask mAP, shared decoder", "stage1_det", "segm_mAP", 1),
+    ("mask mAP, segmenter's receiver", "stage1_det_segm", "segm_mAP", 1),
+    ("box mAP, shared decoder", "stage1_det", "det_mAP", 1),
+    ("box mAP, detector's receiver", "stage1_det_det", "det_mAP", 1),
+    ("PSNR (dB), shared decoder", "stage1_det", "psnr", 1),
+    ("PSNR (dB), human receiver", "stage1_det_human", "psnr", 1),
+    ("bpp, refined", "stage1_det_refined", "bpp", 3),
+    ("box mAP, refined, detector's receiver", "stage1_det_refined_det", "det_mAP", 1),
+    ("mask mAP, refined, segmenter's receiver", "stage1_det_refined_segm", "segm_mAP", 1),
+)
+
+
+def main() -> int:
+    """Write the files."""
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+def pages() -> dict[Path, str]:
+    """Each file's text."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = bd_table("mini", HEADLINE)
+    page = PAGE.read_text(encoding="utf-8")
+    for name, text in (
+        ("demo", bd_table("demo", DEMO)),
+        ("demo-plain", bd_table("demo/plain", DEMO)),
+        ("long", bd_table("mini", LONG)),
+        ("receivers", receiver_table("mini")),
+    ):
+        begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
+        head, _, tail = page.partition(begin)
+        page = f"{head}{begin}\n\n{text}\n\n{end}{tail.partition(end)[2]}"
+    return {README: f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", PAGE: page}
+
+
+def bd_table(experiment: str, rows: tuple[Row, ...]) -> str:
+    """BD-rates against VVC as a Markdown table."""
+    rates = _read(experiment, "bd_rate.json")
+    body = []
+    for title, task, curve in rows:
+        if (rate := rates[task].get(curve, {}).get("vvc")) is None:
+            continue
+        body.append(
+            [
+                title,
+                f"**{_percent(rate['value'])}**",
+                _range(rate["bootstrap"]),
+                _range(rate["leave_one_out"]),
+                f"{rate['overlap']:.2f}",
+                _percent(rate["without_headers"]),
+            ]
+        )
+    head = ["BD-rate against VVC", "PCHIP", "95 % interval", "leave one point out", "overlap"]
+    return _markdown(body, [*head, "without headers"])
+
+
+def receiver_table(experiment: str) -> str:
+    """What every receiver makes of the same bytes, quality by quality."""
+    points = _read(experiment, "results.json")["points"]
+    body = []
+    for title, curve, metric, digits in RECEIVERS:
+        values = [
+            point["bpp"] if metric == "bpp" else point["metrics"][metric]
+            for point in sorted(points[curve], key=lambda point: point["quality"])
+        ]
+        body.append([title, *(f"{value:.{digits}f}" for value in values)])
+    return _markdown(body, ["quality", *map(str, range(1, len(body[0])))])
+
+
+def _read(experiment: str, name: str) -> dict[str, Any]:
+    path = ROOT / "docs" / "results" / experiment / name
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results
+
+
+def _markdown(body: list[list[str]], head: list[str]) -> str:
+    return tabulate(body, head, tablefmt="pipe", disable_numparse=True)
+
+
+def _percent(value: float) -> str:
+    return f"{value:+.1f} %".replace("-", "−")
+
+
+def _range(ends: list[float]) -> str:
+    low, high = (f"{value:+.1f}".replace("-", "−") for value in ends)
+    return f"{low} … {high}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
