@@ -18,7 +18,7 @@ ENV PIP_NO_CACHE_DIR=1 PATH=/vcm_mt/.venv/bin:$PATH
 
 # What decides the environment alone, so that a change of the sources compiles nothing anew.
 COPY --chown=vcm:vcm setup.cfg pyproject.toml constraints.txt README.md LICENSE ./
-COPY --chown=vcm:vcm tools/dev/bootstrap.py tools/dev/
+COPY --chown=vcm:vcm tools/dev/bootstrap.py tools/dev/gpu.py tools/dev/
 COPY --chown=vcm:vcm vcm_mt/__init__.py vcm_mt/backend.py vcm_mt/compat.py vcm_mt/errors.py \
     vcm_mt/version.py vcm_mt/
 ARG SETUP=""

@@ -1,6 +1,6 @@
 """``make setup``: what it installs for which machine, and how it says what is in the way."""
 
-import importlib.util
+import importlib
 import os
 import subprocess
 import sys
@@ -17,10 +17,8 @@ def bootstrap(monkeypatch, tmp_path):
 
     What runs inside .venv is answered for: mmcv's ops work where they were compiled last.
     """
-    path = ROOT / "tools" / "dev" / "bootstrap.py"
-    spec = importlib.util.spec_from_file_location("bootstrap", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    monkeypatch.syspath_prepend(ROOT / "tools" / "dev")
+    module = importlib.import_module("bootstrap")
     venv = tmp_path / ".venv"
     (venv / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
     (venv / "pyvenv.cfg").write_text("version = 3.11.7\n")
@@ -36,10 +34,11 @@ def bootstrap(monkeypatch, tmp_path):
 
     replaced = {"VENV": venv, "STAMP": venv / "ready", "LOG": venv / "log",
                 "CPU_TORCH": venv / "torch_cpu", "VENV_PYTHON": Path(sys.executable),
-                "CUDA": tmp_path / "cuda", "pip_install": pip_install, "failure_of": failure_of,
+                "pip_install": pip_install, "failure_of": failure_of,
                 "cuda_of_torch": lambda: "12.8"}  # fmt: skip
     for name, value in replaced.items():
         monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr("gpu.CUDA", tmp_path / "cuda")
     for name in ("CUDA_HOME", "CUDA_PATH", "FORCE_CUDA", "TORCH_CUDA_ARCH_LIST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no CUDA of this machine's
@@ -214,7 +213,7 @@ def test_an_image_is_built_for_gpus_that_it_does_not_see(bootstrap, machine, mon
 
 
 def test_an_environment_for_the_cpu_hides_gpus_unless_they_are_asked_for(bootstrap):
-    bootstrap.hide_gpus(True)
+    bootstrap.hide_gpus(bootstrap.VENV, True)
     (file,) = bootstrap.VENV.rglob("*.pth")
     code = (
         f"import site, os; site.addsitedir({str(file.parent)!r}); "

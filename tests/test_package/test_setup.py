@@ -152,8 +152,8 @@ def test_an_images_environment_needs_only_what_was_copied_before(dockerfile, tmp
             (tmp_path / target).mkdir(parents=True, exist_ok=True)
             for source in sources:
                 shutil.copy(ROOT / source, tmp_path / target)
-    assert (tmp_path / "tools" / "dev" / "bootstrap.py").is_file()
-    code = "import vcm_mt; print(vcm_mt.__file__)"  # as set-up's last step
+    code = "import sys; sys.path.insert(0, 'tools/dev'); import bootstrap, vcm_mt; " \
+        "print(vcm_mt.__file__)"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True,
                           capture_output=True, text=True)  # fmt: skip
     assert done.stdout.strip() == str(tmp_path / "vcm_mt" / "__init__.py")

@@ -26,7 +26,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+
+from gpu import GPU, find_gpu, hide_gpus, ops_check, reason_against, said_by
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -35,46 +36,16 @@ STAMP = VENV / "ready"
 LOG = VENV / "bootstrap.log"
 CONSTRAINTS = ROOT / "constraints.txt"
 CPU_TORCH = VENV / "torch_cpu"  # there once PyTorch's build for the CPU was asked for
-CUDA = Path("/usr/local/cuda")  # where NVIDIA's installer puts it
+
 
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 GIB_PER_COMPILER = {False: 2, True: 4}  # with nvcc it is the larger
 PROGRESS = 20.0  # seconds from one line of progress to the next
 MMCV = ("--verbose", "--no-deps", "--no-build-isolation", "onedl-mmcv")
 
-# Two boxes that overlap and one apart. A build for another torch fails in the import already.
-CHECK_OPS = """
-import torch
-from mmcv.ops import get_compiling_cuda_version, nms
-if {cuda}:
-    assert get_compiling_cuda_version() != "not available", "mmcv was built without CUDA"
-torch.set_default_device({device!r})
-boxes = torch.tensor([[0., 0., 10., 10.], [1., 1., 10., 10.], [20., 20., 30., 30.]])
-kept = nms(boxes, torch.tensor([.9, .8, .7]), iou_threshold=0.5)[1].tolist()
-assert kept == [0, 2], f'nms kept {{kept}} instead of [0, 2]'
-"""
-
-#: Python runs this line when it starts in an environment for the CPU. A GPU that PyTorch saw there
-#: would be used half-way, for mmcv's ops do not run on it.
-HIDE_GPUS = 'import os; os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")\n'
-
 
 class SetupError(Exception):
     """Set-up can't go on; the message says what to do."""
-
-
-class GPU(NamedTuple):
-    """An NVIDIA GPU, or one that FORCE_CUDA asks to compile for, and CUDA's compiler.
-
-    Attributes:
-        capabilities: Compute capabilities to compile for, as ``8.0;9.0``.
-        nvcc: The compiler's release, as ``12.8``; empty when none was found.
-        here: Whether this machine has it; an image of a container is built where none is.
-    """
-
-    capabilities: str
-    nvcc: str
-    here: bool = True
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,49 +99,13 @@ def stamp_key() -> str:
     return digest.hexdigest()
 
 
-def find_gpu() -> GPU | None:
-    """The machine's NVIDIA GPU, whatever CUDA_VISIBLE_DEVICES says; ``None`` without one.
-
-    Where there is none, FORCE_CUDA=1 asks for a build for those of TORCH_CUDA_ARCH_LIST.
-    """
-    told = said_by("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
-    found = {one.strip() for one in told.splitlines() if re.fullmatch(r"\d+\.\d", one.strip())}
-    if not found and os.environ.get("FORCE_CUDA") != "1":
-        return None
-    # CUDA's compiler is looked for where PyTorch's builds look for it.
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    nvcc = Path(home, "bin", "nvcc") if home else shutil.which("nvcc") or CUDA / "bin" / "nvcc"
-    release = re.search(r"release (\d+\.\d+)", said_by(str(nvcc), "--version"))
-    capabilities = ";".join(sorted(found)) or os.environ.get("TORCH_CUDA_ARCH_LIST", "")
-    return GPU(capabilities, release[1] if release else "", here=bool(found))
-
-
-def said_by(*command: str | Path) -> str:
-    """What a program prints; nothing when it is not there or fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    except OSError:
-        return ""
-    return "" if done.returncode else done.stdout
-
-
 def usable(gpu: GPU | None) -> GPU | None:
     """The GPU if mmcv's ops can be compiled for it; says in one line why not."""
-    if gpu is None:
+    if gpu and (reason := reason_against(gpu, cuda_of_torch())):
+        print(f"    GPU ({gpu.capabilities}) is left alone and this environment is for the CPU: "
+              f"{reason}; then make setup", flush=True)  # fmt: skip
         return None
-    built = cuda_of_torch()
-    wanted = f"CUDA {built.split('.')[0]}'s compiler (nvcc)"
-    if not built:
-        reason = "PyTorch was built without CUDA, rm -r .venv and find an index with the other"
-    elif not gpu.nvcc:
-        reason = f"no nvcc was found, install {wanted} or name its folder with CUDA_HOME"
-    elif gpu.nvcc.split(".")[0] != built.split(".")[0]:
-        reason = f"nvcc is of CUDA {gpu.nvcc} and PyTorch of {built}, set CUDA_HOME to {wanted}"
-    else:
-        return gpu
-    print(f"    GPU ({gpu.capabilities}) is left alone and this environment is for the CPU: "
-          f"{reason}; then make setup", flush=True)  # fmt: skip
-    return None
+    return gpu
 
 
 def cuda_of_torch() -> str:
@@ -231,7 +166,7 @@ def install(gpu: GPU | None, cpu_torch: bool, index: str | None) -> None:
     with step("4/5 the other packages and vcm_mt", "2 minutes"):
         pip_install("--editable", ".[onedl,dev]")
     with step("5/5 check of mmcv's compiled ops and of the versions", "half a minute"):
-        hide_gpus(compiled_for is None)
+        hide_gpus(VENV, compiled_for is None)
         check_installed(compiled_for)
     STAMP.write_text("\n".join([stamp_key(), *([repr(gpu)] if gpu else [])]))
     print("Ready.", flush=True)
@@ -287,16 +222,6 @@ def install_torch(cpu: bool, index: str | None) -> None:
     CPU_TORCH.touch()
 
 
-def hide_gpus(hide: bool) -> None:
-    """Let programs in .venv see no GPU, or see it again."""
-    for folder in VENV.glob("lib/python*/site-packages"):
-        file = folder / "vcm_mt_cpu.pth"
-        if hide:
-            file.write_text(HIDE_GPUS)
-        else:
-            file.unlink(missing_ok=True)
-
-
 def check_installed(gpu: GPU | None) -> None:
     """Call one of mmcv's ops where it will run, then import the package with its version gate.
 
@@ -317,11 +242,6 @@ def check_installed(gpu: GPU | None) -> None:
             raise SetupError(f"mmcv's ops fail after a fresh build too:\n{reason}\nIts log: {LOG}")
     if reason := failure_of("import vcm_mt, torchvision, compressai, mmdet"):
         raise SetupError(f"{reason}\nIf this goes on: rm -r {VENV}, then the same command again")
-
-
-def ops_check(gpu: GPU | None) -> str:
-    """Code that fails unless a compiled op gives the right answer where it will run."""
-    return CHECK_OPS.format(device="cuda" if gpu and gpu.here else "cpu", cuda=bool(gpu))
 
 
 def failure_of(code: str) -> str:
