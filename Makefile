@@ -8,7 +8,7 @@ RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
-	bench-context bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp zoo clean
+	bench-context bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp report docs zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -66,9 +66,20 @@ bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `ma
 bench-light: setup  ## light and deep receivers beside full ones (after `make demo`)
 	$(RUN) tools/benchmarks/bench_light.py work_dirs/demo/stage1_det/q3
 
-bench-rp: setup  ## curves, BD-rates and page on the embedded set, into docs/results (some three hours)
+bench-rp: setup  ## curves and BD-rates on the embedded set, into docs/results (some three hours)
 	$(RUN) tools/demo.py --long
-	cd work_dirs/bench_rp && cp rp_* seeds.* bd_rate.json results.json receivers.jpg report.html ../../docs/results/mini/
+	cd work_dirs/bench_rp && cp rp_*.png rp_table.md rp_points.npz rp_points.csv seeds.* bd_rate.json results.json receivers.jpg ../../docs/results/mini/
+	$(RUN) tools/dev/result_pages.py
+	$(RUN) tools/dev/metafiles.py
+
+report: setup  ## the page of docs/results/mini, made from its points, into work_dirs/report
+	mkdir -p work_dirs/report && cp docs/results/mini/rp_* work_dirs/report/
+	$(RUN) tools/report.py work_dirs/report --title "R-P curves of the embedded set"
+
+docs: setup  ## the documentation site, into docs/_build
+	$(RUN) tools/dev/result_pages.py
+	$(RUN) -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
 
 check-gpu: setup  ## all that wants a GPU, in at most 25 minutes, into docs/results/gpu
 	$(RUN) tools/benchmarks/check_gpu.py

@@ -69,11 +69,10 @@ def paragraphs(path: Path) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page, and figures if asked for."""
     options = make_parser().parse_args(arguments)
-    from vcm_mt.curves.rp_file import RPFile
     from vcm_mt.report.report import Wording, check_places, write_figures, write_report
-    from vcm_mt.report.results import POINTS, compared
+    from vcm_mt.report.results import compared, read_results
 
-    experiment = RPFile.load(options.folder / POINTS)
+    experiment = read_results(options.folder)
     notes = paragraphs(options.notes) if options.notes else []
     wording = Wording(options.title, options.summary, targets(options.target), notes)
     figures = options.folder / "figures"

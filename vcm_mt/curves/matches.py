@@ -91,6 +91,28 @@ class Matches:
             self.objects, self.begins, self.pictures, self.hits, self.ignored, weights, _RECALLS
         )
 
+    def reduced(self) -> Self:
+        """Without what no average precision depends on, however the pictures are weighted.
+
+        Left out are detections that count at no threshold, and those behind the last hit of their
+        category, which lower the precision where the recall rises no more. Misses between two hits
+        lower it only by their number, so they are put into the pictures' order, which compresses.
+        """
+        category = np.repeat(np.arange(len(self.objects)), np.diff(self.begins))
+        hits = self.hits & ~self.ignored
+        place = np.arange(len(hits))
+        last_hit = np.full(len(self.objects), -1)
+        np.maximum.at(last_hit, category[hits != 0], place[hits != 0])
+        keep = (place <= last_hit[category]) & (self.ignored != (1 << THRESHOLDS) - 1)
+        category, pictures = category[keep], self.pictures[keep]
+        hits, ignored = hits[keep], self.ignored[keep]
+        miss = (hits | ignored) == 0
+        run = 2 * np.cumsum(~miss) + miss  # all misses between two others are one run
+        order = np.lexsort((pictures, run, category))
+        counts = np.bincount(category, minlength=len(self.objects))
+        begins = np.concatenate([[0], np.cumsum(counts)])
+        return type(self)(self.objects, begins, pictures[order], hits[order], ignored[order])
+
     def to_text(self) -> str:
         """As ASCII for JSON: a compressed NumPy archive in Base64."""
         buffer = io.BytesIO()

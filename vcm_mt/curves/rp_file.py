@@ -1,19 +1,22 @@
-"""Curves on disk: ``rp_points.json`` with all that is known of each point, or a CSV table.
+"""Curves on disk: all that is known of each point, or tables; ours and those of CompressAI.
 
 ``docs/measurement.md`` has the layout.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vcm_mt.curves.rp import RPPoint, finite, sort_points
+from typing_extensions import Self
+
+from vcm_mt.curves.compact import packed, unpacked
+from vcm_mt.curves.compressai_file import compressai_points
+from vcm_mt.curves.csv_file import read_csv, to_csv
+from vcm_mt.curves.rp import Pictures, RPPoint, finite, sort_points
 from vcm_mt.errors import MeasurementError
 from vcm_mt.files import write_atomically
 
@@ -24,7 +27,6 @@ PAPER = "paper"
 #: The role of a curve's codec.
 ANCHOR, LEARNED, OURS = "anchor", "learned", "ours"
 _PAPER_FILE = Path(__file__).with_name("paper_tables.json")
-_FIXED = ("curve", "quality", "bpp", "bpp_estimated")
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,27 @@ class RPFile:
         return self.curves[name].points
 
     def save(self, path: Path) -> None:
-        """Write JSON, or what of it a table holds where the name ends in ``.csv``."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        as_table = path.suffix == ".csv"
-        text = _to_csv(self.curves) if as_table else json.dumps(self._to_dict()) + "\n"
-        write_atomically(path, [text.encode()])
+        """Write the file.
 
-    def _to_dict(self) -> dict[str, Any]:
+        Args:
+            path: ``.json`` holds all there is; ``.npz`` the same in a quarter of the space, see
+                :mod:`vcm_mt.curves.compact`; ``.csv`` rates and scores alone.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, [self._to_bytes(path.suffix)])
+
+    def _to_bytes(self, suffix: str) -> bytes:
+        curves = {name: sort_points(curve.points) for name, curve in self.curves.items()}
+        if suffix == ".csv":
+            return to_csv(curves).encode()
+        if suffix != ".npz":
+            return json.dumps(self._content(curves)).encode() + b"\n"
+        pictures = [point.pictures for points in curves.values() for point in points]
+        bare = {n: [replace(p, pictures=None) for p in points] for n, points in curves.items()}
+        return packed(self._content(bare), pictures)
+
+    def _content(self, curves: Mapping[str, Sequence[RPPoint]]) -> dict[str, Any]:
+        """The file as plain values for JSON, with these points on its curves."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -90,7 +106,7 @@ class RPFile:
                 name: {
                     "title": curve.title or name,
                     "codec": dict(curve.codec),
-                    "points": [point.to_dict() for point in sort_points(curve.points)],
+                    "points": [point.to_dict() for point in curves[name]],
                 }
                 for name, curve in self.curves.items()
             },
@@ -98,103 +114,88 @@ class RPFile:
 
     @classmethod
     def load(cls, source: str | Path) -> RPFile:
-        """Read what :meth:`save` wrote, any CSV with ``bpp`` and scores, or ``paper``.
+        """Read a file of R-P points.
+
+        Args:
+            source: What :meth:`save` wrote; another table, or CompressAI-Vision's
+                (:func:`vcm_mt.curves.csv_file.read_csv`); CompressAI's JSON
+                (:func:`vcm_mt.curves.compressai_file.compressai_points`); or ``paper``.
 
         Raises:
-            MeasurementError: When there is no such file, or it is neither.
+            MeasurementError: When there is no such file, or it is none of these.
         """
         path = _PAPER_FILE if str(source) == PAPER else Path(source)
         if not path.is_file():
             raise MeasurementError(f"no R-P points at {path}: measure them with `vcm-mt curve`")
         if path.suffix == ".csv":
-            return cls(_read_csv(path))
+            return cls({name: RPCurve(points, name) for name, points in read_csv(path).items()})
+        content, pictures = _read(path)
         try:
-            told = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise MeasurementError(f"{path} is not JSON: {error}") from error
-        except OSError as error:
-            raise MeasurementError(f"{path} can't be read: {error.strerror}") from error
-        if not isinstance(told, dict) or told.get("format") != FORMAT:
-            raise MeasurementError(f"{path} holds no R-P points: `vcm-mt curve` writes them")
-        if told.get("version") != VERSION:
-            raise MeasurementError(
-                f"{path} is of version {told.get('version')}, this program reads {VERSION}"
-            )
-        try:
-            curves = {
-                name: RPCurve(
-                    [RPPoint.from_dict(point) for point in curve["points"]],
-                    curve.get("title", name),
-                    curve.get("codec", {}),
-                )
-                for name, curve in told["curves"].items()
-            }
+            if "results" in content:
+                return _compressai(content, path)
+            return cls._of(content, pictures, path)
         except (KeyError, TypeError, AttributeError) as error:
             raise MeasurementError(f"{path} is damaged: {error!r}") from error
-        known = told.get("originals", {}).items()
+
+    @classmethod
+    def _of(cls, content: dict[str, Any], pictures: Iterable[Pictures | None], path: Path) -> Self:
+        """The file of its plain values.
+
+        Args:
+            content: What :meth:`_content` gave.
+            pictures: Those of all points, where the values do not hold them.
+            path: The file, for errors.
+        """
+        if content.get("format") != FORMAT:
+            raise MeasurementError(f"{path} holds no R-P points: `vcm-mt curve` writes them")
+        if content.get("version") != VERSION:
+            raise MeasurementError(
+                f"{path} is of version {content.get('version')}, this program reads {VERSION}"
+            )
+        curves = {
+            name: RPCurve(
+                [RPPoint.from_dict(point) for point in curve["points"]],
+                curve.get("title", name),
+                curve.get("codec", {}),
+            )
+            for name, curve in content["curves"].items()
+        }
+        kept = iter(pictures)
+        for curve in curves.values():
+            curve.points[:] = [replace(p, pictures=next(kept, p.pictures)) for p in curve.points]
+        known = content.get("originals", {}).items()
         originals = {name: value for name, value in known if value is not None}
-        return cls(curves, originals, told.get("data", {}), told.get("made_with", {}))
+        return cls(curves, originals, content.get("data", {}), content.get("made_with", {}))
 
 
-def _to_csv(curves: Mapping[str, RPCurve]) -> str:
-    points = [(name, point) for name, curve in curves.items() for point in curve.points]
-    metrics = sorted({metric for _, point in points for metric in point.metrics})
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow([*_FIXED, *metrics])
-    for name, point in points:
-        scores = [point.metrics.get(metric, "") for metric in metrics]
-        table.writerow([name, point.quality, point.bpp, point.bpp_estimated, *scores])
-    return text.getvalue()
-
-
-def _read_csv(path: Path) -> dict[str, RPCurve]:
+def _read(path: Path) -> tuple[dict[str, Any], list[Pictures | None]]:
+    """A file's plain values; of a compact one also the pictures of its points."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a mark first
-    except UnicodeDecodeError as error:
-        raise MeasurementError(f"{path} is not UTF-8 text: {error}") from error
+        data = path.read_bytes()
     except OSError as error:
         raise MeasurementError(f"{path} can't be read: {error.strerror}") from error
-    header = lines[0] if lines else ""
-    separator = next((mark for mark in ";\t" if mark in header), ",")
-    table = csv.reader(lines, delimiter=separator)
-    names = [_column(name) for name in next(table, [])]
-    if "bpp" not in names:
-        raise MeasurementError(f"{path} needs a header line with `bpp` and the scores' names")
-    found: dict[str, list[RPPoint]] = {}
-    for cells in filter(any, table):
+    if path.suffix == ".npz":
         try:
-            if len(cells) > len(names):
-                raise ValueError(f"{len(cells)} values under {len(names)} names")
-            row = dict(zip(names, map(str.strip, cells), strict=False))
-            curve = row.pop("curve", "") or path.stem
-            known = found.setdefault(curve, [])
-            known.append(_csv_point(row, len(known) + 1, separator))
-        except ValueError as error:
-            raise MeasurementError(f"{path}, line {table.line_num}: {error}") from error
-    if not found:
-        raise MeasurementError(f"{path} has no points below its header line")
-    return {name: RPCurve(points, name) for name, points in found.items()}
+            return unpacked(data)
+        except MeasurementError as error:
+            raise MeasurementError(f"{path} is not a compact file: {error}") from error
+    try:
+        content = json.loads(data)
+    except ValueError as error:
+        raise MeasurementError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise MeasurementError(f"{path} holds no R-P points: `vcm-mt curve` writes them")
+    return content, []
 
 
-def _column(name: str) -> str:
-    """A column's name; ours in any case."""
-    name = name.strip()
-    return name.lower() if name.lower() in _FIXED else name
-
-
-def _csv_point(row: Mapping[str, str], number: int, separator: str) -> RPPoint:
-    figures = {}
-    for name, text in row.items():
-        if text:
-            try:  # where commas do not separate, they are decimal ones
-                figures[name] = float(text if separator == "," else text.replace(",", "."))
-            except ValueError:
-                raise ValueError(f"{name} is {text!r}, which is no number") from None
-    if "bpp" not in figures:
-        raise ValueError("no bpp")
-    quality, bpp = figures.pop("quality", float(number)), figures.pop("bpp")
-    return RPPoint(quality, bpp, figures.pop("bpp_estimated", None), figures)
+def _compressai(content: dict[str, Any], path: Path) -> RPFile:
+    """The one curve of CompressAI's file, under the file's name."""
+    try:
+        points = compressai_points(content)
+    except MeasurementError as error:
+        raise MeasurementError(f"{path}: {error}") from error
+    title = str(content.get("name", path.stem))
+    return RPFile({path.stem: RPCurve(points, title, {"name": title})})
 
 
 def split_name(source: str) -> tuple[str, str | None]:

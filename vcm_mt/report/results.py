@@ -11,22 +11,24 @@ from typing import Any
 from vcm_mt.curves.bootstrap import Bootstrap
 from vcm_mt.curves.compare import Rates, bd_rates
 from vcm_mt.curves.rp import RPPoint, finite, metric_title, sort_points
-from vcm_mt.curves.rp_file import ANCHOR, LEARNED, RPFile
+from vcm_mt.curves.rp_file import ANCHOR, LEARNED, OURS, RPFile
 from vcm_mt.curves.table import rp_table_markdown
 from vcm_mt.files import check_output, write_atomically
 from vcm_mt.report.plot import COLOURS, plot_rp_curves
 
-POINTS, TABLE, RATES = "rp_points.json", "rp_table.md", "bd_rate.json"
+POINTS, COMPACT, TABLE, RATES = "rp_points.json", "rp_points.npz", "rp_table.md", "bd_rate.json"
 SUMMARY, PLOT = "results.json", "rp_curve.png"
 
 
 def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str, Rates]:
-    """Write ``rp_points.json`` and ``.csv``, ``bd_rate.json``, ``rp_table.md`` and the plots.
+    """Write the points, ``bd_rate.json``, ``rp_table.md`` and the plots.
 
-    ``results.json`` has both in short: ``points.<curve>`` is a list of ``{quality, bpp,
-    bpp_estimated, metrics}``, ``bd_rate.<task>.<curve>.<anchor>`` a number in percent, and
-    ``bd_rate_details`` what ``bd_rate.json`` has. The first task's plot is ``rp_curve.png``,
-    another metric's ``rp_<metric>.png``.
+    ``rp_points.json`` holds all there is of the points, ``.csv`` their rates and scores, ``.npz``
+    what a repository may keep (:func:`published`). ``results.json`` has points and BD-rates in
+    short: ``points.<curve>`` is a list of ``{quality, bpp, bpp_estimated, metrics}``,
+    ``bd_rate.<task>.<curve>.<anchor>`` a number in percent, and ``bd_rate_details`` what
+    ``bd_rate.json`` has. The first task's plot is ``rp_curve.png``, another metric's
+    ``rp_<metric>.png``.
 
     Args:
         found: The curves; those of standards and of other learned codecs, by their codec's role,
@@ -38,6 +40,7 @@ def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str,
         The table's text, and the rates.
     """
     found.save(folder / POINTS)
+    published(found).save(folder / COMPACT)
     found.save((folder / POINTS).with_suffix(".csv"))
     rates, refused = compared(found, resamples)
     told = {
@@ -65,8 +68,46 @@ def check_places(folder: Path) -> None:
     Raises:
         ConfigError: When it cannot.
     """
-    for name in (POINTS, str(Path(POINTS).with_suffix(".csv")), RATES, SUMMARY, TABLE, PLOT):
+    tables = (POINTS, COMPACT, str(Path(POINTS).with_suffix(".csv")))
+    for name in (*tables, RATES, SUMMARY, TABLE, PLOT):
         check_output(folder / name)
+
+
+def read_results(folder: Path) -> RPFile:
+    """The points in an experiment's folder; the compact file is read where it is alone.
+
+    Raises:
+        MeasurementError: When there is neither, or it is damaged.
+    """
+    full, compact = folder / POINTS, folder / COMPACT
+    return RPFile.load(compact if compact.is_file() and not full.exists() else full)
+
+
+def published(found: RPFile) -> RPFile:
+    """The file without the matches that take most of its space and are quoted least.
+
+    Every point keeps its rates and scores, and bytes, PSNR and MS-SSIM by picture. Of what tasks
+    found in each picture, from which intervals are made, only the first standard, the learned
+    codecs and the shared decoders keep all; another receiver keeps that of its own task.
+    """
+    others = [name for name in found.curves if _role(found, name) == ANCHOR][1:]
+
+    def kept(name: str, metric: str) -> bool:
+        if _role(found, name) == OURS:
+            return _fits(_receiver(found, name), metric)
+        return name not in others
+
+    def slim(name: str, point: RPPoint) -> RPPoint:
+        if point.pictures is None:
+            return point
+        matches = {m: one for m, one in point.pictures.matches.items() if kept(name, m)}
+        return replace(point, pictures=replace(point.pictures, matches=matches))
+
+    curves = {
+        name: replace(curve, points=[slim(name, point) for point in curve.points])
+        for name, curve in found.curves.items()
+    }
+    return replace(found, curves=curves)
 
 
 def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
@@ -77,7 +118,7 @@ def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
     points = {name: curve.points for name, curve in found.curves.items()}
     known = [point.pictures for curve in points.values() for point in curve if point.pictures]
     bootstrap = Bootstrap(len(known[0].num_bytes), resamples) if known and resamples else None
-    standards = [name for name, c in found.curves.items() if c.codec.get("role") == ANCHOR]
+    standards = [name for name in found.curves if _role(found, name) == ANCHOR]
     return bd_rates(points, anchors_of(found), metrics_of(found), bootstrap, skip=standards)
 
 
@@ -93,11 +134,16 @@ def metrics_of(found: RPFile) -> list[str]:
 def anchors_of(found: RPFile) -> list[str]:
     """What the curves are held to: standards, then other learned codecs."""
     return [
-        name
-        for role in (ANCHOR, LEARNED)
-        for name, curve in found.curves.items()
-        if curve.codec.get("role") == role
+        name for role in (ANCHOR, LEARNED) for name in found.curves if _role(found, name) == role
     ]
+
+
+def _role(found: RPFile, name: str) -> str:
+    return str(found.curves[name].codec.get("role", ""))
+
+
+def _receiver(found: RPFile, name: str) -> str:
+    return str(found.curves[name].codec.get("receiver", "shared"))
 
 
 def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
@@ -108,8 +154,7 @@ def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
     """
     anchors = anchors_of(found)
     own = [name for name in found.curves if name not in anchors]
-    receivers = {name: str(found.curves[name].codec.get("receiver", "shared")) for name in own}
-    fitting = [name for name in own if _fits(receivers[name], metric)]
+    fitting = [name for name in own if _fits(_receiver(found, name), metric)]
     others = [name for name in own if name not in fitting]
     order = [*anchors[:1], *fitting, *anchors[1:], *others]
     known = {
