@@ -15,6 +15,7 @@ FOUNDATION = {
 
 # From the top: a room imports from those below it, and from those beside it that BESIDE names.
 FLOORS = (
+    {"__main__"},
     {"cli"},
     {"report"},
     {"evaluation", "datasets"},

@@ -2,7 +2,7 @@
 # Train on a SLURM cluster, one process per GPU.
 #
 #   tools/slurm_train.sh PARTITION JOB configs/stage1_det.py work_dirs/stage1_det --resume
-#   tools/slurm_train.sh PARTITION JOB tools/finetune_decoder.py work_dirs/stage2_segm --task segm
+#   tools/slurm_train.sh PARTITION JOB finetune work_dirs/stage2_segm --task segm
 #
 # GPUS is the number of processes (8), GPUS_PER_NODE those of a machine (8), CPUS_PER_TASK the cores
 # of each (5), GRES what a machine must have (gpu:GPUS_PER_NODE; empty for CPUs alone), PORT where
@@ -17,8 +17,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 partition=$1
 job=$2
 case $3 in
-    *finetune_decoder.py) script=("$root/tools/finetune_decoder.py") ;;
-    *) script=("$root/tools/train.py" "$3") ;;
+    finetune | *finetune_decoder.py) command=(finetune) ;;
+    *) command=(train "$3") ;;
 esac
 work_dir=$4
 shift 4
@@ -38,4 +38,4 @@ exec srun \
     --kill-on-bad-exit=1 \
     ${gres:+"--gres=$gres"} \
     ${more[@]+"${more[@]}"} \
-    "${PYTHON:-python}" -u "${script[@]}" --work-dir "$work_dir" --launcher slurm "$@"
+    "${PYTHON:-python}" -u -m vcm_mt "${command[@]}" --work-dir "$work_dir" --launcher slurm "$@"

@@ -93,7 +93,8 @@ def start(config: Path, work_dir: Path) -> subprocess.Popen[bytes]:
     work_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(work_dir)]
     # With more threads, sums may come in another order: that is another training.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}  # for custom_imports
     with (work_dir / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [*command, "--resume"], cwd=ROOT, env=environment, stdout=log, stderr=log

@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         rehearsal = training.rehearse(options.amp)
         print(dry_run_report(rehearsal))
         return 1 if rehearsal.problems else 0
-    training.run(_code_set, options.resume, options.amp, options.launcher)
+    training.run(_code_set, _save, options.resume, options.amp, options.launcher)
     return 0
 
 
@@ -104,6 +104,14 @@ def _code_set(config: Any, checkpoint: Path, root: Path, folder: Path, mirrored:
 
     pictures = picture_paths(config)
     return write_bitstreams(Transmitter.load(checkpoint), pictures, root, folder, mirrored)
+
+
+def _save(checkpoint: Path, file: Path, training: dict[str, Any]) -> None:
+    from vcm_mt.apis.codec import Receiver
+
+    receiver = Receiver.load(checkpoint)
+    receiver.record["training"] = training
+    receiver.save(file)
 
 
 @command()

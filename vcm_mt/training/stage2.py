@@ -6,11 +6,11 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from vcm_mt.apis.codec import Receiver
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
 from vcm_mt.errors import ConfigError
 from vcm_mt.training.config import check_inputs, default_work_dir
@@ -24,6 +24,8 @@ from vcm_mt.version import __version__
 #: Codes the training set of a config: (config, checkpoint, root, folder, mirrored) -> bytes; see
 #: :func:`vcm_mt.datasets.bitstreams.write_bitstreams`.
 CodeSet = Callable[[Config, Path, Path, Path, bool], int]
+#: Writes a receiver's file: (checkpoint, file, record of its training).
+Save = Callable[[Path, Path, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class ReceiverTraining:
     def run(
         self,
         code_set: CodeSet,
+        save: Save,
         resume: bool = False,
         amp: str | None = None,
         launcher: str = "none",
@@ -76,6 +79,7 @@ class ReceiverTraining:
 
         Args:
             code_set: Codes the training set, where :attr:`bitstreams` asks for that.
+            save: Writes a receiver's file.
             resume: See :func:`vcm_mt.training.run.train`, as for the next two.
             amp: Precision.
             launcher: What started the processes.
@@ -98,7 +102,7 @@ class ReceiverTraining:
                 level = self._with_inputs(quality, code_set)
                 train(level, folder, resume, amp, launcher)
                 if is_main_process():
-                    self._export(level, quality)
+                    self._export(level, quality, save)
 
     def _at(self, quality: int) -> Config:
         """The config of a level."""
@@ -135,10 +139,9 @@ class ReceiverTraining:
                 "give another --work-dir, or leave --resume out"
             )
 
-    def _export(self, config: Config, quality: int) -> None:
+    def _export(self, config: Config, quality: int, save: Save) -> None:
         """Write the receiver's file, with a record of how it was trained."""
-        receiver = Receiver.load(find_checkpoint(level_dir(self.work_dir, quality)))
-        receiver.record["training"] = {
+        record = {
             "vcm_mt": __version__,
             "config": config.filename,
             "stage1": str(self.levels[quality]),
@@ -147,7 +150,8 @@ class ReceiverTraining:
             "seed": config.randomness.seed,
             "from_bitstreams": bool(self.bitstreams),
         }
-        receiver.save(target := self.file(quality))
+        target = self.file(quality)
+        save(find_checkpoint(target.parent), target, record)
         print(f"{target}: {target.stat().st_size} bytes")
 
 
