@@ -106,7 +106,7 @@ def saved(config, path):
     return str(path)
 
 
-@pytest.mark.parametrize("kind", [{}, {"rank": 2}, {"depth": 1}], ids=["full", "light", "deep"])
+@pytest.mark.parametrize("kind", [{}, {"rank": 2}, {"depth": 1}], ids=["full", "lora", "adapter"])
 def test_a_receiver_is_trained(stage1_config, elsewhere, tmp_path, kind):
     stage1 = saved(stage1_config, tmp_path / "iter_1.pth")
     with DefaultScope.overwrite_default_scope("vcm_mt"):
@@ -123,14 +123,14 @@ def test_a_receiver_that_is_there_already_becomes_a_light_one(elsewhere):
     torch.manual_seed(1)
     here = Receiver(copy.deepcopy(g_s), rank=2)
     torch.manual_seed(1)
-    light = Receiver(g_s.to("cuda"), rank=2)
-    _one_home(elsewhere, light)
+    lora = Receiver(g_s.to("cuda"), rank=2)
+    _one_home(elsewhere, lora)
     y = torch.rand(1, 12, 2, 3)
-    assert torch.equal(light(y.to("cuda")).cpu(), here(y))
-    for name, value in light.adapter().items():
-        assert torch.equal(value.cpu(), here.adapter()[name]), name  # the same random numbers
-    light.merge()
-    _one_home(elsewhere, light)
+    assert torch.equal(lora(y.to("cuda")).cpu(), here(y))
+    for name, value in lora.lora_state().items():
+        assert torch.equal(value.cpu(), here.lora_state()[name]), name  # the same random numbers
+    lora.merge()
+    _one_home(elsewhere, lora)
 
 
 @pytest.mark.parametrize("codec", _CODECS)

@@ -60,5 +60,5 @@ def test_a_larger_factor_takes_more_bytes(arch, device):
 
 def test_a_codec_that_ends_in_something_else_is_refused():
     codec = build_codec("Cheng2020Attention", N=8)
-    with pytest.raises(ConfigError, match="other layers"):
+    with pytest.raises(ConfigError, match="layers other than convolutions"):
         scale_latent(Transmitter(codec), [Receiver(codec.g_s)], 1.1)

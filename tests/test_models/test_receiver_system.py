@@ -54,7 +54,7 @@ def _runner(system):
     return SimpleNamespace(model=system)
 
 
-@pytest.mark.parametrize("kind", [{}, {"rank": 2}, {"depth": 2}], ids=["full", "light", "deep"])
+@pytest.mark.parametrize("kind", [{}, {"rank": 2}, {"depth": 2}], ids=["full", "lora", "adapter"])
 def test_only_the_receiver_moves(stage1, batch, kind):
     system = build(stage1, **kind)
     before = {k: v.clone() for k, v in system.state_dict().items()}
@@ -69,7 +69,7 @@ def test_only_the_receiver_moves(stage1, batch, kind):
     guard.before_save_checkpoint(_runner(system), {})
     guard.after_train(_runner(system))
     moved = {k for k, v in system.state_dict().items() if not torch.equal(v, before[k])}
-    trained = {f"receivers.human.{k}" for k in system.receivers["human"].adapter()}
+    trained = {f"receivers.human.{k}" for k in system.receivers["human"].lora_state()}
     assert moved
     assert moved <= trained
     assert "rank" not in kind or not any("original" in key for key in moved)
@@ -150,7 +150,7 @@ def test_a_light_receiver_is_small_and_merges(stage1):
     y_hat = torch.randn(1, 12, 4, 4)
     assert torch.equal(receiver(y_hat), full(y_hat))  # it starts as what it stands on
     with torch.no_grad():
-        for name, value in receiver.adapter().items():
+        for name, value in receiver.lora_state().items():
             assert name.endswith((".up", ".down", ".bias"))
             value.add_(0.05 * torch.randn_like(value))
     changed = receiver(y_hat)
@@ -160,13 +160,13 @@ def test_a_light_receiver_is_small_and_merges(stage1):
     assert set(receiver.state_dict()) == set(full.state_dict())
 
 
-def test_a_deep_receiver_starts_as_the_shared_one_and_sees_farther(stage1):
-    deep, full = build(stage1, depth=2).receivers["human"], build(stage1).receivers["human"]
+def test_a_latent_adapter_starts_as_the_shared_one_and_sees_farther(stage1):
+    adapted, full = build(stage1, depth=2).receivers["human"], build(stage1).receivers["human"]
     y_hat = torch.randn(1, 12, 16, 16)
-    assert torch.equal(deep(y_hat), full(y_hat))
-    assert torch.equal(deep(y_hat).detach(), deep.eval()(y_hat.detach()))
+    assert torch.equal(adapted(y_hat), full(y_hat))
+    assert torch.equal(adapted(y_hat).detach(), adapted.eval()(y_hat.detach()))
     with torch.no_grad():
-        for block in deep.context:
+        for block in adapted.context:
             block.out.weight.add_(torch.randn_like(block.out.weight))
     moved = y_hat.clone()
     moved[..., 0, 0] += 10
@@ -176,7 +176,7 @@ def test_a_deep_receiver_starts_as_the_shared_one_and_sees_farther(stage1):
             far = (receiver(moved) - receiver(y_hat)).abs().amax((0, 1))
         return int((far > 0).any(0).nonzero().max())
 
-    assert reached(deep) >= reached(full) + 4 * 16  # four 3x3 convolutions of the latent
+    assert reached(adapted) >= reached(full) + 4 * 16  # four 3x3 convolutions of the latent
 
 
 def test_several_receivers_and_one_for_several_tasks(stage1, batch, stage1_config):
@@ -207,9 +207,9 @@ def test_bad_input_is_told(stage1, tmp_path):
         build(stage1, start="other")
     with pytest.raises(ConfigError, match="rank"):
         build(stage1, rank=-1)
-    with pytest.raises(ConfigError, match="depth"):
+    with pytest.raises(ConfigError, match="latent adapter"):
         build(stage1, depth=-1)
-    with pytest.raises(ConfigError, match="light or deep"):
+    with pytest.raises(ConfigError, match="either LoRA weights"):
         build(stage1, rank=1, depth=1)
 
 

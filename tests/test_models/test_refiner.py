@@ -67,12 +67,12 @@ def test_a_picture_costs_less_by_its_real_bytes(build, picture, tasks):
 def test_losses_count_above_those_of_the_original(build, picture):
     refine = Refiner(build(lmbda=1.0))  # the tasks alone, and all of them at their best
     refine.system.receivers["shared"].forward = lambda y_hat: picture
-    wanted, level = refine._wanted(picture), refine.system.transmitter.quality
-    assert sum(wanted["det"].floor.values()) > 0.1
+    targets, quality = refine._targets(picture), refine.system.transmitter.quality
+    assert sum(targets["det"].floor.values()) > 0.1
     y = refine.system.transmitter.analyse(picture)
-    assert refine._loss(y, picture, wanted, level) == 0
+    assert refine._loss(y, picture, targets, quality) == 0
     refine.system.receivers["shared"].forward = lambda y_hat: 0.5 * picture
-    assert refine._loss(y, picture, wanted, level) > 0.1
+    assert refine._loss(y, picture, targets, quality) > 0.1
 
 
 def test_the_same_picture_is_refined_alike(build, picture):
@@ -88,9 +88,9 @@ def test_what_is_in_an_original_is_found_once_for_all_levels(build, picture):
     Refiner(build(lmbda=0.02), steps=2, known=known)(picture)
     Refiner(build(lmbda=0.02), steps=1, known=known)(1 - picture)
     assert len(known) == 2
-    next_level = Refiner(build(lmbda=0.2), steps=2, known=known)
-    next_level._wanted = None  # it is not asked again
-    assert torch.equal(next_level(picture), alone)
+    next_quality = Refiner(build(lmbda=0.2), steps=2, known=known)
+    next_quality._targets = None  # it is not asked again
+    assert torch.equal(next_quality(picture), alone)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (70, 131)])

@@ -198,7 +198,7 @@ class Receiver:
             raise ConfigError(f"{path} stands on another receiver than {base}")
         synthesis = receivers.Receiver(below.synthesis.g_s, record["rank"])
         adapter = read_state_dict(str(path))
-        if set(adapter) != set(synthesis.adapter()):
+        if set(adapter) != set(synthesis.lora_state()):
             raise ConfigError(f"{path} does not fit {base}")
         synthesis.load_state_dict(adapter, strict=False)
         receiver = cls(below.entropy, synthesis, record, below.gains)
@@ -244,7 +244,7 @@ class Receiver:
         if path.suffix != ENDING:
             raise ConfigError(f"a receiver's file ends in {ENDING}: {path} does not")
         if self.synthesis.rank:
-            state = self.synthesis.adapter()
+            state = self.synthesis.lora_state()
         else:
             entropy, synthesis = self.entropy.decoder_state_dict(), self.synthesis.state_dict()
             state = {f"entropy.{key}": value for key, value in entropy.items()}

@@ -1,4 +1,4 @@
-"""Pictures from the data pipeline to what the codec sees."""
+"""From the pictures of the data pipeline to the codec's input."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vcm_mt.registry import MODELS
 
 @MODELS.register_module()
 class VCMDataPreprocessor(BaseDataPreprocessor):
-    """Collates pictures at their native resolution: RGB in [0, 1], padded for the codec.
+    """Stacks pictures at native resolution: RGB in [0, 1], padded for the codec.
 
-    A batch's pictures are extended by their border to the largest of them and on to a
-    multiple of ``divisor``. True sizes stay in each data sample's ``img_shape``.
+    Pictures are extended by repeating their border to the largest height and width of the batch,
+    rounded up to multiples of ``divisor``. The true size is ``img_shape`` of each data sample.
 
     Args:
-        divisor: What the codec's picture sizes must be multiples of, in pixels.
+        divisor: Factor of the codec's picture sizes, in pixels.
         bgr_to_rgb: Whether the pipeline loads BGR, as OpenMMLab's does.
     """
 
@@ -29,9 +29,18 @@ class VCMDataPreprocessor(BaseDataPreprocessor):
         self.bgr_to_rgb = bgr_to_rgb
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """``inputs``: list of uint8 [3, H, W] in, float [B, 3, H', W'] out; ``None`` without."""
+        """Prepare a batch.
+
+        Args:
+            data: ``inputs``, a list of uint8 [3, H, W], and ``data_samples``. When training from
+                bitstreams there are no ``inputs``.
+            training: Not used.
+
+        Returns:
+            ``inputs``, float [B, 3, H', W'] or ``None``, and ``data_samples``.
+        """
         data = self.cast_data(data)
-        if "inputs" not in data:  # received latents are all there is
+        if "inputs" not in data:
             return {"inputs": None, "data_samples": data["data_samples"]}
         pictures = [picture.flip(0) if self.bgr_to_rgb else picture for picture in data["inputs"]]
         height, width = (max(p.shape[axis] for p in pictures) for axis in (-2, -1))

@@ -1,4 +1,4 @@
-"""A finer or coarser quantiser for a trained codec, without a new parameter."""
+"""Change of a trained codec's quantisation step, without a new parameter."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 @torch.no_grad()
 def scale_latent(transmitter: Transmitter, receivers: Iterable[Receiver], factor: float) -> None:
-    """Multiply y by a factor, so that it is quantised in steps of 1 / factor of what they were.
+    """Scale y by a factor, which divides its quantisation step by the same factor.
 
-    y, its scales and its means grow by the factor, and what reads them undoes it: but for the
-    finer rounding every network computes what it did, and z stays.
+    The layers that produce y, its scales and its means are multiplied by the factor, and the
+    layers that read them are divided by it. Except for the finer rounding, every network computes
+    the same as before, and z does not change.
 
     Args:
-        transmitter: Its tables are to be built anew afterwards.
-        receivers: All that it has.
-        factor: Above 0; the rate rises with it.
+        transmitter: Rebuild its tables afterwards.
+        receivers: All receivers of the transmitter.
+        factor: Above 0; a larger one gives a higher rate.
 
     Raises:
-        ConfigError: For a codec in which other layers than convolutions write or read y.
+        ConfigError: If layers other than convolutions produce or read y.
     """
     entropy = transmitter.entropy
     writes, reads = [transmitter.g_a], [entropy.h_a, *(one.g_s for one in receivers)]
@@ -38,11 +39,14 @@ def scale_latent(transmitter: Transmitter, receivers: Iterable[Receiver], factor
         reads.append(entropy.context_prediction)
     else:
         writes.append(entropy.h_s)
-    # Behind the last convolution an activation may stand, which lets a factor above 0 through.
+    # ReLU and LeakyReLU after the last convolution commute with a factor above 0.
     last = [[layer for layer in _layers(part) if not _activation(layer)][-1] for part in writes]
     first = [_layers(part)[0] for part in reads]
     if not all(isinstance(layer, _CONVOLUTIONS) for layer in (*last, *first)):
-        raise ConfigError("other layers than convolutions write or read this codec's latent")
+        raise ConfigError(
+            "the latent of this codec cannot be scaled: layers other than convolutions produce or "
+            "read it"
+        )
     for layer in cast("list[nn.Conv2d]", last):
         layer.weight *= factor
         if layer.bias is not None:

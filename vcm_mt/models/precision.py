@@ -1,4 +1,4 @@
-"""Lower precision where it decides nothing that both ends must agree on."""
+"""Lower precision for the transforms, on whose values encoder and decoder need not agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vcm_mt.errors import ConfigError
 
-#: What ``amp`` may be, and the type that convolutions then multiply in.
+#: Values of ``amp``, and the dtype of convolutions for each.
 _DTYPES = {
     False: None,
     "fp32": None,
@@ -22,31 +22,31 @@ _DTYPES = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-#: Compute capability of the first NVIDIA GPUs that multiply bfloat16 (Ampere).
+#: Lowest compute capability of NVIDIA GPUs with bfloat16 (Ampere).
 _BF16_CAPABILITY = (8, 0)
 #: Values of ONEDNN_MAX_CPU_ISA under which oneDNN emulates bfloat16 on AVX-512.
 _WITHOUT_BF16 = {"AVX512_CORE", "AVX512_CORE_VNNI"}
-#: Instructions of x86 that multiply bfloat16, as ``torch.cpu`` calls them.
+#: x86 instruction sets with bfloat16, as ``torch.cpu`` names them.
 _INSTRUCTIONS = ("avx512_bf16", "amx_tile")
 
 
 def check_amp(amp: bool | str) -> None:
-    """Refuse what :func:`amp_dtype` does not know.
+    """Check a value of ``amp``.
 
     Raises:
-        ConfigError: For another value than ``"auto"``, ``"bf16"``, ``"fp16"``, ``"fp32"``, or
-            ``True`` and ``False``, which stand for bf16 and fp32.
+        ConfigError: For values other than ``"auto"``, ``"bf16"``, ``"fp16"``, ``"fp32"``, ``True``
+            (bf16) and ``False`` (fp32).
     """
     if amp != "auto" and amp not in _DTYPES:
         raise ConfigError(f'amp must be "auto", "bf16", "fp16" or "fp32", not {amp!r}')
 
 
 def amp_dtype(amp: bool | str, device: torch.device | str) -> torch.dtype | None:
-    """The type that ``amp`` stands for on a device; ``None`` for float32.
+    """The dtype that ``amp`` means on a device; ``None`` for float32.
 
-    ``"auto"`` is bfloat16 where the device multiplies it natively (:func:`multiplies_bfloat16`)
-    and float32 elsewhere. bf16 on a CPU that emulates it is several times as slow as float32 and
-    warns once.
+    ``"auto"`` is bfloat16 on devices that support it natively (:func:`multiplies_bfloat16`) and
+    float32 on others. ``"bf16"`` on a CPU that emulates it warns once: it is several times slower
+    than float32.
 
     Raises:
         ConfigError: For an unknown value, or fp16 on a CPU.
@@ -64,17 +64,17 @@ def amp_dtype(amp: bool | str, device: torch.device | str) -> torch.dtype | None
 
 
 def amp_name(amp: bool | str, device: torch.device | str) -> str:
-    """The same as a word for logs and records: ``"bf16"``, ``"fp16"`` or ``"fp32"``."""
+    """The name of :func:`amp_dtype`'s result: ``"bf16"``, ``"fp16"`` or ``"fp32"``."""
     names = {torch.bfloat16: "bf16", torch.float16: "fp16", None: "fp32"}
     return names[amp_dtype(amp, device)]
 
 
 def multiplies_bfloat16(device: torch.device | str) -> bool:
-    """Whether a device has instructions that multiply bfloat16, and PyTorch uses them.
+    """Whether a device supports bfloat16 natively, and PyTorch uses that.
 
-    That is AVX512_BF16 or AMX (x86), the bf16 extension (Arm), compute capability 8.0 (NVIDIA). On
-    x86, ``ONEDNN_MAX_CPU_ISA`` and ``ATEN_CPU_CAPABILITY`` count: PyTorch and oneDNN obey them.
-    PyTorch 2.4 and 2.5 do not tell of a CPU's instructions: there the answer is no.
+    Supported are AVX512_BF16 and AMX (x86), the bf16 extension (Arm) and compute capability 8.0
+    (NVIDIA). On x86, PyTorch and oneDNN obey ``ATEN_CPU_CAPABILITY`` and ``ONEDNN_MAX_CPU_ISA``.
+    PyTorch 2.4 and 2.5 do not report a CPU's instruction sets: the result is ``False`` there.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -88,27 +88,27 @@ def _cpu_does() -> bool:
         return False
     if platform.machine().lower() in ("aarch64", "arm64"):
         return True
-    told = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in _INSTRUCTIONS)
+    checks = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in _INSTRUCTIONS)
     return (
         torch.backends.cpu.get_cpu_capability() == "AVX512"
         and os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _WITHOUT_BF16
-        and any(ask() for ask in told if ask is not None)
+        and any(check() for check in checks if check is not None)
     )
 
 
 def _onednn_takes_it() -> bool:
-    """Whether oneDNN has a bfloat16 path under its ISA limit, which may be an emulated one."""
+    """Whether oneDNN has a bfloat16 path, native or emulated, under its ISA limit."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def processor(device: torch.device | str = "cpu") -> str:
-    """A device for people: its name, and what of it PyTorch is set to use, beside timings."""
+    """A description of a device for tables of timings: name, instruction set, bfloat16, threads."""
     device = torch.device(device)
     native = "bf16 native" if multiplies_bfloat16(device) else "bf16 emulated"
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {native}"
-    told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    model = re.search(r"^model name\s*: (.+)$", told, re.MULTILINE)
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    model = re.search(r"^model name\s*: (.+)$", info, re.MULTILINE)
     name = model[1].strip() if model else platform.processor() or platform.machine()
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{name}, {capability}, {native}, {torch.get_num_threads()} threads"
@@ -124,13 +124,12 @@ def _warn_of_emulation(kind: str) -> None:
 
 
 def transformed(transform: nn.Module, x: Tensor, amp: bool | str) -> Tensor:
-    """Run ``g_a`` or ``g_s``; returns float32.
+    """Run ``g_a`` or ``g_s`` in the precision ``amp`` of :func:`amp_dtype`; returns float32.
 
-    With ``amp`` its convolutions multiply in the type that :func:`amp_dtype` tells (GDN, in
-    training, in bfloat16 or float32). Either end of a channel may choose for itself: the entropy
-    parameters come from what was sent alone.
+    Transmitter and receiver may choose independently: entropy parameters depend on the sent
+    symbols only. GDN trains in bfloat16 or float32, never in float16.
     """
-    # nn.Module.compile changes how a module is called, not its forward: only training is compiled.
+    # nn.Module.compile changes __call__, not forward: only training runs compiled.
     run = transform if torch.is_grad_enabled() else transform.forward
     dtype = amp_dtype(amp, x.device)
     with torch.autocast(x.device.type, dtype, enabled=dtype is not None):

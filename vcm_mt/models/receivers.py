@@ -1,4 +1,4 @@
-"""theta_d: a synthesis transform per receiver."""
+"""theta_d: one synthesis transform per receiver."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ from vcm_mt.models.precision import amp_dtype, transformed
 
 
 class Receiver(nn.Module):
-    """Latent in, picture out: ``g_s`` and nothing that decides the bits.
+    """Latent in, picture out: ``g_s``, which has no influence on the bitstream.
+
+    .. code-block:: none
+
+        y_hat --> latent adapter (if depth > 0) --> g_s --> clamp --> x_hat
 
     Args:
         g_s: The synthesis transform.
-        rank: Makes it a light receiver: ``g_s`` stays as it is, and what is trained is a change
-            of this rank to every convolution's weight, and the biases. 0 for a full one.
-        depth: Makes it a deep receiver: so many :class:`LatentBlock` stand in front of ``g_s``,
-            which see farther around a place than ``g_s`` does. 0 for none.
+        rank: Above 0, a LoRA receiver: the weights of ``g_s`` are frozen, and an update of this
+            rank to every convolution's weight is trained, and the biases.
+        depth: Above 0, a receiver with a latent adapter: this many :class:`LatentBlock` before
+            ``g_s``, which widen its receptive field.
 
     Raises:
-        ConfigError: For a rank or depth below 0, or both above.
+        ConfigError: If rank or depth is below 0, or both are above 0.
     """
 
     def __init__(self, g_s: nn.Module, rank: int = 0, depth: int = 0) -> None:
         super().__init__()
         if rank < 0:
-            raise ConfigError(f"a light receiver's rank must be 1 or more, not {rank}")
+            raise ConfigError(f"the rank of a LoRA receiver must be 1 or more, not {rank}")
         if depth < 0:
-            raise ConfigError(f"a deep receiver's depth must be 1 or more, not {depth}")
+            raise ConfigError(f"a latent adapter must have 1 block or more, not {depth}")
         if rank and depth:
-            raise ConfigError("a receiver is light or deep, not both")
+            raise ConfigError("give a receiver either LoRA weights (rank) or an adapter (depth)")
         self.g_s = g_s
         self.rank = rank
         self.depth = depth
@@ -53,10 +57,10 @@ class Receiver(nn.Module):
                     layer.bias.requires_grad_(True)
 
     def forward(self, y_hat: Tensor) -> Tensor:
-        """Synthesise pictures in [0, 1] from ``y_hat`` [B, M, h, w]: [B, 3, 16 h, 16 w].
+        """Synthesise pictures [B, 3, 16 h, 16 w] in [0, 1] from ``y_hat`` [B, M, h, w].
 
-        Values are clamped with a straight-through gradient, so that a pixel beyond the
-        range can find its way back.
+        Values are clamped with a straight-through gradient, so that a pixel out of range still
+        gets one.
         """
         if self.depth:
             y_hat = self._with_context(y_hat)
@@ -65,16 +69,16 @@ class Receiver(nn.Module):
         return _Clamp.apply(transformed(self.g_s, y_hat, self.amp))
 
     def _with_context(self, y_hat: Tensor) -> Tensor:
-        """In float32 when decoding, so that no pixel moves by a level."""
+        """Apply the latent adapter; in float32 when decoding, so that no pixel changes by 1/255."""
         if torch.is_grad_enabled():
             return transformed(self.context, y_hat, self.amp)
         return cast("Tensor", self.context(y_hat))
 
     def _decoded(self, y_hat: Tensor) -> Tensor:
-        """With ``amp`` only what costs most in bfloat16, so that no pixel moves by a level.
+        """Apply ``g_s`` when decoding.
 
-        That are the layers from a quarter of the picture's height on but the last one: some seven
-        tenths of the work.
+        With ``amp``, only the layers at a quarter and at half of the picture's height run in
+        bfloat16, about 70 % of the work: no pixel changes by 1/255 or more.
         """
         if not isinstance(self.g_s, nn.Sequential):
             return transformed(self.g_s, y_hat, self.amp)
@@ -92,12 +96,12 @@ class Receiver(nn.Module):
                 x = layer(x)
         return cast("Tensor", last(x.float()))
 
-    def adapter(self) -> dict[str, Tensor]:
-        """A light receiver's own part; the rest is the ``g_s`` that it started from."""
+    def lora_state(self) -> dict[str, Tensor]:
+        """The trained parameters of a LoRA receiver; the others are those of its base."""
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 
     def merge(self) -> None:
-        """Write a light receiver's change into its weights: then it is as fast as a full one."""
+        """Add the LoRA update to the weights: the receiver becomes a full one, and as fast."""
         for layer in _convolutions(self.g_s):
             if parametrize.is_parametrized(layer):
                 parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
@@ -105,9 +109,10 @@ class Receiver(nn.Module):
 
 
 class LatentBlock(nn.Module):
-    """A residual block over a latent [B, M, h, w]: x + W2 gelu(W1 x), 3x3 each, at first none.
+    """A residual block on a latent [B, M, h, w]: x + W2 gelu(W1 x), both convolutions 3x3.
 
-    A latent has a 256th of a picture's places: looking around is cheap there.
+    It is the identity when it is built. A latent has 1/256 of the positions of its picture, so
+    that a wide receptive field is cheap there.
 
     Args:
         channels: M.
@@ -121,12 +126,12 @@ class LatentBlock(nn.Module):
         nn.init.zeros_(cast("Tensor", self.out.bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The latent and what its surroundings say about it."""
+        """[B, M, h, w] -> [B, M, h, w]."""
         return x + cast("Tensor", self.out(F.gelu(self.into(x))))
 
 
 class _Clamp(torch.autograd.Function):
-    """Clamp to [0, 1]; the gradient passes as if nothing had been done."""
+    """Clamp to [0, 1] with a straight-through gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
@@ -138,27 +143,27 @@ class _Clamp(torch.autograd.Function):
 
 
 def named_receivers(receivers: nn.ModuleDict) -> list[tuple[str, Receiver]]:
-    """The receivers of a system with their names."""
+    """The receivers of a system and their names."""
     return [(name, cast("Receiver", receiver)) for name, receiver in receivers.items()]
 
 
 class LowRank(nn.Module):
-    """A weight's change by a product of two thin matrices (Hu et al. 2022), at first none.
+    """A low-rank update of a weight (LoRA, Hu et al. 2022), 0 when it is built.
 
     Args:
-        weight: Of a convolution, [A, B, k, k].
-        rank: Columns of the first matrix, rows of the second.
+        weight: The weight of a convolution, [A, B, k, k].
+        rank: Rank of the update, a product of [A, rank] and [rank, B * k * k].
     """
 
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
         rows, columns = len(weight), weight[0].numel()
         self.up = nn.Parameter(weight.new_zeros(rows, rank))
-        start = torch.randn(rank, columns) / math.sqrt(columns)  # the same on every device
+        start = torch.randn(rank, columns) / math.sqrt(columns)  # on the CPU: equal on all devices
         self.down = nn.Parameter(start.to(weight))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The changed weight."""
+        """The updated weight."""
         return weight + (self.up @ self.down).view(weight.shape)
 
 

@@ -1,4 +1,4 @@
-"""What became of a picture that was sent: its cost, its fidelity, and what tasks find in it."""
+"""Evaluation of a sent picture: rate, fidelity, and the tasks' predictions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def score(
     sample: Any,
     everywhere: bool = False,
 ) -> None:
-    """Judge a sent picture and write the result into its data sample.
+    """Evaluate a sent picture and write the results into its data sample.
 
-    Adds the fields ``pred_<task>`` (what the task found in its receiver's picture) and the
+    Adds the fields ``pred_<task>``, the task's predictions on its receiver's picture, and the
     metainfo ``coding``: num_bytes, bits_estimated, num_pixels, and per receiver psnr in dB and
     ms_ssim in [0, 1] (``None`` for a picture too small for its five scales).
-    The same function serves codecs and anchors, so all are measured by one path.
+    Codecs and anchors are measured by this same function.
 
     Args:
         tasks: Frozen tasks by name.
         original: float [1, 3, H, W] in [0, 1].
-        sent: What each receiver decoded.
+        sent: The decoded picture of each receiver.
         sample: The picture's data sample.
-        everywhere: Let every task look at every receiver's picture; the fields are then
+        everywhere: Run every task on every receiver's picture; the fields are then
             ``pred_<task>@<receiver>``.
     """
     first = next(iter(sent.values()))
@@ -47,10 +47,10 @@ def score(
     sample.set_metainfo({"coding": coding})
     for name, task in named_tasks(tasks):
         for receiver in sent if everywhere else (task.receiver,):
-            found = task.predict(sent[receiver].picture, [sample])
-            if found is not None:
-                place = f"{name}@{receiver}" if everywhere else name
-                sample.set_field(found[0], f"pred_{place}")
+            predictions = task.predict(sent[receiver].picture, [sample])
+            if predictions is not None:
+                field = f"{name}@{receiver}" if everywhere else name
+                sample.set_field(predictions[0], f"pred_{field}")
 
 
 def _rounded(picture: Tensor) -> Tensor:
@@ -64,5 +64,5 @@ def _psnr(decoded: Tensor, original: Tensor) -> float:
 
 
 def _ms_ssim(decoded: Tensor, original: Tensor) -> float | None:
-    found = similarity(decoded, original, 255)
-    return None if found is None else found.item()
+    value = similarity(decoded, original, 255)
+    return None if value is None else value.item()
