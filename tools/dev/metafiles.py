@@ -9,7 +9,6 @@ weights from vcm_mt/zoo/zoo.json, so that a new measurement is published by runn
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,13 +47,6 @@ MEASURED = (
 )
 NETWORKS = {"faster_rcnn": DET, "mask_rcnn": SEGM, "retinanet": RETINA}
 MSE_CODECS = {f"mse_{quality}": quality for quality in (1, 2, 3, 4)}
-
-
-def main() -> int:
-    """Write the files."""
-    for path, text in metafiles().items():
-        path.write_text(text, encoding="utf-8")
-    return 0
 
 
 def metafiles() -> dict[Path, str]:
@@ -185,4 +177,5 @@ def _yaml(data: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    for place, content in metafiles().items():
+        place.write_text(content, encoding="utf-8")
