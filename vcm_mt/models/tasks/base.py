@@ -1,4 +1,4 @@
-"""What stands behind a receiver."""
+"""The interface of a task: a frozen network, or a viewer, behind a receiver."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from vcm_mt.errors import ConfigError
 
 
 class Task(nn.Module, ABC):
-    """A frozen network Psi that judges decoded pictures.
+    """A frozen network Psi that computes a loss and predictions on decoded pictures.
 
-    Frozen means parameters, batch-norm statistics and mode: whatever the surrounding system
-    does, a task stays in eval mode and takes no gradient, but passes it on to its input.
+    Its parameters take no gradient and its batch norms do not update, but the gradient passes
+    through to its input. It stays in eval mode whatever the system around it does.
 
     Args:
-        weight: Factor of this task's loss where a system has several.
-        receiver: Name of the receiver whose pictures the task sees.
+        weight: Factor of this task's loss in equation (1), above 0.
+        receiver: Name of the receiver whose pictures are the task's input.
+
+    Raises:
+        ConfigError: If the weight is not above 0.
     """
 
     def __init__(self, weight: float = 1.0, receiver: str = "shared") -> None:
@@ -35,7 +38,7 @@ class Task(nn.Module, ABC):
         return super().train(False)
 
     def freeze(self) -> None:
-        """Turn off gradients of all parameters and go to eval mode for good."""
+        """Turn off the gradients of all parameters, and set eval mode."""
         self.requires_grad_(False)
         self.eval()
 
@@ -45,7 +48,7 @@ class Task(nn.Module, ABC):
 
         Args:
             x_hat: Decoded pictures, float [B, 3, H, W], RGB in [0, 1], padded.
-            x: The originals, alike; ``None`` where only bitstreams are at hand.
+            x: The originals, float [B, 3, H, W]; ``None`` when training from bitstreams.
             data_samples: mmdet data samples at native resolution, with ground truth.
 
         Returns:
@@ -53,28 +56,36 @@ class Task(nn.Module, ABC):
         """
 
     def settle_precision(self, known: str | None = None) -> str | None:  # noqa: ARG002
-        """Decide what ``amp="auto"`` stands for; ``None`` for a task without a choice.
+        """Resolve ``amp="auto"``.
 
         Args:
-            known: What was decided before: ``"bf16"``, ``"fp16"`` or ``"fp32"``.
+            known: An earlier result, which takes precedence.
+
+        Returns:
+            ``"bf16"``, ``"fp16"`` or ``"fp32"``; ``None`` for a task without that choice.
         """
         return None
 
     def own_truth(self, x: Tensor, data_sample: Any, score: float) -> Any:  # noqa: ARG002
-        """A data sample for :meth:`loss`, with what the task finds in an original as its truth.
+        """A data sample for :meth:`loss` whose ground truth is the task's prediction.
 
         Args:
             x: The original, float [1, 3, H, W] in [0, 1].
-            data_sample: Of that picture; it is left as it is.
-            score: From which score on a find counts, in [0, 1].
+            data_sample: The picture's data sample; it is not changed.
+            score: Lowest score of predictions that count, in [0, 1].
         """
         return data_sample
 
     @abstractmethod
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData] | None:
-        """What the task finds, per picture, in native coordinates; ``None`` for a viewer."""
+        """Predictions per picture, in native coordinates; ``None`` for a viewer.
+
+        Args:
+            x_hat: Decoded pictures, float [B, 3, H, W], RGB in [0, 1].
+            data_samples: mmdet data samples with ``img_shape``.
+        """
 
 
 def named_tasks(tasks: nn.ModuleDict) -> list[tuple[str, Task]]:
-    """The tasks of a system with their names."""
+    """The tasks of a system and their names."""
     return [(name, cast(Task, task)) for name, task in tasks.items()]

@@ -1,4 +1,4 @@
-"""What a config says of a detector, in mmdet's terms."""
+"""Reading of detector configs of mmdet."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config, ConfigDict
 
+from vcm_mt.config_path import config_path
 from vcm_mt.errors import ConfigError
-from vcm_mt.registry import config_path
 
 
 class DetectorPlan(NamedTuple):
-    """What a detector's config says.
+    """The parts of a detector's config that a task needs.
 
     Attributes:
-        model: The model's own config.
-        test_pipeline: What stands in front of it; empty for a model given as a dict.
-        masks: Whether it learns from masks: some box detectors fail on those of others.
+        model: Config of the model.
+        test_pipeline: Its test pipeline; empty for a model given as a dict.
+        masks: Whether it is trained with masks; some box detectors fail if they get any.
     """
 
     model: ConfigDict
@@ -33,7 +33,7 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
             model's config itself.
 
     Raises:
-        ConfigError: When there is no such config, or it describes no detector.
+        ConfigError: If there is no such config, or it has no detector.
     """
     if isinstance(detector, str):
         if "::" in detector and not detector.startswith(("mmdet::", "vcm_mt::")):
@@ -45,7 +45,7 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
         except (OSError, ValueError, ConfigError) as error:
             raise ConfigError(f"no detector config: {error}") from error
         if "model" not in config:
-            raise ConfigError(f"{detector} is no detector's config: it has no `model`")
+            raise ConfigError(f"{detector} is not the config of a detector: it has no `model`")
         loader = config.get("test_dataloader", {})
         pipeline = config.get("test_pipeline") or loader.get("dataset", {}).get("pipeline", [])
         return DetectorPlan(
@@ -57,24 +57,24 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
 
 
 def _finished(given: ConfigDict) -> ConfigDict:
-    """The model as it is after its own training."""
+    """The model's config without what only its own training needs."""
     model = copy.deepcopy(given)
     _drop_pretrained(model)
     model.pop("_scope_", None)
     if "initial_epoch" in (model.get("train_cfg") or {}):
-        model.train_cfg.initial_epoch = 0  # TOOD's first epochs have another loss
+        model.train_cfg.initial_epoch = 0  # TOOD uses another loss in its first epochs
     return model
 
 
 def _loads_masks(part: Any) -> bool:
-    """Whether a pipeline somewhere in a part of a config loads masks."""
+    """Whether a pipeline anywhere in this part of a config loads masks."""
     if isinstance(part, dict):
         return bool(part.get("with_mask")) or any(_loads_masks(p) for p in part.values())
     return isinstance(part, list | tuple) and any(_loads_masks(p) for p in part)
 
 
 def _drop_pretrained(config: Any) -> None:
-    """Remove orders to download a backbone: a detector's own weights hold it."""
+    """Remove pretrained backbones: the detector's checkpoint contains its backbone."""
     if isinstance(config, dict):
         init = config.get("init_cfg")
         if isinstance(init, dict) and init.get("type") == "Pretrained":

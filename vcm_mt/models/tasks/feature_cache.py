@@ -1,4 +1,4 @@
-"""Feature maps of originals, kept where a training meets the same pictures again and again."""
+"""A cache of the originals' feature maps, for trainings that see each picture many times."""
 
 from __future__ import annotations
 
@@ -10,64 +10,72 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 
-class _Kept(NamedTuple):
-    """One map of one picture where it counts: which of its cells [h, w], and their values."""
+class _SparseMap(NamedTuple):
+    """One feature map of one picture.
+
+    Attributes:
+        cells: bool [h, w], the cells that are stored.
+        values: [C, number of cells].
+    """
 
     cells: Tensor
-    values: Tensor  # [C, cells]
+    values: Tensor
 
 
 class FeatureCache:
-    """Remembers what a frozen network makes of originals, as far as there is room.
+    """Stores feature maps until it is full; nothing is evicted.
 
-    Where the surroundings of objects do not count (``feature_background=0``) they are not kept.
+    With ``feature_background=0`` only cells that touch an object are stored.
 
     Args:
-        room: How many bytes of values are kept.
+        size: Capacity in bytes.
     """
 
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self._kept: dict[Hashable, list[_Kept]] = {}
+    def __init__(self, size: int) -> None:
+        self.free = size
+        self._maps: dict[Hashable, list[_SparseMap]] = {}
 
-    def recall(self, pictures: Sequence[Hashable]) -> list[Tensor] | None:
-        """The maps of a batch, each [B, C, h, w], 0 where they do not count.
+    def recall(self, keys: Sequence[Hashable]) -> list[Tensor] | None:
+        """The maps of a batch, each [B, C, h, w], 0 in cells that were not stored.
 
-        ``None`` when a picture is not known.
+        Returns:
+            ``None`` if a picture of the batch is not in the cache.
         """
-        if not all(picture in self._kept for picture in pictures):
+        if not all(key in self._maps for key in keys):
             return None
-        found = []
-        for parts in zip(*(self._kept[picture] for picture in pictures), strict=True):
+        batch = []
+        for parts in zip(*(self._maps[key] for key in keys), strict=True):
             (cells, values), *_ = parts
             maps = values.new_zeros(len(parts), len(values), *cells.shape)
-            for own, part in zip(maps, parts, strict=True):
-                own[:, part.cells] = part.values
-            found.append(maps)
-        return found
+            for dense, part in zip(maps, parts, strict=True):
+                dense[:, part.cells] = part.values
+            batch.append(maps)
+        return batch
 
     def keep(
-        self, pictures: Sequence[Hashable], maps: Sequence[Tensor], counts: Tensor | None
+        self, keys: Sequence[Hashable], maps: Sequence[Tensor], foreground: Tensor | None
     ) -> None:
-        """Remember a batch's maps.
+        """Store the maps of a batch, as far as there is space.
 
         Args:
-            pictures: What each is known by; also for its place in a batch, if that matters.
+            keys: One key per picture; it must differ wherever the maps do.
             maps: Each [B, C, h, w].
-            counts: [B, 1, H, W], not 0 where maps count; ``None`` where they do everywhere.
+            foreground: [B, 1, H, W]; cells that touch no value above 0 are not stored. ``None``
+                stores all cells.
         """
-        for index, picture in enumerate(pictures):
-            own = [_where(m[index], None if counts is None else counts[index]) for m in maps]
+        for index, key in enumerate(keys):
+            inside = None if foreground is None else foreground[index]
+            own = [_sparse(map_[index], inside) for map_ in maps]
             needed = sum(part.values.nbytes + part.cells.nbytes for part in own)
-            if picture not in self._kept and needed <= self.room:
-                self.room -= needed
-                self._kept[picture] = own
+            if key not in self._maps and needed <= self.free:
+                self.free -= needed
+                self._maps[key] = own
 
 
-def _where(own: Tensor, counts: Tensor | None) -> _Kept:
+def _sparse(own: Tensor, foreground: Tensor | None) -> _SparseMap:
     size = own.shape[-2:]
-    if counts is None:
+    if foreground is None:
         cells = torch.ones(size, dtype=torch.bool, device=own.device)
     else:
-        cells = F.adaptive_max_pool2d(counts, size)[0] > 0
-    return _Kept(cells, own[:, cells])
+        cells = F.adaptive_max_pool2d(foreground, size)[0] > 0
+    return _SparseMap(cells, own[:, cells])

@@ -1,4 +1,4 @@
-"""Masks resized for a detector where pictures are loaded, and not in the training's process."""
+"""Resizing of masks in the data loader's workers instead of in the training process."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from vcm_mt.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ResizeMasks:
-    """Resizes a picture's masks ahead, as :class:`.MMDetTask` will ask for them.
+    """Resizes a picture's masks in advance to the size that :class:`.MMDetTask` will ask for.
 
-    The masks stay those of the native picture: a task with another resize finds what it would
-    have found. Stands behind what changes the picture.
+    The masks themselves stay at native resolution, so that a task with another resize still
+    works. Put it after all transforms that change the picture.
 
     Args:
-        scale: The detector's, see mmdet's ``Resize``.
-        keep_ratio: Likewise.
+        scale: ``scale`` of the detector's ``Resize``.
+        keep_ratio: ``keep_ratio`` of the detector's ``Resize``.
     """
 
     def __init__(self, scale: tuple[int, int], keep_ratio: bool = True) -> None:
         self.resize = {"scale": scale, "keep_ratio": keep_ratio}
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Put ``gt_masks`` into a form that knows them resized; polygons stay as they are."""
+        """Replace ``gt_masks`` by :class:`ResizedMasks`; polygons are not changed."""
         masks = results.get("gt_masks")
         if isinstance(masks, BitmapMasks):
             size = target_size(torch.Size((masks.height, masks.width)), self.resize)
@@ -39,11 +39,11 @@ class ResizeMasks:
 
 
 class ResizedMasks(BitmapMasks):
-    """Masks that have been resized before they are asked for it.
+    """Masks together with a resized copy.
 
     Args:
-        masks: As they are.
-        resized: The same, resized.
+        masks: The masks at native resolution.
+        resized: The same masks, resized.
     """
 
     def __init__(self, masks: BitmapMasks, resized: BitmapMasks) -> None:
@@ -51,23 +51,23 @@ class ResizedMasks(BitmapMasks):
         self.resized = resized
 
     def resize(self, out_shape: tuple[int, int], interpolation: str = "nearest") -> BitmapMasks:
-        """What is there, if it has that size."""
-        there = (self.resized.height, self.resized.width)
-        if there == tuple(out_shape) and interpolation == "nearest":
+        """Return the resized copy if it has that size; otherwise resize."""
+        ready = (self.resized.height, self.resized.width)
+        if ready == tuple(out_shape) and interpolation == "nearest":
             return self.resized
         return super().resize(out_shape, interpolation)
 
     def __getitem__(self, index: Any) -> ResizedMasks:
-        """Some of them."""
+        """Select masks, and their resized copies."""
         return ResizedMasks(super().__getitem__(index), self.resized[index])
 
     def __reduce__(self) -> tuple[Callable[..., ResizedMasks], tuple[_Crops, _Crops]]:
-        """As crops: a loader's worker hands over a tenth of the bytes, or less."""
+        """Pickle crops: a worker sends a tenth of the bytes, or less."""
         return _from_crops, (_cropped(self.masks), _cropped(self.resized.masks))
 
 
 class _Crops(NamedTuple):
-    """Masks without their empty rims: where each one begins, and what is left."""
+    """Masks cropped to their content: the shape, top left corners, and the crops."""
 
     shape: tuple[int, ...]
     corners: list[tuple[int, int]]
