@@ -2,17 +2,10 @@
 
 import io
 from contextlib import redirect_stdout
-from importlib.util import find_spec
-from pathlib import Path
 
 from mmengine import registry as root
-from mmengine.config.utils import MODULE2PACKAGE
 
-from vcm_mt.errors import ConfigError
-
-SCOPE = "vcm_mt"
-#: Lets configs name this package's as ``_base_ = "vcm_mt::mini/stage1_det.py"``.
-MODULE2PACKAGE[SCOPE] = SCOPE
+from vcm_mt.config_path import SCOPE
 
 # mmdet prints, at its first import, that it does without datasets that are not used here.
 with redirect_stdout(io.StringIO()) as _said:
@@ -54,28 +47,3 @@ OPTIM_WRAPPERS = _child("optim_wrapper", root.OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optimizer wrapper constructor", root.OPTIM_WRAPPER_CONSTRUCTORS, "engine"
 )
-
-
-def config_path(name: str | Path) -> Path:
-    """Find a config by its path, or by ``PACKAGE::PATH`` among those that a package ships.
-
-    ``mmengine.hub`` finds the same files, but no name without a folder such as
-    ``vcm_mt::stage1_det.py``, nor one whose folder holds a ``+``.
-
-    Args:
-        name: A path, relative to the working directory; or ``vcm_mt::mini/stage1_det.py``,
-            ``mmdet::retinanet/retinanet_r18_fpn_1x_coco.py``.
-
-    Raises:
-        ConfigError: When the package is not installed, or there is no such config.
-    """
-    package, separator, inner = str(name).partition("::")
-    if not separator:
-        path = Path(name)
-    elif package.isidentifier() and (spec := find_spec(package)) and spec.origin:
-        path = Path(spec.origin).parent / ".mim" / "configs" / inner
-    else:
-        raise ConfigError(f"no config {name}: no package {package!r} is installed")
-    if not path.is_file():
-        raise ConfigError(f"no config at {name}" + (f" ({path})" if separator else ""))
-    return path

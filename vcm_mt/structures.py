@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:  # a packet needs no PyTorch, which takes seconds to import
+    from torch import Tensor
 
 
 class Latent(NamedTuple):

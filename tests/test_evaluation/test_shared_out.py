@@ -43,7 +43,7 @@ def run_test(arguments):
 @pytest.mark.parametrize("stage", [1, 2])
 def test_tools_test(mini, checkpoint, tmp_path, stage, monkeypatch, capsys):
     given = [f"configs/mini/stage{stage}_det.py", str(checkpoint)]
-    given += ["--tasks", "det"] if stage == 2 else []
+    given += ["--task", "det"] if stage == 2 else []
     rest = ["--cfg-options", *options(mini, stage), "test_dataloader.dataset.indices=3"]
     monkeypatch.setattr(sys, "argv", [])
     one, two = tmp_path / "one.json", tmp_path / "two.json"

@@ -87,7 +87,7 @@ def segm(mini, stage1, tmp_path_factory):
 def light(mini, stage1, tmp_path_factory):
     """A light receiver for people at the first level, trained from bitstreams."""
     work_dir = tmp_path_factory.mktemp("light")
-    arguments = _arguments(mini, stage1, work_dir, "--quality", "1", "--light", "2",
+    arguments = _arguments(mini, stage1, work_dir, "--quality", "1", "--lora", "2",
                            "--from-bitstreams", str(work_dir / "coded"))  # fmt: skip
     _ran("finetune_decoder", arguments)
     return work_dir
@@ -136,8 +136,8 @@ def test_one_table_for_every_receiver_on_one_stream(mini, stage1, segm, light, t
     out = tmp_path / "table.json"
     files = [str(segm / "q1" / "segm.safetensors"), str(light / "q1" / "human.safetensors")]
     options = _arguments(mini, stage1, tmp_path)[8:]
-    judged = ["--tasks", "det", "segm", "--out", str(out), *options]
-    done = _ran("test", [SEGM, str(stage1 / "q1"), "--receivers", *files, *judged])
+    judged = ["--task", "det", "segm", "--out", str(out), *options]
+    done = _ran("test", [SEGM, str(stage1 / "q1"), "--receiver", *files, *judged])
     record = json.loads(out.read_text())
     assert set(record["points"]) == {"shared", "segm", "human-light"}
     for point in record["points"].values():
@@ -167,7 +167,7 @@ def test_resumed_equals_undisturbed(mini, stage1, segm, tmp_path):
 
 
 def test_from_bitstreams_is_as_from_pictures(mini, stage1, light, tmp_path):
-    arguments = _arguments(mini, stage1, tmp_path, "--quality", "1", "--light", "2")
+    arguments = _arguments(mini, stage1, tmp_path, "--quality", "1", "--lora", "2")
     _ran("finetune_decoder", arguments)
     assert len(list((light / "coded").glob("*.vcm"))) == 6
     own, other = (load_file(f / "q1" / "human.safetensors") for f in (light, tmp_path))
@@ -200,7 +200,7 @@ def both(tmp_path):
 def human(mini, stage1, tmp_path_factory):
     """A deep receiver for people at the second level."""
     work_dir = tmp_path_factory.mktemp("human")
-    _ran("finetune_decoder", _arguments(mini, stage1, work_dir, "--quality", "2", "--deep", "1"))
+    _ran("finetune_decoder", _arguments(mini, stage1, work_dir, "--quality", "2", "--adapter", "1"))
     return work_dir / "q2" / "human.safetensors"
 
 
@@ -248,13 +248,13 @@ def test_refined_streams_are_measured_with_the_receivers_they_are_for(
 ):
     options = _arguments(mini, stage1, tmp_path)[8:]
     out = tmp_path / "table.json"
-    refine = ["--refine", "1", "--refine-config", str(both), "--refine-receivers"]
-    _ran("test", [SEGM, str(stage1 / "q2"), "--receivers", str(human), *refine,
-                  "--tasks", "det", "--out", str(out), *options])  # fmt: skip
+    refine = ["--refine", "1", "--refine-config", str(both), "--refine-own-receivers"]
+    _ran("test", [SEGM, str(stage1 / "q2"), "--receiver", str(human), *refine,
+                  "--task", "det", "--out", str(out), *options])  # fmt: skip
     table = json.loads(out.read_text())["points"]
     assert table["shared"]["bpp"] == table["human"]["bpp"]
     _ran("rp_curve", [SEGM, "--curve", f"ours={stage1},{human.parent.parent}", "--quality", "2",
-                      *refine, "--tasks", "det", "--resamples", "0", "--out", str(tmp_path / "rp"),
+                      *refine, "--task", "det", "--resamples", "0", "--out", str(tmp_path / "rp"),
                       *options])  # fmt: skip
     curves = json.loads((tmp_path / "rp" / "rp_points.json").read_text())["curves"]
     assert curves["ours_refined_human"]["points"][0]["bpp"] == table["human"]["bpp"]
@@ -319,7 +319,7 @@ def test_bad_input_is_told(mini, stage1, segm, light, tmp_path, finetune):
     assert "levels [1, 2], not [3]" in fails("--quality", "3")
     assert "levels [1], not [2]" in fails("--quality", "2", stage1=stage1 / "q1")
     shutil.copytree(segm, tmp_path / "w")
-    again = fails("--resume", "--light", "2")
+    again = fails("--resume", "--lora", "2")
     assert "another receiver (its tasks, rank)" in again
     shutil.rmtree(tmp_path / "w")
     assert "is for people" in fails("--pictures", str(mini / "train"), task="det")
@@ -329,7 +329,7 @@ def test_bad_input_is_told(mini, stage1, segm, light, tmp_path, finetune):
     (pictures / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
     told = fails("--quality", "1", "--pictures", str(pictures), "--from-bitstreams")
     assert "broken.jpg is not a readable picture" in told
-    done = run_tool("test", SEGM, str(stage1 / "q2"), "--receivers",
+    done = run_tool("test", SEGM, str(stage1 / "q2"), "--receiver",
                     str(segm / "q1" / "segm.safetensors"),
                     *_arguments(mini, stage1, tmp_path)[8:])  # fmt: skip
     assert done.returncode == 1

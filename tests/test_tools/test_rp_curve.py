@@ -24,7 +24,7 @@ def options(mini):
     annotations = f"{mini}/annotations/val.json"
     return [
         *("--codec", "mse=zoo://mse_1,zoo://mse_3", "--codec-config", "configs/mini/stage1_det.py"),
-        *("--anchor", "jpeg@10,40", "--tasks", "det"),
+        *("--anchor", "jpeg@10,40", "--task", "det"),
         *("--samples", "1", "--resamples", "20"),
         *("--cfg-options", f"test_dataloader.dataset.data_root={mini}"),
         *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm", "retina")),
@@ -243,7 +243,7 @@ def test_pictures_that_cannot_be_judged_are_told(mini, tmp_path):
     whole = picture.read_bytes()
     picture.write_bytes(whole[:40])
     rest = options(own)[options(own).index("--cfg-options") :]
-    given = ("--anchor", "jpeg@10", "--tasks", "det", "--out", str(tmp_path / "rp"))
+    given = ("--anchor", "jpeg@10", "--task", "det", "--out", str(tmp_path / "rp"))
     done = run_tool("rp_curve", CONFIG, *given, *rest)
     assert done.returncode == 1
     assert f"{picture} is not a readable picture" in done.stderr
@@ -303,7 +303,7 @@ def test_bd_rate_says_what_is_wrong(arguments, message):
     "arguments, message",
     [
         (("--anchor", "h261"), "vvc"),
-        (("--anchor", "jpeg@10", "--tasks", "pose"), "no task 'pose'"),
+        (("--anchor", "jpeg@10", "--task", "pose"), "no task 'pose'"),
         (("--curve", "ours=work_dirs/none"), "no stage 1 at work_dirs/none"),
         (
             (
@@ -313,7 +313,7 @@ def test_bd_rate_says_what_is_wrong(arguments, message):
                 "jpeg@10",
                 "--codec-config",
                 "configs/mini/stage1_det.py",
-                "--tasks",
+                "--task",
                 "det",
             ),
             "two codecs would share the curve jpeg",

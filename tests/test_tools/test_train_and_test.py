@@ -210,7 +210,7 @@ def test_curves_of_a_transmitter_that_takes_its_time(trained, mini, tmp_path, wi
         f"evaluators.det.ann_file={mini}/annotations/val.json",
     ]
     done = run_tool(
-        "rp_curve", receivers, "--curve", f"ours={trained}", "--quality", "3", "--tasks", "det",
+        "rp_curve", receivers, "--curve", f"ours={trained}", "--quality", "3", "--task", "det",
         "--out", str(tmp_path / "rp"), "--refine", "1", "--refine-config", str(config),
         "--resamples", "0", "--samples", "1", "--cfg-options", *data, "tasks.det.checkpoint=None",
     )  # fmt: skip

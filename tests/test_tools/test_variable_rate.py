@@ -93,7 +93,7 @@ def test_a_receiver_is_trained_from_bitstreams_of_every_level(mini, stage1, tmp_
 def test_curve_has_every_level(mini, stage1, receiver, tmp_path):
     annotations = f"{mini}/annotations/val.json"
     done = run_tool(
-        *("rp_curve", "configs/mini/stage2_segm.py", "--out", str(tmp_path), "--tasks", "det"),
+        *("rp_curve", "configs/mini/stage2_segm.py", "--out", str(tmp_path), "--task", "det"),
         *("--curve", f"vbr={stage1},{receiver.parent}", "--samples", "0", "--resamples", "0"),
         *("--cfg-options", f"test_dataloader.dataset.data_root={mini}"),
         *(f"evaluators.{task}.ann_file={annotations}" for task in ("det", "segm", "retina")),

@@ -68,9 +68,9 @@ def main() -> int:
     quality, place = read_record(checkpoint)["quality"], OUT / "light"
     files, seconds = {}, {}
     kinds = {
-        "": ["--deep", "0"],
-        "-light": ["--light", str(options.rank)],
-        "-deep": ["--deep", str(options.depth)],
+        "": ["--adapter", "0"],
+        "-light": ["--lora", str(options.rank)],
+        "-deep": ["--adapter", str(options.depth)],
     }
     for task in TASKS:
         for ending, kind in kinds.items():

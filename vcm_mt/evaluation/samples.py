@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vcm_mt.errors import MeasurementError, naming
-from vcm_mt.evaluation.codecs import CodecUnderTest
-from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.files import write_atomically
 from vcm_mt.visualization import to_uint8
+
+if TYPE_CHECKING:  # a report reads samples, and measures nothing
+    from vcm_mt.evaluation.codecs import CodecUnderTest
+    from vcm_mt.evaluation.test_set import TestSet
 
 #: In place of a curve's name: the pictures that were not coded.
 ORIGINALS = "originals"

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from vcm_mt.checkpoint import ZOO_PREFIX, zoo_path
+from vcm_mt.config_path import SCOPE, config_path
 from vcm_mt.errors import ConfigError, DataError
-from vcm_mt.registry import SCOPE, config_path
 
 EMBEDDED = (
     "Or try the embedded set, which needs no download: vcm-mt prepare, "
@@ -47,6 +47,11 @@ def load_config(path: str | Path, options: dict[str, Any] | None = None) -> Conf
         raise ConfigError(f"{path} cannot be read as a config: {error}") from error
     except Exception as error:  # a config is a program, which may fail in any way
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if "_get_package_and_cfg_path" in reason:  # mmengine's, of a name without a folder
+            reason = (
+                "_base_ names a package's config with its folder, as vcm_mt::mini/stage1_det.py "
+                "or vcm_mt::_base_/../stage1_det.py"
+            )
         raise ConfigError(f"{path} cannot be read as a config: {reason}") from error
     if options:
         _check_options(config, options)
