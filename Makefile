@@ -63,7 +63,7 @@ bench-bitstreams: setup  ## stage 2 from pictures and from bitstreams (after `ma
 	$(RUN) tools/benchmarks/bench_bitstreams.py work_dirs/demo/stage1_det/q2
 	$(RUN) tools/benchmarks/bench_bitstreams.py --size 192 320
 
-bench-light: setup  ## light and deep receivers beside full ones (after `make demo`)
+bench-light: setup  ## LoRA and adapter receivers beside full ones (after `make demo`)
 	$(RUN) tools/benchmarks/bench_light.py work_dirs/demo/stage1_det/q3
 
 bench-rp: setup  ## curves and BD-rates on the embedded set, into docs/results (some three hours)

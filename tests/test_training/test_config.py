@@ -96,3 +96,25 @@ def test_a_file_that_is_no_config_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ConfigError, match="own.py cannot be read as a config"):
         load_config(path)
+
+
+@pytest.mark.parametrize("base", ["vcm_mt::mini/stage1_det.py", "vcm_mt::_base_/../stage1_det.py"])
+def test_a_config_is_based_on_one_that_is_shipped(tmp_path, base):
+    path = tmp_path / "own.py"
+    path.write_text(f"_base_ = {base!r}\nmodel = dict(lmbda=0.25)\n")
+    model = load_config(path).model
+    assert (model.lmbda, model.tasks.det.type) == (0.25, "MMDetTask")
+
+
+def test_a_shipped_config_that_is_named_without_a_folder(tmp_path):
+    assert load_config("vcm_mt::stage1_det.py").model.type == "VCMSystem"
+    path = tmp_path / "own.py"
+    path.write_text("_base_ = 'vcm_mt::stage1_det.py'\n")
+    with pytest.raises(ConfigError, match="vcm_mt::_base_/../stage1_det.py"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("name", ["vcm_mt::nowhere.py", "no_package::mini/x.py", "::x.py"])
+def test_no_such_shipped_config(name):
+    with pytest.raises(ConfigError, match="no config"):
+        load_config(name)
