@@ -1,4 +1,4 @@
-"""Anchor streams on disk: encoding is slow, so each picture is coded once and never again."""
+"""Anchor streams on disk, so that each picture is encoded once."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import json
 import logging
 import os
 import time
-import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from vcm_mt.anchors.base import Anchor, Picture, check_picture
 from vcm_mt.errors import MeasurementError
+from vcm_mt.files import PARTIAL, write_atomically
 
 logger = logging.getLogger(__name__)
 
 DIGEST_BYTES = 32
-#: Seconds after which a file that was not finished is a killed run's; one is written in far less.
+#: Age in seconds from which an unfinished file counts as left by a killed run.
 LEFTOVER_AGE = 3600
 
 
@@ -39,8 +40,8 @@ class CachedAnchor(Anchor):
     """An anchor that keeps its streams in a folder.
 
     An entry is `<folder>/<fingerprint of the anchor>/qp<QP>/<SHA-256 of the picture>.bin`: SHA-256
-    of the stream, then the stream. An entry that does not fit its digest is coded anew. Several
-    processes may share a folder: entries appear whole or not at all.
+    of the stream, then the stream. An entry that does not fit its digest is encoded again. Several
+    processes may share a folder: an entry is there completely or not at all.
 
     Args:
         anchor: The codec.
@@ -52,31 +53,34 @@ class CachedAnchor(Anchor):
         self.qualities, self.quality_range = anchor.qualities, anchor.quality_range
         self._anchor = anchor
         self._folder = Path(folder) / anchor.fingerprint[:16]
+        self._writing = Lock()
         _remove_leftovers(self._folder)
 
     def encode(self, picture: Picture, qp: int) -> bytes:
-        """The stream from the folder, or coded and stored."""
+        """Return the stream in the folder, or encode and store it."""
         check_picture(picture)
         path = self._folder / f"qp{qp}" / f"{_picture_key(picture)}.bin"
         stream = _read_entry(path)
         if stream is None:
             stream = self._anchor.encode(picture, qp)
-            self._write_record()
-            _write_atomic(path, hashlib.sha256(stream).digest() + stream)
+            self._store(path, hashlib.sha256(stream).digest() + stream)
         return stream
 
     def decode(self, data: bytes, height: int, width: int) -> Picture:
-        """Decode by the anchor itself; decoded pictures are not kept."""
+        """Decode with the anchor; decoded pictures are not stored."""
         return self._anchor.decode(data, height, width)
 
     def header_bytes(self, data: bytes) -> int:
-        """As the anchor itself counts them."""
+        """Count as the anchor does."""
         return self._anchor.header_bytes(data)
 
-    def _write_record(self) -> None:
-        path = self._folder / "record.json"
-        if not path.exists():
-            _write_atomic(path, json.dumps(asdict(self.record), indent=2).encode())
+    def _store(self, path: Path, entry: bytes) -> None:
+        record = self._folder / "record.json"
+        with self._writing:  # a file being written is named by its process, not by its thread
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not record.exists():
+                write_atomically(record, [json.dumps(asdict(self.record), indent=2).encode()])
+            write_atomically(path, [entry])
 
 
 def code_pictures(
@@ -87,7 +91,7 @@ def code_pictures(
     processes: int = 1,
     progress: bool = True,
 ) -> Iterator[CodedPicture]:
-    """Code and decode pictures at one QP, in their order; resumes where it was stopped.
+    """Encode and decode pictures at one QP, in their order; streams in the folder are reused.
 
     Threads here only wait: an anchor such as VVC runs one codec process per picture, so
     `processes` of them work at once, and nothing has to be pickled or imported anew. Pillow's
@@ -149,18 +153,8 @@ def _read_entry(path: Path) -> bytes | None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs left half written."""
-    with suppress(FileNotFoundError):  # another process may be at it too
-        for path in folder.rglob("*.tmp"):
+    """Remove the unfinished files of killed runs."""
+    with suppress(FileNotFoundError):  # another process may be removing them too
+        for path in folder.rglob(f"*{PARTIAL}"):
             if time.time() - path.stat().st_mtime > LEFTOVER_AGE:
                 path.unlink()
-
-
-def _write_atomic(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
