@@ -22,10 +22,10 @@ def test_a_seeds_point_takes_the_place_of_its_level():
         [("ours", "det_mAP")],
     )
     _, _, first, second = table.splitlines()
-    assert first == "| 0 | 0.1200 | 30.00 | -40.00 |"
+    assert first.replace(" ", "") == "|0|0.1200|30.00|-40.00|"
     wanted = bd_rate(anchor, [curve[0], other, *curve[2:]], "det_mAP").value
     assert wanted < -40
-    assert second == f"| 7 | 0.1000 | 30.00 | {wanted:+.2f} |"
+    assert second.replace(" ", "") == f"|7|0.1000|30.00|{wanted:+.2f}|"
 
 
 def test_what_has_no_bd_rate_is_refused():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from vcm_mt.curves.bd_rate import bd_rate
 from vcm_mt.curves.rp import RPPoint, metric_title
+from vcm_mt.curves.table import markdown_table
 
 
 def seeds_markdown(
@@ -15,7 +16,7 @@ def seeds_markdown(
     seeds: Mapping[int, Mapping[str, RPPoint]],
     judged: Sequence[tuple[str, str]],
 ) -> str:
-    """One level, trained with several seeds: scores, and what becomes of BD-rates, in Markdown.
+    """Scores and BD-rates of one quality trained with several seeds, as a Markdown table.
 
     A seed's BD-rate is that of the whole curve with the seed's point in place of the one of the
     same quality (PCHIP).
@@ -32,15 +33,15 @@ def seeds_markdown(
     head = ["seed", "bpp"]
     for name, metric in judged:
         head += [f"{metric_title(metric)}, {name}", "BD-rate (%)"]
-    rows = [head, ["---"] * len(head)]
+    rows = []
     for seed, points in seeds.items():
         row = [str(seed), f"{next(iter(points.values())).bpp:.4f}"]
         for name, metric in judged:
             own = points[name]
             curve = [own if point.quality == own.quality else point for point in curves[name]]
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the whole curve's were told
+                warnings.simplefilter("ignore")  # those of the whole curve are in its own table
                 rate = bd_rate(anchor, curve, metric).value
             row += [f"{own.metrics[metric]:.2f}", f"{rate:+.2f}"]
         rows.append(row)
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    return markdown_table(head, rows)

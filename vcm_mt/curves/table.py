@@ -1,9 +1,11 @@
-"""R-P points and BD-rates as Markdown tables, aligned to be read as plain text too."""
+"""R-P points and BD-rates as Markdown tables that are also aligned as plain text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+
+from tabulate import tabulate
 
 from vcm_mt.curves.bd_rate import MIN_POINTS, BDRate
 from vcm_mt.curves.rp import RPPoint, metric_title, sort_points
@@ -35,8 +37,8 @@ def rp_table_markdown(
     if bd_rates:
         if unknown := [name for name in bd_rates if name not in curves]:
             raise MeasurementError(f"BD-rates of {unknown}, but the curves are {list(curves)}")
-        tables.append(bd_table_markdown(bd_rates).rstrip())
-    return "\n\n".join(tables) + "\n"
+        tables.append(bd_table_markdown(bd_rates))
+    return "\n".join(tables)
 
 
 def _points_table(curves: Mapping[str, Sequence[RPPoint]], metrics: Sequence[str]) -> str:
@@ -52,7 +54,7 @@ def _points_table(curves: Mapping[str, Sequence[RPPoint]], metrics: Sequence[str
         for name, points in curves.items()
         for point in sort_points(points)
     ]
-    return _markdown(header, rows)
+    return markdown_table(header, rows)
 
 
 def bd_table_markdown(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
@@ -77,22 +79,22 @@ def bd_table_markdown(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
         for name, figures in bd_rates.items()
         for bd in figures
     ]
-    return _markdown(header, rows) + "\n"
+    return markdown_table(header, rows)
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells padded to their column's width: names to the left, everything else to the right."""
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, names in its first column and figures in the others.
+
+    Args:
+        header: One name per column.
+        rows: One text per cell, shown as it is.
+    """
     escaped = [[cell.replace("|", r"\|") for cell in row] for row in (header, *rows)]
-    first, *others = (max(3, *map(len, column)) for column in zip(*escaped, strict=True))
-    lines = [
-        [
-            row[0].ljust(first),
-            *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True)),
-        ]
-        for row in escaped
-    ]
-    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], rule, *lines[1:]))
+    align = ("left", *["right"] * (len(header) - 1))
+    table = tabulate(
+        escaped[1:], escaped[0], tablefmt="pipe", colalign=align, disable_numparse=True
+    )
+    return f"{table}\n"
 
 
 def number(value: float | None, form: str) -> str:
