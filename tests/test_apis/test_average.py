@@ -55,7 +55,7 @@ def test_what_has_no_mean_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="two trainings"):
         average([own], tmp_path / "mean")
     for number, other in enumerate(({"quality": 3}, {"sizes": (8, 16)})):
-        with pytest.raises(ConfigError, match="no other training"):
+        with pytest.raises(ConfigError, match="cannot be averaged"):
             average(
                 [own, training_folder(tmp_path / f"other{number}", 2, **other)], tmp_path / "mean"
             )

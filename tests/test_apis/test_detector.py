@@ -40,7 +40,7 @@ def test_a_picture_is_looked_at_upright(detector, mini):
 
 
 def test_a_person_tells_nothing():
-    with pytest.raises(ConfigError, match="there is no answer"):
+    with pytest.raises(ConfigError, match="human viewer"):
         Detector(HumanTask()).predict(np.zeros((64, 64, 3), np.uint8))
 
 

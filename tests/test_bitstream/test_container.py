@@ -170,7 +170,7 @@ def test_a_sequence_has_one_size_and_one_transmitter():
     writer = SequenceWriter(io.BytesIO())
     writer.write(PACKET)
     for other in (replace(PACKET, height=7), replace(PACKET, transmitter=b"aaaa")):
-        with pytest.raises(BitstreamError, match="picture 1 is another"):
+        with pytest.raises(BitstreamError, match="picture 1 differs"):
             writer.write(other)
     with pytest.raises(BitstreamError, match="at least one picture"):
         SequenceWriter(io.BytesIO()).close()

@@ -193,7 +193,7 @@ def test_a_receivers_file_is_enough_to_decode(ends, tmp_path):
 
 def test_damaged_receivers_are_refused(ends, tmp_path):
     path = tmp_path / "people.safetensors"
-    with pytest.raises(ConfigError, match="ends in .safetensors"):
+    with pytest.raises(ConfigError, match="end in .safetensors"):
         ends[1].save(tmp_path / "people.pth")
     ends[1].save(path)
     path.write_bytes(path.read_bytes()[:-100])

@@ -85,7 +85,7 @@ def segm(mini, stage1, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def light(mini, stage1, tmp_path_factory):
-    """A light receiver for people at the first level, trained from bitstreams."""
+    """A LoRA receiver for people at the first level, trained from bitstreams."""
     work_dir = tmp_path_factory.mktemp("light")
     arguments = _arguments(mini, stage1, work_dir, "--quality", "1", "--lora", "2",
                            "--from-bitstreams", str(work_dir / "coded"))  # fmt: skip
@@ -198,7 +198,7 @@ def both(tmp_path):
 
 @pytest.fixture(scope="module")
 def human(mini, stage1, tmp_path_factory):
-    """A deep receiver for people at the second level."""
+    """A receiver with a latent adapter for people at the second level."""
     work_dir = tmp_path_factory.mktemp("human")
     _ran("finetune_decoder", _arguments(mini, stage1, work_dir, "--quality", "2", "--adapter", "1"))
     return work_dir / "q2" / "human.safetensors"
@@ -275,9 +275,9 @@ def test_receivers_that_cannot_be_refined_for_are_named(stage1, segm, human, bot
 def test_a_light_receivers_file_is_small_and_needs_its_base(stage1, segm, light, mini, tmp_path):
     file, full = light / "q1" / "human.safetensors", segm / "q1" / "segm.safetensors"
     assert file.stat().st_size < full.stat().st_size / 4
-    with pytest.raises(ConfigError, match="name the one that it stands on"):
+    with pytest.raises(ConfigError, match="give its base"):
         Receiver.load(file)
-    with pytest.raises(ConfigError, match="two transmitters"):
+    with pytest.raises(ConfigError, match="different transmitters"):
         Receiver.load(file, base=stage1 / "q2")
     with pytest.raises(ConfigError, match="another receiver"):
         Receiver.load(file, base=full)

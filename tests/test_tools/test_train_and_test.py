@@ -199,7 +199,7 @@ def test_a_transmitter_that_takes_its_time(trained, mini, tmp_path, without_weig
     assert done.returncode == 0, done.stderr
     assert run_tool("codec", *given, "-o", str(tmp_path / "b.vcm")).returncode == 2
     other = ["--refine-config", "configs/mini/stage2_det.py", "-o", str(tmp_path / "b.vcm")]
-    _fails(run_tool("codec", *given, *other), "stage2_det.py is no stage 1")
+    _fails(run_tool("codec", *given, *other), "stage2_det.py is not a config of stage 1")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a program calls."""
+"""The Python interface for inference: transmitter, receiver, detector."""
 
 from importlib import import_module
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:
-    """Both ends of a channel and a task behind it, loaded when they are asked for."""
+    """Import a class when it is first used."""
     if name in _PLACES:
         return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

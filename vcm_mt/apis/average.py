@@ -1,4 +1,4 @@
-"""One codec of several trainings of it: the mean of their weights."""
+"""Averaging of the weights of several trainings of one codec."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from vcm_mt.files import write_atomically
 
 
 def average(trainings: Sequence[Path], folder: Path) -> Path:
-    """Write the mean of trainings that went on from one start, as a training's folder.
+    """Average the weights of trainings that started from the same weights.
 
-    Trainings of one start with other seeds end in different places of one valley, and the middle
-    is lower than either (Wortsman et al. 2022, Model soups, arXiv:2203.05482). Entropy tables are
-    built anew, so it is a transmitter of its own.
+    Such trainings with different seeds end in one basin of the loss, and their average has a lower
+    loss than each of them (Wortsman et al. 2022, Model soups, arXiv:2203.05482). Entropy tables
+    are rebuilt, so that the result is a new transmitter.
 
     Args:
-        trainings: Their checkpoints or folders, at least two.
-        folder: Where the checkpoint goes.
+        trainings: Checkpoints or folders of trainings, two or more.
+        folder: Folder of the new checkpoint.
 
     Returns:
-        The checkpoint.
+        The path of the checkpoint.
 
     Raises:
-        ConfigError: For a single one, for trainings of different codecs or levels, and for light
-            receivers, whose mean is not their changes' mean.
+        ConfigError: If there are fewer than two trainings, their codecs or qualities differ, or
+            they have LoRA receivers, whose updates cannot be averaged factor by factor.
     """
     if len(trainings) < 2:
-        raise ConfigError("a mean is of two trainings or more")
+        raise ConfigError("give two trainings or more to average")
     loaded = [load_training(path, device="cpu") for path in trainings]
     (network, receivers, record), *others = loaded
     parts = [nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(receivers)})]
@@ -42,19 +42,22 @@ def average(trainings: Sequence[Path], folder: Path) -> Path:
         keys = ("codec", "quality", "gains", "rank", "depth")
         different = [key for key in keys if record_.get(key) != record.get(key)]
         if different or set(receivers_) != set(receivers):
-            raise ConfigError(f"{path} is no other training of what {trainings[0]} is")
+            raise ConfigError(
+                f"{path} and {trainings[0]} cannot be averaged: they differ in "
+                f"{', '.join(different) or 'their receivers'}"
+            )
         parts.append(
             nn.ModuleDict({"transmitter": network_, "receivers": nn.ModuleDict(receivers_)})
         )
     if record.get("rank"):
-        raise ConfigError("light receivers have no mean: merge them first")
+        raise ConfigError("LoRA receivers cannot be averaged: merge them first (vcm-mt export)")
     with torch.no_grad():
         for own in zip(*(part.parameters() for part in parts), strict=True):
             own[0].copy_(torch.stack([one.double() for one in own]).mean(0))
     network.update_tables()
-    told = {"record": json.dumps({**record, "mean_of": list(map(str, trainings))})}
+    meta = {"record": json.dumps({**record, "mean_of": list(map(str, trainings))})}
     buffer = io.BytesIO()
-    torch.save({"meta": told, "state_dict": parts[0].cpu().state_dict()}, buffer)
+    torch.save({"meta": meta, "state_dict": parts[0].cpu().state_dict()}, buffer)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "iter_0.pth"
     write_atomically(checkpoint, [buffer.getvalue()])

@@ -1,4 +1,4 @@
-"""The two ends of a channel as a program calls them: picture -> bytes, bytes -> picture.
+"""Encoding and decoding: picture -> bytes, bytes -> picture.
 
 >>> transmitter = Transmitter.load("work_dirs/demo/stage1_det/q2")
 >>> data = transmitter.encode(Image.open("street.jpg"))
@@ -39,11 +39,11 @@ ENDING = ".safetensors"
 
 
 class Transmitter:
-    """Sends pictures.
+    """Encodes pictures.
 
     Args:
-        network: theta_e, with its entropy tables.
-        refiner: Finds better latents for each picture, in seconds; see
+        network: theta_e, with entropy tables.
+        refiner: Refines the latent of each picture, which takes seconds; see
             :func:`vcm_mt.apis.refined.refining`.
     """
 
@@ -58,15 +58,15 @@ class Transmitter:
         amp: bool | str = False,
         device: str | torch.device | None = None,
     ) -> Self:
-        """From a checkpoint of a training, or its folder.
+        """Load the transmitter of a training.
 
         Args:
-            path: The checkpoint or folder.
-            amp: What ``g_a`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
+            path: A checkpoint, or the folder of a training.
+            amp: Precision of ``g_a``, see :func:`vcm_mt.models.precision.amp_dtype`.
             device: See :func:`vcm_mt.device.pick_device`.
 
         Raises:
-            ConfigError: When there is none, it is not a training's, or the device is not there.
+            ConfigError: If there is no checkpoint of a training, or the device is not available.
         """
         network, _, _ = load_training(path, device)
         network.amp = amp
@@ -74,33 +74,33 @@ class Transmitter:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that decides the bits."""
+        """SHA-256 of everything that determines the bits."""
         return self.network.fingerprint()
 
     @property
     def qualities(self) -> list[int]:
-        """The levels that it can send at: one, or several where its rate is variable."""
+        """The qualities that it can encode: one, or several for a codec of variable rate."""
         return self.network.qualities
 
     def encode(self, picture: Any, quality: int | None = None) -> bytes:
-        """The bytes of a ``.vcm`` file with one picture.
+        """Encode a picture to the bytes of a ``.vcm`` file.
 
         Args:
             picture: See :func:`vcm_mt.apis.pictures.to_tensor`.
             quality: One of :attr:`qualities`; by default the only one, or the middle one.
 
         Raises:
-            DataError: For what is no picture.
-            BitstreamError: For a picture that is too large.
-            ConfigError: For a level that it does not have.
+            DataError: If ``picture`` is not a picture.
+            BitstreamError: If the picture is too large.
+            ConfigError: If there is no such quality.
         """
         return self.encode_batch(to_tensor(picture), quality)[0]
 
     def encode_batch(self, pictures: Tensor, quality: int | None = None) -> list[bytes]:
-        """The same for pictures of one size, float [B, 3, H, W] in [0, 1], at once."""
+        """Encode pictures of equal size, float [B, 3, H, W] in [0, 1]; see :meth:`encode`."""
         if pictures.dim() != 4 or pictures.shape[1] != 3 or not pictures.is_floating_point():
-            what = f"{pictures.dtype} {tuple(pictures.shape)}"
-            raise DataError(f"pictures are coded together as float [B, 3, H, W], not as {what}")
+            shape = f"{pictures.dtype} {tuple(pictures.shape)}"
+            raise DataError(f"a batch of pictures must be float [B, 3, H, W], not {shape}")
         check_size(*pictures.shape[-2:])
         device = next(self.network.parameters()).device
         y = self.latents(in_range(pictures.to(device)), quality)
@@ -108,7 +108,7 @@ class Transmitter:
         return self.network.code(y, height, width, quality)
 
     def latents(self, pictures: Tensor, quality: int | None = None) -> Tensor:
-        """What is to be sent of pictures of one size: y, float [B, M, h, w]."""
+        """The latents y, float [B, M, h, w], of pictures of equal size, refined if possible."""
         if self.refiner is None:
             with torch.no_grad():
                 return self.network.analyse(pictures)
@@ -116,13 +116,13 @@ class Transmitter:
 
 
 class Receiver:
-    """Receives pictures.
+    """Decodes pictures.
 
     Args:
-        entropy: The transmitter's, or what a decoder needs of it.
+        entropy: The transmitter's entropy model, or the part that a decoder needs.
         synthesis: theta_d.
-        record: What :func:`vcm_mt.checkpoint.read_record` tells of a receiver's file.
-        gains: The transmitter's, where it has several levels.
+        record: The record of a receiver's file, see :func:`vcm_mt.checkpoint.read_record`.
+        gains: The transmitter's gains, if it has several qualities.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Receiver:
         self.record = record
         self._mark = bytes.fromhex(record["transmitter"])[:FINGERPRINT_BYTES]
         if len(self._mark) != FINGERPRINT_BYTES:
-            raise ValueError(f"{record['transmitter']!r} is no transmitter's fingerprint")
+            raise ValueError(f"{record['transmitter']!r} is not the fingerprint of a transmitter")
 
     @classmethod
     def load(
@@ -149,19 +149,19 @@ class Receiver:
         base: str | Path | None = None,
         device: str | torch.device | None = None,
     ) -> Self:
-        """From a checkpoint of a training, its folder, or a file that :meth:`save` wrote.
+        """Load a receiver.
 
         Args:
-            path: The checkpoint, folder or file.
-            name: Which of a checkpoint's receivers, if it has several; a file holds one.
-            amp: What ``g_s`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
-            base: For a light receiver's file, what it was trained on: also any of these.
+            path: A checkpoint, the folder of a training, or a file of :meth:`save`.
+            name: Name of the receiver, if a checkpoint has several.
+            amp: Precision of ``g_s``, see :func:`vcm_mt.models.precision.amp_dtype`.
+            base: For the file of a LoRA receiver, the receiver that it was trained on: a
+                checkpoint, folder or file.
             device: See :func:`vcm_mt.device.pick_device`.
 
         Raises:
-            ConfigError: When there is none, it is not a training's, it has no such receiver, a
-                light receiver is given without its base or with another one, or the device is
-                not there.
+            ConfigError: If there is no such receiver, a LoRA receiver is given without its base
+                or with another one, or the device is not available.
         """
         path, device = Path(path), pick_device(device)
         if path.suffix != ENDING:
@@ -175,27 +175,27 @@ class Receiver:
 
     @classmethod
     def _of_training(cls, path: Path, name: str | None, device: torch.device) -> Self:
-        network, found, record = load_training(path, device)
-        if not found:
-            raise ConfigError(f"{path} holds no receiver")
-        if name is None and len(found) > 1 and "shared" not in found:
-            raise ConfigError(f"{path} has several receivers: say which of {', '.join(found)}")
-        name = name or ("shared" if "shared" in found else next(iter(found)))
-        if name not in found:
-            raise ConfigError(f"{path} has no receiver {name!r}, but {', '.join(found)}")
+        network, known, record = load_training(path, device)
+        if not known:
+            raise ConfigError(f"{path} has no receiver: give a checkpoint of stage 1 or stage 2")
+        if name is None and len(known) > 1 and "shared" not in known:
+            raise ConfigError(f"{path} has several receivers: name one of {', '.join(known)}")
+        name = name or ("shared" if "shared" in known else next(iter(known)))
+        if name not in known:
+            raise ConfigError(f"{path} has no receiver {name!r}, but {', '.join(known)}")
         record |= {"name": name, "transmitter": network.fingerprint()}
-        return cls(network.entropy, found[name], record, network.gains)
+        return cls(network.entropy, known[name], record, network.gains)
 
     @classmethod
     def _on_base(cls, path: Path, base: str | Path | None, device: torch.device) -> Self:
         record = read_record(path)
         if base is None:
-            raise ConfigError(f"{path} is a light receiver: name the one that it stands on as base")
-        below = cls.load(base, device="cpu")  # where the change's weights are read to
+            raise ConfigError(f"{path} is a LoRA receiver: give its base, what it was trained on")
+        below = cls.load(base, device="cpu")  # the LoRA weights are read to the CPU
         if below.record["transmitter"] != record["transmitter"]:
-            raise ConfigError(f"{path} and {base} are receivers of two transmitters")
+            raise ConfigError(f"{path} and {base} are receivers of different transmitters")
         if fingerprint(below.synthesis.g_s) != record["base"]:
-            raise ConfigError(f"{path} stands on another receiver than {base}")
+            raise ConfigError(f"{path} was trained on another receiver than {base}")
         synthesis = receivers.Receiver(below.synthesis.g_s, record["rank"])
         adapter = read_state_dict(str(path))
         if set(adapter) != set(synthesis.lora_state()):
@@ -230,19 +230,19 @@ class Receiver:
         return nn.ModuleList(part for part in parts if part is not None)
 
     def save(self, path: str | Path) -> None:
-        """Write a file with all that a receiver needs, and nothing that only encodes.
+        """Write everything that decoding needs, and nothing that only encoding needs.
 
-        Of a light receiver that is its change to the one that it stands on.
+        For a LoRA receiver that is its update of the base.
 
         Args:
-            path: Its name, ending in ``.safetensors``.
+            path: A name ending in ``.safetensors``.
 
         Raises:
-            ConfigError: For another ending.
+            ConfigError: If the name ends differently.
         """
         path = Path(path)
         if path.suffix != ENDING:
-            raise ConfigError(f"a receiver's file ends in {ENDING}: {path} does not")
+            raise ConfigError(f"a receiver's file must end in {ENDING}: {path} does not")
         if self.synthesis.rank:
             state = self.synthesis.lora_state()
         else:
@@ -255,37 +255,45 @@ class Receiver:
         write_atomically(path, [save(state, {"record": json.dumps(self.record)})])
 
     def merge(self) -> None:
-        """Make a light receiver a full one, which stands on no other."""
+        """Turn a LoRA receiver into a full one, which needs no base."""
         self.synthesis.merge()
         for key in ("rank", "base"):
             self.record.pop(key, None)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """The picture of a ``.vcm`` file with one, uint8 [H, W, 3], RGB.
+        """Decode the bytes of a ``.vcm`` file with one picture.
+
+        Returns:
+            uint8 [H, W, 3], RGB.
 
         Raises:
-            BitstreamError: When the bytes are damaged, no bitstream, or of another transmitter.
+            BitstreamError: If the bytes are damaged, not a bitstream, or of another transmitter.
         """
         return to_array(self.decode_packets([unpack(bytes(data))]))
 
     @torch.no_grad()
     def decode_packets(self, packets: Sequence[Packet]) -> Tensor:
-        """Pictures of one size, float [B, 3, H, W] in [0, 1], as a task takes them.
+        """Decode pictures of equal size.
+
+        Returns:
+            float [B, 3, H, W], RGB in [0, 1].
 
         Raises:
-            BitstreamError: As :meth:`decode`, or for pictures of several sizes.
+            BitstreamError: As :meth:`decode`, or if the sizes differ.
         """
         sizes = {(packet.height, packet.width) for packet in packets}
         if len(sizes) != 1:
-            raise BitstreamError(f"pictures of one size can be decoded at once, not {len(sizes)}")
+            raise BitstreamError(
+                f"only pictures of equal size can be decoded together, not of {len(sizes)} sizes"
+            )
         ((height, width),) = sizes
         return self.synthesis(self.latents(packets))[..., :height, :width]
 
     def latents(self, packets: Sequence[Packet]) -> Tensor:
-        """What every receiver of a transmitter starts from: y_hat, float [B, M, h, w].
+        """Decode the latents y_hat, float [B, M, h, w], of pictures of equal size.
 
         Raises:
-            BitstreamError: When the bytes are damaged or of another transmitter.
+            BitstreamError: If the bytes are damaged or of another transmitter.
         """
         return transmitter.decode_packets(packets, self.entropy, self._mark, self.gains)
 
@@ -293,14 +301,14 @@ class Receiver:
 def load_training(
     path: str | Path, device: str | torch.device | None = None
 ) -> tuple[transmitter.Transmitter, dict[str, receivers.Receiver], dict[str, Any]]:
-    """Transmitter, receivers by name and record of a training.
+    """Load the transmitter, the receivers by name, and the record of a training.
 
     Args:
-        path: Its folder or checkpoint.
+        path: Its folder or a checkpoint.
         device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
-        ConfigError: When there is none, it is not a training's, or the device is not there.
+        ConfigError: If there is no checkpoint of a training, or the device is not available.
     """
     place, file = pick_device(device), training_checkpoint(Path(path))
     record = read_record(file)
@@ -311,19 +319,19 @@ def load_training(
     try:
         codec = build_codec(**record["codec"])
         network = transmitter.Transmitter(codec, record["quality"], gains=record.get("gains", ()))
-        found = {
+        known = {
             name: receivers.Receiver(build_codec(**record["codec"]).g_s, *kind) for name in names
         }
-        parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(found)})
+        parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(known)})
         parts.load_state_dict(wanted)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _misfit(file, error) from error
     _place(parts, place)
-    return network, found, record
+    return network, known, record
 
 
 def _misfit(path: Path, error: Exception) -> ConfigError:
-    """What to say of a file whose weights are not those of the codec that it names, in a line."""
+    """The error for a file whose weights do not match the codec in its record."""
     first = " ".join(str(error).split())[:200]
     return ConfigError(f"{path} does not fit the codec that it names: {first}")
 
@@ -333,5 +341,5 @@ def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _place(network: nn.Module, device: torch.device) -> None:
-    """Where networks run, and how convolutions are fastest there."""
+    """Move a network to a device, in channels_last, where convolutions are fastest."""
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,8 +1,8 @@
-"""A task network behind a receiver, as a program calls it.
+"""Inference with a task's network.
 
 >>> detector = Detector.load("configs/mini/stage1_det.py", "det")
->>> found = detector.predict(receiver.decode(data))
->>> found.boxes[found.scores > 0.5]
+>>> detections = detector.predict(receiver.decode(data))
+>>> detections.boxes[detections.scores > 0.5]
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from vcm_mt.registry import MODELS
 from vcm_mt.training.config import load_config
 
 
-class Found(NamedTuple):
-    """What a detector found in one picture.
+class Detections(NamedTuple):
+    """The objects detected in one picture.
 
     Attributes:
-        boxes: float32 [n, 4], x1, y1, x2, y2 in the picture's pixels.
-        scores: float32 [n] in [0, 1], falling.
-        labels: int64 [n], see :attr:`Detector.classes`.
-        masks: bool [n, H, W], or ``None`` where the network finds boxes only.
+        boxes: float32 [n, 4], x1, y1, x2, y2 in pixels of the picture.
+        scores: float32 [n] in [0, 1], in descending order.
+        labels: int64 [n], indexes into :attr:`Detector.classes`.
+        masks: bool [n, H, W]; ``None`` if the network predicts boxes only.
     """
 
     boxes: NDArray[np.float32]
@@ -43,11 +43,11 @@ class Found(NamedTuple):
 
 
 class Detector:
-    """Looks at pictures with a frozen task network.
+    """Detects objects with a task's frozen network.
 
     Args:
-        task: The network.
-        classes: Its classes' names, by label.
+        task: The task.
+        classes: The names of its classes, by label.
         device: See :func:`vcm_mt.device.pick_device`.
     """
 
@@ -64,16 +64,16 @@ class Detector:
 
     @classmethod
     def load(cls, config: str | Path, name: str, device: str | torch.device | None = None) -> Self:
-        """A task of a config, with the weights that the config names.
+        """Build a task of a config with the weights that the config names.
 
         Args:
             config: A config file.
-            name: A task of its ``model.tasks``, or of its ``tasks`` in stage 2.
+            name: A key of ``model.tasks``, or of ``tasks`` in a config of stage 2.
             device: See :func:`vcm_mt.device.pick_device`.
 
         Raises:
-            ConfigError: When the config has no such task, its weights cannot be loaded, or the
-                device is not there.
+            ConfigError: If the config has no such task, its weights cannot be loaded, or the
+                device is not available.
         """
         place = pick_device(device)
         loaded = load_config(config)
@@ -85,21 +85,22 @@ class Detector:
         return cls(task, loaded.get("classes", ()), place)
 
     @torch.no_grad()
-    def predict(self, picture: Any) -> Found:
-        """Find what there is in a picture.
+    def predict(self, picture: Any) -> Detections:
+        """Detect objects in a picture.
 
         Args:
             picture: See :func:`vcm_mt.apis.pictures.to_tensor`.
 
         Raises:
-            DataError: For what is no picture.
-            ConfigError: When the task is a viewer, which tells nothing.
+            DataError: If ``picture`` is not a picture.
+            ConfigError: If the task is a human viewer, which predicts nothing.
         """
         x = to_tensor(picture).to(self.device)
         sample = BaseDataElement(metainfo={"img_shape": x.shape[-2:], "ori_shape": x.shape[-2:]})
-        told = self.task.predict(x, [sample])
-        if told is None:
-            raise ConfigError("this task is a person looking at the picture: there is no answer")
-        found = told[0].cpu()
-        masks = found.masks.numpy().astype(bool) if "masks" in found else None
-        return Found(found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy(), masks)
+        predictions = self.task.predict(x, [sample])
+        if predictions is None:
+            raise ConfigError("this task is a human viewer, which predicts nothing: take another")
+        objects = predictions[0].cpu()
+        masks = objects.masks.numpy().astype(bool) if "masks" in objects else None
+        boxes, scores, labels = (objects[key].numpy() for key in ("bboxes", "scores", "labels"))
+        return Detections(boxes, scores, labels, masks)

@@ -1,8 +1,8 @@
-"""What an earlier encoding or decoding has done already, and one with --resume leaves alone.
+"""Outputs of an earlier encoding or decoding that a run with --resume can keep.
 
-A stream says which transmitter made it, at which level, and whether it is whole. It does not say
-whether its latent was refined: a run that refines notes every stream in :data:`REFINED`, beside
-it. A decoded PNG carries a text that says what it was decoded from.
+A stream records its transmitter and quality, and whether it is complete, but not whether its latent
+was refined: a refining run lists its streams in :data:`REFINED`, beside them. A decoded PNG has a
+text chunk that identifies its source.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from vcm_mt.files import UNREADABLE, write_atomically
 from vcm_mt.models.precision import amp_name
 from vcm_mt.structures import Packet
 
-#: A line per stream that was refined: a digest of what decided its bits, and the stream's own.
+#: One line per refined stream: a digest of everything that determines its bits, and its own.
 REFINED = "refined.txt"
-#: The PNG text that says what a picture was decoded from.
+#: Key of the PNG text that identifies what a picture was decoded from.
 _SOURCE = "vcm_mt:source"
 
 
 class Coded:
-    """Which streams a transmitter needs not make again.
+    """Finds streams that a transmitter has encoded already.
 
     Args:
-        transmitter: That makes them, with its refiner if it has one.
-        quality: The level; by default the transmitter's own.
+        transmitter: The transmitter, with its refiner if it has one.
+        quality: The quality; by default the transmitter's own.
     """
 
     def __init__(self, transmitter: Transmitter, quality: int | None = None) -> None:
@@ -46,14 +46,11 @@ class Coded:
         if transmitter.refiner is not None:
             amp = amp_name(network.amp, next(network.parameters()).device)
             how = [transmitter.fingerprint, self._wanted[1], amp]
-            told = json.dumps([*how, transmitter.refiner.record], sort_keys=True, default=str)
-            self._how = hashlib.sha256(told.encode()).hexdigest()
+            text = json.dumps([*how, transmitter.refiner.record], sort_keys=True, default=str)
+            self._how = hashlib.sha256(text.encode()).hexdigest()
 
     def holds(self, source: Path, target: Path) -> bool:
-        """Whether ``target`` is a whole stream as this transmitter makes it.
-
-        A source that was changed, or put there, after the stream was written is coded anew.
-        """
+        """Whether ``target`` is a complete stream of this transmitter, newer than ``source``."""
         if not target.is_file() or source.stat().st_ctime_ns > target.stat().st_ctime_ns:
             return False
         data = target.read_bytes()
@@ -63,13 +60,13 @@ class Coded:
         return self._line(data) in noted if self._how else _digest(data) not in noted
 
     def note(self, target: Path) -> None:
-        """Note that a stream was refined, if it was."""
+        """Record that a stream was refined; without a refiner, do nothing."""
         if self._how:
             with target.with_name(REFINED).open("a") as file:
                 file.write(self._line(target.read_bytes()) + "\n")
 
     def _noted(self, path: Path) -> set[str]:
-        """The lines that earlier runs wrote, and the streams' digests in them."""
+        """The lines of earlier runs, and the digests of streams in them."""
         if path not in self._notes:
             lines = path.read_text().splitlines() if path.is_file() else []
             self._notes[path] = {*lines, *(line.rpartition(" ")[2] for line in lines)}
@@ -93,10 +90,10 @@ class Coded:
 
 
 class Decoded:
-    """Which pictures a receiver needs not decode again.
+    """Finds pictures that a receiver has decoded already.
 
     Args:
-        receiver: That decodes them.
+        receiver: The receiver.
     """
 
     def __init__(self, receiver: Receiver) -> None:
@@ -104,7 +101,7 @@ class Decoded:
         self._own = fingerprint(receiver.synthesis)
 
     def holds(self, packet: Packet, target: Path) -> bool:
-        """Whether ``target`` is an undamaged PNG that this receiver decoded from this packet."""
+        """Whether ``target`` is an undamaged PNG that this receiver decoded from ``packet``."""
         try:
             with Image.open(target) as file:
                 source = file.info.get(_SOURCE)
@@ -114,11 +111,11 @@ class Decoded:
         return source == self._source(packet)
 
     def write(self, packet: Packet, picture: NDArray[np.uint8], target: Path) -> None:
-        """Write a decoded picture as a PNG, whole or not at all."""
-        told = PngImagePlugin.PngInfo()
-        told.add_text(_SOURCE, self._source(packet))
+        """Write a decoded picture atomically as a PNG."""
+        text = PngImagePlugin.PngInfo()
+        text.add_text(_SOURCE, self._source(packet))
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "PNG", pnginfo=told)
+        Image.fromarray(picture).save(file, "PNG", pnginfo=text)
         write_atomically(target, [file.getvalue()])
 
     def _source(self, packet: Packet) -> str:

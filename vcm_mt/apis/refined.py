@@ -1,4 +1,4 @@
-"""A transmitter that refines each picture's latent through the tasks of its training."""
+"""A transmitter that refines the latent of each picture with the tasks of its training."""
 
 from __future__ import annotations
 
@@ -28,56 +28,59 @@ def refining(
     receivers: Sequence[str | Path] = (),
     device: str | torch.device | None = None,
 ) -> Transmitter:
-    """Load a transmitter with the frozen tasks and the lambda that it was trained with.
+    """Load a transmitter with the frozen tasks and the lambda of its training.
 
     Args:
-        config: Of its training, or that config's file; its tasks and levels are taken.
-        path: Checkpoint of that training, or its folder.
-        steps: Of a :class:`vcm_mt.models.refiner.Refiner`.
-        amp: What ``g_a`` runs in, see :func:`vcm_mt.models.precision.amp_dtype`.
-        known: See there too: shared by the levels of one config.
-        receivers: Files of stage 2's receivers: the tasks that they were trained for look through
-            them, the others through stage 1's.
+        config: The config of its training, or that config's file; tasks and lambda are used.
+        path: A checkpoint, or the folder of the training.
+        steps: Refinement steps, see :class:`vcm_mt.models.refiner.Refiner`.
+        amp: Precision of ``g_a``, see :func:`vcm_mt.models.precision.amp_dtype`.
+        known: A cache shared by the qualities of one config, see
+            :class:`vcm_mt.models.refiner.Refiner`.
+        receivers: Files of receivers of stage 2. Each serves the tasks that it was trained for;
+            the other tasks use the receivers of stage 1.
         device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
-        ConfigError: When the checkpoint is not of such a training, a receiver is another
-            transmitter's or for none of the tasks, or the device is not there.
+        ConfigError: If the checkpoint is not of such a training, a receiver belongs to another
+            transmitter or to none of the tasks, or the device is not available.
     """
     place = pick_device(device)
     config = config if isinstance(config, Config) else load_config(config)
     checkpoint = training_checkpoint(Path(path))
     record = read_record(checkpoint)
     if config.get("model", {}).get("type") != "VCMSystem":
-        raise ConfigError(f"{config.filename} is no stage 1: name the config of {path}'s training")
+        raise ConfigError(
+            f"{config.filename} is not a config of stage 1: give the one that trained {path}"
+        )
     several = qualities(config) or config.model.get("gains")
     config = at_level(config, record["quality"]) if several else config.copy()
     config.model.codec = record["codec"]  # without the weights that training started from
     system = build_system(config, checkpoint, place)
-    if "rate_target" in record:  # where lambda was steered to
+    if "rate_target" in record:  # lambda was adapted during training
         system.lmbdas = [record["rate_target"]["lmbda"]]
-    _look_through(system, [Path(file) for file in receivers], checkpoint, place)
+    _use_receivers(system, [Path(file) for file in receivers], checkpoint, place)
     system.transmitter.amp = amp
     return Transmitter(system.transmitter, Refiner(system, steps, known=known))
 
 
-def _look_through(
+def _use_receivers(
     system: VCMSystem, files: Sequence[Path], checkpoint: Path, device: torch.device
 ) -> None:
-    """Put receivers in front of the tasks that they were trained for."""
+    """Let each receiver serve the tasks that it was trained for."""
     tasks = dict(named_tasks(system.tasks))
     behind: dict[str, Path] = {}
     for file in files:
-        light = "base" in read_record(file)
-        receiver = Receiver.load(file, base=checkpoint if light else None, device=device)
+        is_lora = "base" in read_record(file)
+        receiver = Receiver.load(file, base=checkpoint if is_lora else None, device=device)
         if receiver.record["transmitter"] != system.transmitter.fingerprint():
-            raise ConfigError(f"{file} is a receiver of another transmitter than {checkpoint}")
+            raise ConfigError(f"{file} belongs to another transmitter than {checkpoint}")
         name = receiver.record["name"]
         served = [task for task in receiver.record.get("tasks", [name]) if task in tasks]
         if not served:
             raise ConfigError(
-                f"{file} is a receiver for {name}, and the latents are refined through "
-                f"{', '.join(tasks)}: leave it out, or name a config with such a task"
+                f"{file} is a receiver for {name}, and latents are refined for {', '.join(tasks)}: "
+                "leave it out, or give a config with such a task"
             )
         for task in served:
             if task in behind:

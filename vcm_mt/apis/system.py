@@ -1,4 +1,4 @@
-"""A trained system from its config and checkpoint."""
+"""Building of a system from its config and checkpoint."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def build_system(
     checkpoint: str | Path | None = None,
     device: str | torch.device | None = None,
 ) -> VCMSystem:
-    """Build a system, ready to send pictures.
+    """Build a system in eval mode, with entropy tables.
 
     Args:
-        config: Of one rate point, see :func:`vcm_mt.training.config.at_level`.
-        checkpoint: What training wrote. Without one, the codec is as it starts training, and
-            its entropy tables are built if its weights came without.
+        config: The config of one quality, see :func:`vcm_mt.training.config.at_level`.
+        checkpoint: A checkpoint of its training. Without one, the codec has the weights from
+            which training starts, and its entropy tables are built if they are missing.
         device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
-        ConfigError: When the checkpoint is another architecture's or holds no tables, or the
-            device is not there.
+        ConfigError: If the checkpoint has another architecture or no tables, or the device is not
+            available.
     """
     place = detector_device(device)
     with DefaultScope.overwrite_default_scope(config.default_scope):
@@ -49,8 +49,10 @@ def _load(system: VCMSystem, checkpoint: str) -> None:
     except RuntimeError as error:
         lines = str(error).splitlines()
         raise ConfigError(
-            f"{checkpoint} holds the weights of another architecture than the config's: "
+            f"{checkpoint} has the weights of another architecture than the config: "
             f"{lines[1].strip()[:200] if len(lines) > 1 else lines[0]}"
         ) from error
     if not system.transmitter.entropy.has_tables:
-        raise ConfigError(f"{checkpoint} holds no entropy tables: it was not written by training")
+        raise ConfigError(
+            f"{checkpoint} has no entropy tables: give a checkpoint that training wrote"
+        )

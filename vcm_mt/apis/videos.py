@@ -1,4 +1,4 @@
-"""Videos as FFmpeg reads them: pictures of one size, and how many a second."""
+"""Reading of videos with FFmpeg."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ from numpy.typing import NDArray
 
 from vcm_mt.errors import DataError
 
-#: Endings that videos are taken by.
+#: File name endings that mark videos.
 ENDINGS = frozenset({
     ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264",
     ".h265", ".hevc", ".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov",
     ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb",
     ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
 })  # fmt: skip
-#: A video may end so much before its container says that it does.
+#: Share of the duration in its container that a complete video has at least.
 _SHORTER = 0.98
 
 
 class Video(NamedTuple):
-    """A video that was opened.
+    """An open video.
 
     Attributes:
         path: Its file.
-        fps: Pictures a second; 0 where it is not known.
-        length: How many pictures there should be by what its container says; 0 where that does
-            not say.
-        pictures: uint8 [H, W, 3] each, RGB, all of one size.
+        fps: Pictures per second; 0 if unknown.
+        length: Number of pictures according to the container; 0 if unknown.
+        pictures: Iterator of uint8 [H, W, 3], RGB, all of one size.
     """
 
     path: Path
@@ -48,9 +47,9 @@ def open_video(path: Path) -> Video:
     """Open a video.
 
     Raises:
-        DataError: When it cannot be read, or holds no pictures; also while it is read.
+        DataError: If it cannot be read or has no pictures, now or while iterating.
     """
-    # Of a relative name with a colon, FFmpeg takes what stands before it for a protocol.
+    # FFmpeg would read a relative name with a colon as PROTOCOL:NAME.
     frames = imageio_ffmpeg.read_frames(str(path.absolute()), pix_fmt="rgb24")
     try:
         meta = next(frames)
@@ -70,10 +69,10 @@ def open_video(path: Path) -> Video:
 
 
 def breaks_off(video: Video, count: int) -> bool:
-    """Whether a video that gave ``count`` pictures has more, or is a file that was cut.
+    """Whether a video from which ``count`` pictures were decoded is incomplete.
 
-    Its container's time alone does not tell: sound may be longer than the pictures, and pictures
-    may come at a rate that varies.
+    The duration in the container is not enough to know: sound may be longer than the pictures,
+    and the frame rate may vary.
     """
     if count >= _SHORTER * video.length - 1:
         return False
@@ -83,27 +82,27 @@ def breaks_off(video: Video, count: int) -> bool:
 
 
 def frame_rate(told: float) -> Fraction:
-    """Pictures per second as a fraction; television's, such as 29.97, are n * 1000/1001."""
+    """Pictures per second as a fraction; rates such as 29.97 become n * 1000/1001."""
     television = Fraction(round(told) * 1000, 1001)
     near = abs(told - television) < 0.006 and told != round(told)
     return television if near else Fraction(told).limit_denominator(1001)
 
 
 def _why(path: Path, said: str) -> str:
-    """What to say of a video that FFmpeg cannot read, in a line."""
+    """FFmpeg's reason for not reading a video, in one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     streams = [line for line in lines if line.startswith("Stream #")]
     if streams and not any(" Video: " in line for line in streams):
         sound = ", only sound" if any(" Audio: " in line for line in streams) else ""
         return f"{path} has no pictures{sound}"
-    told = [line for line in lines if not line.startswith(("Error opening input file", "==="))]
-    last = told[-1] if told else "it has no pictures"  # FFmpeg's banner stands before it
+    reasons = [line for line in lines if not line.startswith(("Error opening input file", "==="))]
+    last = reasons[-1] if reasons else "it has no pictures"  # the last line, after the banner
     reason = re.sub(r"^\[[^]]*\] |Error opening input: ", "", last)[:200]
     return f"{path} is not a readable video: {reason}"
 
 
 def _stored(path: Path) -> tuple[int, float]:
-    """How many pictures a video's file holds, and to which second it goes, sound included."""
+    """The number of pictures in a video's file, and the second at which it ends with its sound."""
     listing = subprocess.run(
         [
             imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "quiet", "-i", str(path.absolute()),

@@ -1,1 +1,1 @@
-"""What is sent: latents to strings, strings to packets, packets to bytes."""
+"""The bitstream: latents to strings, strings to packets, packets to bytes."""

@@ -1,8 +1,8 @@
-"""Packets <-> bytes: the only definition of how many bits a picture takes.
+"""Packets <-> bytes: the file format, and the definition of how many bits a picture takes.
 
-``docs/bitstream.md`` has the layout. A ``.vcm`` file holds one picture, or a sequence of pictures
-of one size with an index at its end. Every part carries a CRC-32C; nothing is allocated on the
-word of a header alone.
+``docs/bitstream.md`` describes the layout. A ``.vcm`` file contains one picture, or a sequence of
+pictures of equal size with an index at its end. Every part has a CRC-32C checksum. No memory is
+allocated for sizes that only a header claims.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MAGIC = b"VCM"
 VERSION = 1
 FINGERPRINT_BYTES = 4
 
-#: Largest side and largest picture that are accepted, so that a header cannot ask for all memory.
+#: Largest side and largest picture, so that a damaged header cannot request all memory.
 MAX_SIDE = 1 << 16
 MAX_PIXELS = 1 << 27
 
-#: The version byte's upper bit says what the file holds.
+#: The highest bit of the version byte distinguishes pictures and sequences.
 _PICTURE, _SEQUENCE = 0x00, 0x80
 _CRC_BYTES = 4
 _FIXED_BYTES = len(MAGIC) + 1 + FINGERPRINT_BYTES + 1
@@ -33,19 +33,19 @@ _END_MAGIC = b"VCMI"
 
 
 def pack(packet: Packet) -> bytes:
-    """Write one picture as the bytes that would be sent.
+    """Serialise one picture.
 
     Raises:
-        BitstreamError: When a field does not fit the layout.
+        BitstreamError: If a field is out of range.
     """
     return _checked(_header(packet, _PICTURE) + packet.string)
 
 
 def unpack(data: bytes) -> Packet:
-    """Read back what :func:`pack` wrote.
+    """Parse the output of :func:`pack`.
 
     Raises:
-        BitstreamError: When the bytes are not one whole and undamaged picture of this version.
+        BitstreamError: If the bytes are not one complete and undamaged picture of this version.
     """
     if _kind(data) == _SEQUENCE:
         raise BitstreamError("the bitstream is a sequence: open it with SequenceReader")
@@ -55,27 +55,30 @@ def unpack(data: bytes) -> Packet:
 
 
 def is_sequence(data: bytes) -> bool:
-    """Whether a file that starts so holds a sequence.
+    """Whether a file with this beginning is a sequence.
 
     Raises:
-        BitstreamError: When it is not a VCM bitstream of this version.
+        BitstreamError: If it is not a VCM bitstream of this version.
     """
     return _kind(data) == _SEQUENCE
 
 
 class SequenceWriter:
-    """Writes pictures of one size, one after another.
+    """Writes a sequence of pictures of equal size.
+
+    :meth:`close` writes the index. Without it, :class:`SequenceReader` still finds all pictures.
 
     Args:
-        file: Opened for writing, binary.
-        fps: Pictures per second, as a fraction (numerator, denominator); 0/1 for none.
+        file: A binary file opened for writing.
+        fps: Pictures per second as a fraction (numerator, denominator); 0/1 if unknown.
 
-    :meth:`close` writes the index; a file that was never closed keeps its pictures all the same.
+    Raises:
+        BitstreamError: If ``fps`` is not a fraction of 0 or more.
     """
 
     def __init__(self, file: BinaryIO, fps: tuple[int, int] = (0, 1)) -> None:
         if fps[0] < 0 or fps[1] < 1:
-            raise BitstreamError(f"{fps[0]}/{fps[1]} pictures a second are none")
+            raise BitstreamError(f"fps must be a fraction of 0 or more, not {fps[0]}/{fps[1]}")
         self._file = file
         self._fps = fps
         self._first: Packet | None = None
@@ -86,7 +89,7 @@ class SequenceWriter:
         """Append a picture.
 
         Raises:
-            BitstreamError: When its size, quality or transmitter are not the first one's.
+            BitstreamError: If its size, quality or transmitter differ from the first picture's.
         """
         if self._first is None:
             header = _header(packet, _SEQUENCE) + _varint(self._fps[0]) + _varint(self._fps[1])
@@ -94,8 +97,8 @@ class SequenceWriter:
             self._first, self._mark = packet, _crc(header)
         if _signature(packet) != _signature(self._first):
             raise BitstreamError(
-                f"picture {len(self._lengths)} is another transmitter's or of another size or "
-                "quality than the first of its sequence"
+                f"picture {len(self._lengths)} differs in transmitter, size or quality from the "
+                "first picture of its sequence"
             )
         record = _record(self._mark, len(self._lengths), packet.string)
         self._file.write(record)
@@ -105,7 +108,7 @@ class SequenceWriter:
         """Write the index. The file stays open.
 
         Raises:
-            BitstreamError: When no picture was written.
+            BitstreamError: If no picture was written.
         """
         if self._first is None:
             raise BitstreamError("a sequence needs at least one picture")
@@ -115,21 +118,20 @@ class SequenceWriter:
 
 
 class SequenceReader(Sequence[Packet]):
-    """The pictures of a sequence, in any order.
+    """Random access to the pictures of a sequence.
 
     Args:
         data: The whole file.
 
     Attributes:
-        fps: As the writer was told.
+        fps: Pictures per second as a fraction (numerator, denominator); 0/1 if unknown.
         size: Height and width of every picture.
-        header: What all pictures have in common, as a packet without its string.
-        whole: Whether the file has its index, that is, was closed and is not cut off. Without
-            one, all undamaged pictures before the cut are there.
+        header: The fields that all pictures share, as a packet without its string.
+        whole: Whether the file has its index. A file that was cut off, or never closed, has none;
+            its undamaged pictures can still be read.
 
     Raises:
-        BitstreamError: When the bytes are not a sequence, or are damaged before the first
-            picture ends.
+        BitstreamError: If the bytes are not a sequence, or no picture is complete.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -144,22 +146,22 @@ class SequenceReader(Sequence[Packet]):
         _verified(data[: at + _CRC_BYTES], "the sequence's header")
         start = at + _CRC_BYTES
         self._mark = data[at:start]
-        found = self._index(start)
-        self.whole = found is not None
-        self._places = found if found is not None else list(self._scan(start))
+        index = self._index(start)
+        self.whole = index is not None
+        self._places = index if index is not None else list(self._scan(start))
         if not self._places:
             raise BitstreamError("the sequence is cut off before its first picture ends")
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """The number of pictures."""
         return len(self._places)
 
     def __getitem__(self, number):
         """One picture, or several for a slice.
 
         Raises:
-            BitstreamError: When the picture is damaged.
-            IndexError: When there is no such picture.
+            BitstreamError: If the picture is damaged.
+            IndexError: If there is no such picture.
         """
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
@@ -169,14 +171,14 @@ class SequenceReader(Sequence[Packet]):
         return replace(self.header, string=string)
 
     def damaged(self) -> dict[int, BitstreamError]:
-        """What is the matter with the pictures that cannot be read, by number."""
-        found = {}
+        """The errors of the pictures that cannot be read, by number."""
+        errors = {}
         for number in range(len(self)):
             try:
                 self[number]
             except BitstreamError as error:
-                found[number] = error
-        return found
+                errors[number] = error
+        return errors
 
     def _index(self, start: int) -> list[tuple[int, int]] | None:
         data = self._data
@@ -222,7 +224,9 @@ def _header(packet: Packet, kind: int) -> bytes:
     if not 0 <= packet.quality <= 255:
         raise BitstreamError(f"quality must be 0 to 255, not {packet.quality}")
     if len(packet.transmitter) != FINGERPRINT_BYTES:
-        raise BitstreamError(f"a transmitter's mark has {FINGERPRINT_BYTES} bytes")
+        raise BitstreamError(
+            f"a transmitter's mark has {FINGERPRINT_BYTES} bytes, not {len(packet.transmitter)}"
+        )
     fixed = MAGIC + bytes((VERSION | kind,)) + packet.transmitter + bytes((packet.quality,))
     return fixed + _varint(packet.height) + _varint(packet.width)
 
@@ -238,10 +242,10 @@ def _read_header(data: bytes) -> tuple[Packet, int]:
 
 
 def check_size(height: int, width: int) -> None:
-    """Make sure that a picture is not too large to be sent.
+    """Check that a picture of this size can be sent.
 
     Raises:
-        BitstreamError: When it is, or has no pixel.
+        BitstreamError: If it is too large, or has no pixels.
     """
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE and height * width <= MAX_PIXELS):
         raise BitstreamError(
@@ -252,8 +256,8 @@ def check_size(height: int, width: int) -> None:
 
 def _kind(data: bytes) -> int:
     if data[: len(MAGIC)] != MAGIC:
-        said = "it is empty" if not data else "the magic number is missing"
-        raise BitstreamError(f"not a VCM bitstream: {said}")
+        reason = "it is empty" if not data else "the magic number is missing"
+        raise BitstreamError(f"not a VCM bitstream: {reason}")
     if len(data) == len(MAGIC):
         raise BitstreamError("the bitstream is truncated: it ends within its header")
     version, kind = data[len(MAGIC)] & 0x7F, data[len(MAGIC)] & 0x80
@@ -266,8 +270,8 @@ def _kind(data: bytes) -> int:
 
 
 def _record(mark: bytes, number: int, string: bytes) -> bytes:
-    # The checksum counts the header's and the picture's number, so that another sequence's
-    # pictures, and pictures out of order, are noticed.
+    # The checksum includes those of the header and the picture's number: pictures of another
+    # sequence, or out of order, do not match.
     crc = _crc(mark + _varint(number) + string)
     return _varint(len(string) + _CRC_BYTES) + string + crc
 
@@ -322,6 +326,6 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             if byte == 0 and shift:
-                break  # there is one way to write a number
+                break  # a longer form of a shorter number
             return value, at
-    raise BitstreamError("the bitstream is damaged: it holds a number that no writer writes")
+    raise BitstreamError("the bitstream is damaged: it contains a number that no writer writes")

@@ -1,10 +1,10 @@
-"""The entropy model's networks on integers: both ends of a channel find the same parameters.
+"""The entropy model's networks on integers: encoder and decoder compute identical parameters.
 
-A decoder that picks another table than the encoder for a single symbol reads noise from there
-on, and in floating point another summation order is enough for that. Here weights, activations
-and sums are integers held in float64: as long as no partial sum reaches 2^53, every order of
-summation, on every device, gives the same bits. (Balle, Johnston & Minnen 2019 train such
-networks; here trained weights are rounded, which costs next to no rate.)
+If the decoder uses another table than the encoder for a single symbol, all later symbols are
+wrong, and in floating point another order of summation is enough for that. Here weights,
+activations and sums are integers stored in float64: as long as no partial sum reaches 2^53, every
+order of summation on every device gives the same bits. Balle, Johnston & Minnen (2019) train such
+networks; here the trained weights are rounded, which costs nearly no rate.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch.nn import functional as F  # noqa: N812
 from vcm_mt.bitstream.products import EXACT, InBytes, Tiled, Winograd, narrowed, shuffled
 from vcm_mt.errors import ConfigError
 
-#: Fractional bits of weights and of what goes from layer to layer.
+#: Fractional bits of weights and of activations.
 WEIGHT_BITS = 16
 ACTIVATION_BITS = 12
-#: Activations are held within +-2^27, that is +-32768 in units of y.
+#: Activations are clamped to +-2^27, that is +-32768 in units of y.
 LARGEST = float(1 << 27)
 
 Pair = tuple[int, int]
@@ -33,15 +33,15 @@ _HALF = torch.tensor(0.5, dtype=torch.float64)
 
 
 class IntegerSynthesis(nn.Module):
-    """A hyper-synthesis ``h_s``, or what stands behind it, on integers.
+    """A hyper-synthesis ``h_s``, or a network after it, on integers.
 
     Args:
-        h_s: CompressAI's hyper-synthesis: convolutions, transposed or not or with sub-pixel
-            shuffling, with ReLU or LeakyReLU between them.
-        name: What errors call it.
+        h_s: A network of convolutions and transposed convolutions, each optionally followed by a
+            PixelShuffle and by a ReLU or LeakyReLU.
+        name: Its name in error messages.
 
     Raises:
-        ConfigError: For a layer of another kind.
+        ConfigError: If it has any other layer.
     """
 
     def __init__(self, h_s: nn.Module, name: str = "h_s") -> None:
@@ -54,24 +54,25 @@ class IntegerSynthesis(nn.Module):
     def build(
         self, h_s: nn.Module, scale_table: Tensor | None = None, narrow: bool = False
     ) -> None:
-        """Take over the present weights.
+        """Round the current weights of a network to integers.
 
         Args:
-            h_s: What the integers stand for.
-            scale_table: The scales that :meth:`indexes` looks up.
+            h_s: The network, with the layers that the constructor got.
+            scale_table: The scales for :meth:`indexes`.
             narrow: Round the weights of 3x3 convolutions, and of those that can be written as
-                such, to 8 bits, so that they are multiplied in :class:`InBytes`.
+                3x3 convolutions, to 8 bits, so that :class:`InBytes` can be used.
 
         Raises:
-            ConfigError: When a sum could reach 2^53, where float64 stops to be exact.
+            ConfigError: If a sum could reach 2^53, the end of float64's exact integers.
         """
         layers = [m for m in h_s.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
         for number, (own, layer) in enumerate(zip(self.layers, layers, strict=True)):
             own.build(layer, narrow)  # type: ignore[operator]
             if own.largest_sum() >= EXACT:  # type: ignore[operator]
                 raise ConfigError(
-                    f"layer {number} of {self.name} has weights so large that its sums could "
-                    "pass 2^53: its output cannot be computed exactly"
+                    f"the weights of layer {number} of {self.name} are so large that its sums "
+                    "could exceed 2^53, and would not be exact: train with weight decay, or lower "
+                    "the learning rate"
                 )
         if scale_table is not None:
             thresholds = (scale_table[:-1].double() * 2**_ACCUMULATOR_BITS).floor()
@@ -79,20 +80,23 @@ class IntegerSynthesis(nn.Module):
 
     @torch.no_grad()
     def forward(self, z_hat: Tensor) -> Tensor:
-        """What ``h_s`` gives, float64 [B, out, H, W]: the same bits on every machine.
+        """Apply the network, with bit-identical results on every machine.
 
         Args:
-            z_hat: float64 [B, C, h, w]; rounded to ACTIVATION_BITS fractional bits.
+            z_hat: float64 [B, C, h, w]; it is rounded to ACTIVATION_BITS fractional bits.
+
+        Returns:
+            float64 [B, out, H, W].
         """
         x = (z_hat * 2**ACTIVATION_BITS).round().clamp(-LARGEST, LARGEST)
-        x = x.permute(0, 2, 3, 1)  # channels last: a place in the kernel is a shift of rows
+        x = x.permute(0, 2, 3, 1)  # channels last: a kernel position is a shift of rows
         for layer in self.layers[:-1]:
             x = layer.activate(layer.sums(x))  # type: ignore[operator]
         sums: Tensor = self.layers[-1].sums(x)  # type: ignore[operator]
         return (sums / 2**_ACCUMULATOR_BITS).permute(0, 3, 1, 2)
 
     def indexes(self, scales: Tensor) -> Tensor:
-        """The first entry of the scale table that is not below each scale, int32."""
+        """Indexes, int32, of the first entry of the scale table that is not below each scale."""
         sums = (scales * 2**_ACCUMULATOR_BITS).contiguous()
         return torch.bucketize(sums, self.thresholds.double(), out_int32=True)
 
@@ -104,7 +108,7 @@ class IntegerSynthesis(nn.Module):
 
 
 class _IntegerConv(nn.Module):
-    """A convolution on integers, transposed or not, with what follows up to the next one."""
+    """A convolution or transposed convolution on integers, with its PixelShuffle and activation."""
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
         super().__init__()
@@ -115,7 +119,7 @@ class _IntegerConv(nn.Module):
         self.upscale = 1
         self.slope: int | None = None
         self._doubles: tuple[Tensor, dict[Pair, Tensor], Tensor] | None = None
-        self._quick: tuple[Tensor | None, dict[type, Any]] = (None, {})
+        self._fast_ways: tuple[Tensor | None, dict[type, Any]] = (None, {})
         self.register_buffer("weight", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("bias", torch.zeros(0, dtype=torch.int64))
 
@@ -130,12 +134,12 @@ class _IntegerConv(nn.Module):
         self.bias = (exact.double() * 2**_ACCUMULATOR_BITS).round().to(torch.int64)
 
     def largest_sum(self) -> float:
-        """A bound of every partial sum, for inputs within +-LARGEST."""
+        """An upper bound of every partial sum, for inputs within +-LARGEST."""
         total = self.weight.double().abs().sum(dim=(1, 2, 3)) * LARGEST
         return float((total + self.bias.double().abs()).max())
 
     def follow(self, layer: nn.Module) -> bool:
-        """Take in a layer that stands behind; whether it is one that can be."""
+        """Absorb the next layer; ``False`` if that is not possible."""
         if isinstance(layer, nn.PixelShuffle) and self.upscale == 1:
             self.upscale = layer.upscale_factor
         elif isinstance(layer, nn.ReLU | nn.LeakyReLU) and self.slope is None:
@@ -163,7 +167,7 @@ class _IntegerConv(nn.Module):
             grid = F.pad(x, (0, 0, pad_x, pad_x, pad_y, pad_y))
             dense = _correlate(grid, taps, bias)
             return dense[:, : size[0] * step_y : step_y, : size[1] * step_x : step_x]
-        # Each place modulo the stride sees its own taps, like a convolution of its own.
+        # Each phase of the output, its position modulo the stride, is a convolution of its own.
         shape = zip(x.shape[1:3], size, self.kernel, self.stride, self.padding, strict=True)
         (before_y, behind_y), (before_x, behind_x) = (_reach(*axis) for axis in shape)
         grid = F.pad(x, (0, 0, before_x, behind_x, before_y, behind_y))
@@ -191,12 +195,12 @@ class _IntegerConv(nn.Module):
         return not self.transposed and (self.kernel, self.stride) == ((3, 3), (1, 1))
 
     def _has_3x3_phases(self) -> bool:
-        """Whether each place modulo 2 sees 3x3 taps at most: CompressAI's ``deconv``."""
+        """Whether each phase has 3x3 taps at most, as in CompressAI's ``deconv``."""
         sizes = (self.kernel, self.stride, self.padding, self.output_padding)
         return self.transposed and sizes == ((5, 5), (2, 2), (2, 2), (1, 1))
 
     def _in_doubles(self) -> tuple[dict[Pair, Tensor], Tensor]:
-        """Matrices [in, out] by place in the kernel, and bias, kept while they are the same."""
+        """Matrices [in, out] by kernel position, and the bias; cached until the weights change."""
         if self._doubles is None or self._doubles[0] is not self.weight:
             matrices = self.weight.double().permute(2, 3, 1, 0).contiguous()
             places = itertools.product(*map(range, self.kernel))
@@ -205,18 +209,18 @@ class _IntegerConv(nn.Module):
         return self._doubles[1:]
 
     def _faster(self) -> Iterator[InBytes | Tiled | Winograd]:
-        """Ways to the same sums, the quickest first, made when asked for and then kept."""
-        if self._quick[0] is not self.weight:
-            self._quick = (self.weight, {})
+        """Faster ways to compute the same sums, the fastest first; built on demand and cached."""
+        if self._fast_ways[0] is not self.weight:
+            self._fast_ways = (self.weight, {})
         for kind in (InBytes, Tiled, Winograd):
             if kind is Tiled and not (self.transposed or self.padding == (1, 1)):
                 continue
-            if kind not in self._quick[1]:
-                self._quick[1][kind] = kind(self.weight.double(), self.transposed)
-            yield self._quick[1][kind]
+            if kind not in self._fast_ways[1]:
+                self._fast_ways[1][kind] = kind(self.weight.double(), self.transposed)
+            yield self._fast_ways[1][kind]
 
     def activate(self, sums: Tensor) -> Tensor:
-        """The activation, then rounding to ACTIVATION_BITS."""
+        """Apply the activation, and round to ACTIVATION_BITS."""
         x = _rounded(sums, 2.0**-WEIGHT_BITS).clamp_(-LARGEST, LARGEST)
         if self.slope is None:
             return x
@@ -231,7 +235,7 @@ class _IntegerConv(nn.Module):
 
 
 def _reach(size: int, out: int, kernel: int, stride: int, padding: int) -> tuple[int, int]:
-    """How many places before and behind its input a transposed convolution looks at."""
+    """The positions that a transposed convolution reads before and after its input."""
     taps = [
         (first + padding - tap) // stride
         for first in range(stride)
@@ -242,9 +246,9 @@ def _reach(size: int, out: int, kernel: int, stride: int, padding: int) -> tuple
 
 
 def _correlate(grid: Tensor, taps: Mapping[Pair, Tensor], bias: Tensor) -> Tensor:
-    """Sum of ``grid[:, y + row, x + column] @ tap``, as products of matrices, which copy nothing.
+    """Sum of ``grid[:, y + row, x + column] @ tap``, as matrix products without a copy.
 
-    Values at the right and lower border, where there is no full sum, mean nothing.
+    Values at the right and lower border, where the sum is incomplete, are undefined.
     """
     width = grid.shape[2]
     rows = grid.flatten(0, 2)
@@ -264,7 +268,7 @@ def _rounded(x: Tensor, factor: float) -> Tensor:
 def _take_sizes(
     module: nn.Module, names: tuple[str, ...], state: dict[str, Any], prefix: str
 ) -> None:
-    """Make room, where the module is, for buffers that are empty until they are built."""
+    """Give buffers the size that they have in ``state``; they are empty until they are built."""
     for name in names:
         if prefix + name in state:
             setattr(module, name, getattr(module, name).new_empty(state[prefix + name].shape))
@@ -272,22 +276,23 @@ def _take_sizes(
 
 def _parts(layer: nn.Module) -> list[nn.Module]:
     if isinstance(layer, nn.Sequential):
-        return [found for part in layer for found in _parts(part)]
+        return [inner for part in layer for inner in _parts(part)]
     return [layer]
 
 
 def _integer_layers(parts: list[nn.Module], name: str) -> list[_IntegerConv]:
-    found: list[_IntegerConv] = []
+    layers: list[_IntegerConv] = []
     for part in parts:
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
             if part.groups != 1 or set(part.dilation) != {1} or isinstance(part.padding, str):
                 raise ConfigError(
-                    f"{name} holds a convolution with groups, dilation or padding by name"
+                    f"{name} has a convolution with groups, dilation or a padding given as a word, "
+                    "which has no integer form"
                 )
-            found.append(_IntegerConv(part))
-        elif not found or not found[-1].follow(part):
+            layers.append(_IntegerConv(part))
+        elif not layers or not layers[-1].follow(part):
             raise ConfigError(
-                f"{name} holds a {type(part).__name__} for which there is no integer form: it may "
-                "hold convolutions, each with a PixelShuffle, a ReLU or a LeakyReLU behind it"
+                f"{name} has a {type(part).__name__}, which has no integer form there: use "
+                "convolutions, each followed by a PixelShuffle, a ReLU or a LeakyReLU"
             )
-    return found
+    return layers

@@ -1,6 +1,6 @@
-"""3x3 convolutions of integers by fewer or quicker products than their sums written out.
+"""Faster algorithms for 3x3 convolutions of integers.
 
-Each gives the integers that the sums written out give: which one is taken is a matter of time.
+Each computes exactly the integers of the direct sum: the choice affects the time only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.numerics.winograd import MOST_CHANNELS, Tiles
 
-#: What float64 holds exactly are the integers below.
+#: float64 represents all integers below exactly.
 EXACT = float(1 << 53)
 
-#: Values, and bytes, of a strip that is worked on at a time: what stays in a processor's cache.
+#: Values of a strip that is processed at once, chosen to stay in the processor's cache.
 _STRIP = 1 << 22
 
 Pair = tuple[int, int]
@@ -30,10 +30,9 @@ _INT8 = 127
 
 
 class Winograd:
-    """F(2x2, 3x3) of Lavin & Gray (2016) in float64: 16 products in place of 36.
+    """F(2x2, 3x3) of Lavin & Gray (2016) in float64: 16 products instead of 36.
 
-    On integers it is as exact as the sums written out, since its division by 4 leaves no
-    remainder.
+    On integers it is as exact as the direct sum: its division by 4 leaves no remainder.
 
     Args:
         weight: Integers [out, in, 3, 3], float64, or [out, in, 5, 5] where ``transposed``.
@@ -49,7 +48,7 @@ class Winograd:
         self.growth = 4 * float(kernels.abs().sum(dim=(0, 1)).max())
 
     def takes(self, x: Tensor, largest: float) -> bool:  # noqa: ARG002
-        """Whether no sum can be too large for inputs within +-``largest``."""
+        """Whether every sum stays below 2^53 for inputs within +-``largest``."""
         return largest * self.growth < EXACT
 
     def sums(
@@ -64,10 +63,10 @@ class Winograd:
 
         Args:
             x: Integers [B, H, W, in], float64.
-            largest: Of their magnitudes.
+            largest: Largest magnitude in x.
             bias: [out], float64.
             padding: Zeros above and to the left of x, 1 for a transposed convolution.
-            size: Height and width of what comes out.
+            size: Height and width of the output.
 
         Returns:
             [B, *size, out], float64.
@@ -77,14 +76,14 @@ class Winograd:
         rows, columns = (-(-length // 2) for length in (height, width))
         grid = _padded(x, padding, (2 * rows, 2 * columns))
         out = x.new_empty(len(x), 2 * rows, 2 * columns, len(bias))
-        values = 16 * len(x) * columns * (x.shape[3] + len(bias))  # of a row of tiles
+        values = 16 * len(x) * columns * (x.shape[3] + len(bias))  # in a row of tiles
         for first, last in _strips(rows, values, x.is_cuda):
             part = grid[:, 2 * first : 2 * last + 2]
             self._write(part, bias, out[:, 2 * first : 2 * last])
         return shuffled(out[:, :height, :width], self.step)
 
     def _write(self, grid: Tensor, bias: Tensor, out: Tensor) -> None:
-        """Write sums [B, 2 H, 2 W, out] of a grid [B, 2 H + 2, 2 W + 2, in]."""
+        """Write the sums [B, 2 H, 2 W, out] of a grid [B, 2 H + 2, 2 W + 2, in]."""
         batch, height, width, _ = out.shape
         tiles = grid.new_empty(16, batch, height // 2, width // 2, grid.shape[3])
         for i, across in enumerate(_inputs(grid, 1)):
@@ -97,13 +96,14 @@ class Winograd:
 
 
 class Tiled:
-    """F(4x4, 3x3) in float64 on a CPU: 9 products in place of 36.
+    """F(4x4, 3x3) in float64 on a CPU: 36 products for 16 outputs instead of 144.
 
-    Its sums grow more on the way than :class:`Winograd`'s; weights of 8 bits leave room for that.
+    Its intermediate sums are larger than those of :class:`Winograd`; weights of 8 bits leave room
+    for that.
 
     Args:
-        weight: See :class:`Winograd`; a convolution's padding is 1.
-        transposed: Likewise.
+        weight: See :class:`Winograd`; the padding of a convolution is 1.
+        transposed: See :class:`Winograd`.
     """
 
     def __init__(self, weight: Tensor, transposed: bool = False) -> None:
@@ -112,7 +112,7 @@ class Tiled:
         self.tiles = Tiles(weight.cpu() / self.steps[:, None, None, None], transposed, weight.dtype)
 
     def takes(self, x: Tensor, largest: float) -> bool:
-        """Whether no sum can be too large, and it runs here."""
+        """Whether every sum stays below 2^53, and the input is on a CPU."""
         return self.fits and x.device.type == "cpu" and largest * self.tiles.growth < EXACT
 
     def sums(
@@ -132,20 +132,20 @@ class Tiled:
 
 
 class InBytes:
-    """Products of bytes, which a processor with VNNI adds up many times as fast as float64's.
+    """Products of bytes, many times faster than float64 on a processor with VNNI.
 
-    The inputs are cut into bytes, each with a sign: two of them for a value within +-32639. The
-    weights of a channel are bytes times a step, as :func:`narrowed` makes them.
+    Inputs are split into signed bytes: two of them for a value within +-32639. The weights of a
+    channel are bytes times a step, see :func:`narrowed`.
 
     Args:
         weight: See :class:`Winograd`.
-        transposed: Likewise.
+        transposed: See :class:`Winograd`.
     """
 
     def __init__(self, weight: Tensor, transposed: bool = False) -> None:
         self.steps = _steps(weight).to(weight)
         weight = weight / self.steps[:, None, None, None]
-        #: Whether weights are bytes, and few enough for sums of 32 bits.
+        #: Whether weights are bytes, and few enough for 32-bit sums.
         self.fits = float(weight.abs().max()) <= _INT8 and weight[0].numel() << 14 < 1 << 31
         self.step = 2 if transposed else 1
         kernels = phases(weight) if transposed else weight
@@ -159,7 +159,7 @@ class InBytes:
         }
 
     def takes(self, x: Tensor, largest: float) -> bool:
-        """Whether ``largest`` has few bytes, and this processor multiplies them."""
+        """Whether ``largest`` has 3 bytes at most, and this processor multiplies bytes fast."""
         few = largest <= _largest_of(_MOST_BYTES)
         return self.fits and few and x.device.type == "cpu" and multiplies_bytes()
 
@@ -184,59 +184,63 @@ class InBytes:
 
 
 def _steps(weight: Tensor) -> Tensor:
-    """The largest integer that divides all weights of a channel, float64 [out]."""
+    """The greatest common divisor of the weights of each output channel, float64 [out]."""
     integers = weight.cpu().numpy().astype(np.int64)
     steps = np.gcd.reduce(integers.reshape(len(integers), -1), axis=1).clip(1)
     return torch.from_numpy(steps).double()
 
 
 def narrowed(weight: Tensor, stride: Sequence[int]) -> Tensor:
-    """Weights of 8 bits: in each output channel within +-127 steps of its own.
+    """Round weights to 8 bits: within +-127 times a step per output channel.
 
-    Rounding errors are handed on from place to place in the kernel (of a transposed convolution,
-    among the places that are summed up together), so that they cancel wherever neighbouring
-    inputs are alike.
+    The rounding error of a kernel position is carried to the next one (in a transposed
+    convolution, to the next one of the same phase), so that errors cancel where neighbouring
+    inputs are equal.
 
     Args:
         weight: Integers [out, in, height, width], float64.
-        stride: Of a transposed convolution, 1 for another.
+        stride: Stride of a transposed convolution, 1 for a convolution.
 
     Returns:
-        Integers alike, multiples of the channel's step.
+        Integers [out, in, height, width], float64, multiples of the channel's step.
     """
     largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True)
-    steps = (largest / (_INT8 - 1)).ceil().clamp_min(1)  # an error handed on may add one
-    found = torch.empty_like(weight)
+    steps = (largest / (_INT8 - 1)).ceil().clamp_min(1)  # a carried error may add one
+    result = torch.empty_like(weight)
     for row, column in itertools.product(range(stride[0]), range(stride[1])):
         places = (..., slice(row, None, stride[0]), slice(column, None, stride[1]))
         part = weight[places] / steps
         heights = F.pad(part.flatten(2).cumsum(2).round(), (1, 0))
-        found[places] = heights.diff(dim=2).view(part.shape) * steps
-    return found
+        result[places] = heights.diff(dim=2).view(part.shape) * steps
+    return result
 
 
 def multiplies_bytes() -> bool:
-    """Whether this processor adds up products of bytes exactly and quickly, as PyTorch is set."""
-    quick = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return quick and bool(torch.backends.mkldnn.enabled) and _adds_up()
+    """Whether products of bytes are exact and fast on this processor, as PyTorch is set."""
+    fast = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return fast and bool(torch.backends.mkldnn.enabled) and _is_exact()
 
 
 @functools.cache
-def _adds_up() -> bool:
-    """Without VNNI pairs of products are added in 16 bits, which the largest overflow."""
+def _is_exact() -> bool:
+    """Without VNNI, pairs of products are added in 16 bits, which overflow for large values."""
     largest = torch.full((64, 64), _INT8, dtype=torch.int8)
-    wanted = 64 * _INT8**2
-    return all(bool((torch._int_mm(largest, s * largest) == s * wanted).all()) for s in (1, -1))
+    exact = 64 * _INT8**2
+    return all(bool((torch._int_mm(largest, s * largest) == s * exact).all()) for s in (1, -1))
 
 
 def phases(weight: Tensor) -> Tensor:
-    """Kernels [4 * out, in, 3, 3] of a transposed 5x5 convolution's [out, in, 5, 5]."""
+    """The 3x3 kernels [4 * out, in, 3, 3] of the four phases of a transposed 5x5 convolution.
+
+    Args:
+        weight: [out, in, 5, 5], of a transposed convolution of stride 2 to twice the size.
+    """
     padded = F.pad(weight, (0, 1, 0, 1)).view(*weight.shape[:2], 3, 2, 3, 2).flip(2, 4)
     return padded.permute(0, 3, 5, 1, 2, 4).flatten(0, 2)
 
 
 def shuffled(x: Tensor, factor: int) -> Tensor:
-    """PixelShuffle, channels last: [B, H, W, C * f * f] -> [B, H * f, W * f, C]."""
+    """PixelShuffle in channels_last: [B, H, W, C * f * f] -> [B, H * f, W * f, C]."""
     if factor == 1:
         return x
     places = x.unflatten(3, (-1, factor, factor)).permute(0, 1, 4, 2, 5, 3)
@@ -244,26 +248,26 @@ def shuffled(x: Tensor, factor: int) -> Tensor:
 
 
 def _padded(x: Tensor, padding: Pair, size: Pair) -> Tensor:
-    """Add zeros around [B, H, W, C], for ``size`` places of 3x3."""
+    """Add zeros around [B, H, W, C], so that 3x3 kernels fit at ``size`` positions."""
     (above, left), (height, width) = padding, x.shape[1:3]
     below, right = size[0] + 2 - above - height, size[1] + 2 - left - width
     return F.pad(x, (0, 0, left, right, above, below))
 
 
 def _strips(rows: int, values: int, whole: bool = False) -> Iterator[tuple[int, int]]:
-    """First and last row of strips; ``values`` are those of one row."""
+    """First and last row of each strip; ``values`` is the number of values in a row."""
     step = rows if whole else max(1, _STRIP // values)
     for first in range(0, rows, step):
         yield first, min(first + step, rows)
 
 
 def _largest_of(count: int) -> int:
-    """Numbers within +- this are ``count`` bytes with a sign each."""
+    """The largest magnitude that ``count`` signed bytes represent."""
     return _INT8 * sum(256**n for n in range(count))
 
 
 def _bytes(x: Tensor, count: int) -> Iterator[Tensor]:
-    """Bytes with a sign, the lowest first, of integers: their sum times 256 to the n is x."""
+    """Split integers into signed bytes b_n, the lowest first: x = sum of b_n * 256^n."""
     for _ in range(count - 1):
         low = x.to(torch.int8)  # the lowest eight bits
         yield low
@@ -272,26 +276,27 @@ def _bytes(x: Tensor, count: int) -> Iterator[Tensor]:
 
 
 def _neighbours(grid: Tensor, size: Sequence[int]) -> Tensor:
-    """The places of a grid [N, B, H, W, C] that each of ``size`` sums takes in, row by row.
+    """The inputs of each of ``size`` sums over a grid [N, B, H, W, C], as rows of a matrix.
 
     Returns:
-        [N * B * height * width, rows * columns * C] of a kernel with as many rows and columns as
-        the grid has to spare, and one.
+        [N * B * height * width, rows * columns * C], for a kernel of rows = H - height + 1 and
+        columns = W - width + 1.
     """
     (height, width), channels = size, grid.shape[4]
     rows, columns = grid.shape[2] - height + 1, grid.shape[3] - width + 1
     far, near, down, right, _ = grid.stride()
-    sizes = (*grid.shape[:2], height, width, rows, columns * channels)  # a row lies in a line
+    sizes = (*grid.shape[:2], height, width, rows, columns * channels)  # rows are contiguous
     places = grid.as_strided(sizes, (far, near, down, right, down, 1), grid.storage_offset())
     return places.reshape(-1, rows * columns * channels)
 
 
 def _inputs(grid: Tensor, axis: int) -> tuple[Tensor, ...]:
-    """Every second place along an axis and the three behind it, put together four ways."""
+    """The input transform along an axis: of 4 values at every second position, 4 sums."""
     a, b, c, d = grid.unfold(axis, 4, 2).unbind(-1)
     return a - c, b + c, c - b, b - d
 
 
 def _outputs(products: Tensor) -> tuple[Tensor, Tensor]:
+    """The output transform along an axis: of 4 products, 2 sums."""
     a, b, c, d = products
     return a + b + c, b - c - d

@@ -1,15 +1,16 @@
-"""The entropy coder's kernel: symbols <-> bytes by range asymmetric numeral systems.
+"""The entropy coder: symbols <-> bytes with range asymmetric numeral systems (rANS).
 
-Byte-identical to CompressAI's ``ans`` (ryg's 64-bit rANS with 32-bit words, probabilities of 16
-bits, escapes in nibbles), and safe where that is not: every read and write is checked, and a
-string is accepted only if an encoder would have written it. Most damage is noticed so, but not
-all: a flipped bit can make another valid string. The container's checksum is there for that.
+Its strings are byte-identical to those of CompressAI's ``ans`` (ryg's 64-bit rANS with 32-bit
+words, 16-bit probabilities, escapes in nibbles). Unlike that coder it checks every read and write,
+and accepts a string only if an encoder could have written it. That detects most damage, but not
+all, since a flipped bit can give another valid string; the container has a checksum for that.
 
-A string is a sequence of little-endian 32-bit words. The decoder's state starts from the first
-two. A symbol s of table t moves the state x to ``freq * (x >> 16) + (x & 0xffff) - start``; a
-state below 2^31 takes in the next word. After the last symbol the state is 2^31 again. A value
-outside its table is coded as the table's last symbol, the escape, then as nibbles: their number
-(15 means 15 and more), then the zigzag distance from the table's end, lowest nibble first.
+A string is a sequence of little-endian 32-bit words. The first two are the decoder's initial state
+x. Decoding a symbol with the interval (start, freq) sets x to
+``freq * (x >> 16) + (x & 0xffff) - start``; if x is then below 2^31, the next word is shifted in.
+After the last symbol x is 2^31. A value outside its table is coded as the table's last symbol, the
+escape, followed by nibbles: their number, then the zigzag distance from the end of the table,
+lowest nibble first.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ from numpy.typing import NDArray
 from vcm_mt.errors import BitstreamError
 
 _PRECISION = 16
-#: Nibbles of the largest distance from a table that 32-bit symbols allow.
+#: Nibbles of the largest distance from a table that 32-bit symbols can have.
 _MOST_NIBBLES = 8
-#: The high bits of a probability that the first step of a search looks up.
+#: Number of high bits of a probability that index the table of search hints.
 _HINT_BITS = 8
 _HINT_SHIFT = _PRECISION - _HINT_BITS
 
 _OK, _TRUNCATED, _BAD_ESCAPE = range(3)
 _FULL, _TOO_FAR = -1, -2
-_TOLD = {
+_MESSAGES = {
     _TRUNCATED: "it ends before its last symbol",
-    _BAD_ESCAPE: "it holds a number that no encoder writes",
+    _BAD_ESCAPE: "it contains a number that no encoder writes",
 }
 
 Ints = NDArray[np.int32]
@@ -44,13 +45,16 @@ Ints = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Cumulative frequencies that symbols are coded with.
+    """Tables of cumulative frequencies.
 
     Attributes:
-        cdfs: int32 [tables, length], each row rising from 0 to 65536 and then unused; its
-            last interval is the escape.
-        sizes: int32 [tables], entries in use in each row.
+        cdfs: int32 [tables, length]. The used part of each row rises from 0 to 65536; its last
+            interval is the escape.
+        sizes: int32 [tables], the number of entries used in each row.
         offsets: int32 [tables], the value of each table's first symbol.
+
+    Raises:
+        ValueError: If shapes do not match, or frequencies are not positive.
     """
 
     cdfs: Ints
@@ -75,7 +79,7 @@ class Tables:
 
     @classmethod
     def joined(cls, *parts: Tables) -> Tables:
-        """All tables of several sets, one set after another."""
+        """Concatenate sets of tables."""
         length = max(part.cdfs.shape[1] for part in parts)
         padded = [np.pad(p.cdfs, ((0, 0), (0, length - p.cdfs.shape[1]))) for p in parts]
         return cls(
@@ -86,27 +90,27 @@ class Tables:
 
     @property
     def arrays(self) -> tuple[Any, ...]:
-        """What both kernels read."""
+        """The arrays that the decoding kernel reads."""
         return self.cdfs, self.sizes, self.offsets
 
 
 def encode(symbols: Ints, indexes: Ints, tables: Tables) -> bytes:
-    """Code symbols.
+    """Encode symbols to a string.
 
     Args:
         symbols: int32 [n].
-        indexes: int32 [n], the table of each.
+        indexes: int32 [n], the table of each symbol.
         tables: The tables.
 
     Raises:
-        ValueError: For unequal lengths, an index without a table, or a symbol that is 2^31 or
-            farther away from its table.
+        ValueError: If the lengths differ, an index has no table, or a symbol is 2^31 or more away
+            from its table.
     """
     symbols = np.ascontiguousarray(symbols, np.int32)
     indexes = _checked(indexes, tables)
     if symbols.shape != indexes.shape:
         raise ValueError(f"{symbols.size} symbols but {indexes.size} indexes")
-    # A symbol takes at most a word and a half: 16 bits, and an escape of 9 nibbles.
+    # A symbol takes at most 1.6 words: 16 bits, and an escape of 9 nibbles.
     for room in (symbols.size // 2 + 64, 2 * symbols.size + 2):
         words = np.empty(room, np.uint32)
         first = _encode(symbols, indexes, tables.sizes, tables.offsets, tables._intervals, words)
@@ -118,7 +122,7 @@ def encode(symbols: Ints, indexes: Ints, tables: Tables) -> bytes:
 
 
 def decode(data: bytes, indexes: Ints, tables: Tables) -> Ints:
-    """Decode a whole string, as many symbols as there are indexes: see :class:`Decoder`."""
+    """Decode a whole string to one symbol per index; see :class:`Decoder`."""
     decoder = Decoder(data, tables)
     symbols = decoder.take(indexes)
     decoder.close()
@@ -126,14 +130,14 @@ def decode(data: bytes, indexes: Ints, tables: Tables) -> Ints:
 
 
 class Decoder:
-    """Decodes a string piece by piece, where later tables depend on earlier symbols.
+    """Decodes a string piece by piece, for tables that depend on symbols decoded before.
 
     Args:
-        data: As :func:`encode` made it.
+        data: A string of :func:`encode`.
         tables: The tables.
 
     Raises:
-        BitstreamError: When no string has that length, or starts so.
+        BitstreamError: If no string can have that length or start.
     """
 
     def __init__(self, data: bytes, tables: Tables) -> None:
@@ -150,14 +154,14 @@ class Decoder:
         """The next symbols.
 
         Args:
-            indexes: int32 [n], the table of each.
+            indexes: int32 [n], the table of each symbol.
 
         Returns:
             int32 [n].
 
         Raises:
-            BitstreamError: When the bytes are not what :func:`encode` writes.
-            ValueError: For an index without a table.
+            BitstreamError: If the bytes cannot come from :func:`encode`.
+            ValueError: If an index has no table.
         """
         indexes = _checked(indexes, self._tables)
         symbols = np.empty(indexes.size, np.int32)
@@ -165,18 +169,18 @@ class Decoder:
             self._words, indexes, *self._tables.arrays, self._tables._hints, self._state, symbols
         )
         if status != _OK:
-            raise BitstreamError(f"the entropy-coded string is damaged: {_TOLD[status]}")
+            raise BitstreamError(f"the entropy-coded string is damaged: {_MESSAGES[status]}")
         return symbols
 
     def close(self) -> None:
-        """Make sure that this was all.
+        """Check that the string ends here.
 
         Raises:
-            BitstreamError: When the string goes on, or ends in another state than an encoder's.
+            BitstreamError: If words are left, or the final state is not an encoder's.
         """
         if self._state.tolist() != [1 << 31, self._words.size]:
             raise BitstreamError(
-                "the entropy-coded string is damaged: its end is not what an encoder leaves"
+                "the entropy-coded string is damaged: it does not end after its last symbol"
             )
 
 
@@ -190,13 +194,13 @@ def _checked(indexes: Ints, tables: Tables) -> Ints:
 
 
 def _intervals(cdfs: Ints) -> NDArray[np.uint64]:
-    """All that coding a symbol needs, side by side: [tables, length - 1, 2].
+    """The constants for encoding each symbol, [tables, length - 1, 2].
 
-    The first number is bias | freq << 20 | s << 40, the second the multiplier m, such that with
-    q = (m * x >> 64) >> s the state x becomes x + bias + q * (2^16 - freq). For frequencies
-    above 1, m = ceil(2^(s + 64) / freq) and s = ceil(log2 freq) - 1 make q the quotient x // freq
-    for x below 2^63 (Granlund and Montgomery 1994), and the bias is the interval's start. For
-    frequency 1, m = 2^64 - 1 makes q = x - 1, and the bias makes up for it (ryg's rans64.h).
+    The first number is bias | freq << 20 | s << 40, the second the multiplier m. With
+    q = (m * x >> 64) >> s, the state x becomes x + bias + q * (2^16 - freq). For frequencies above
+    1, m = ceil(2^(s + 64) / freq) and s = ceil(log2 freq) - 1 give the quotient q = x // freq for x
+    below 2^63 (Granlund and Montgomery 1994), and the bias is the start of the interval. For
+    frequency 1, m = 2^64 - 1 gives q = x - 1, which the bias compensates (ryg's rans64.h).
     """
     starts, exact = cdfs[:, :-1].astype(np.int64), np.diff(cdfs.astype(np.int64), axis=1)
     frequencies = exact.clip(min=2)
@@ -212,7 +216,7 @@ def _intervals(cdfs: Ints) -> NDArray[np.uint64]:
 
 
 def _hints(cdfs: Ints, sizes: Ints) -> NDArray[np.int32]:
-    """For every table and value of the first bits, the first symbol that it can be."""
+    """The first symbol that each value of the high bits can stand for, for every table."""
     starts = np.arange(1 << _HINT_BITS) << (_PRECISION - _HINT_BITS)
     rows = [
         np.searchsorted(row[:size], starts, side="right") - 1
@@ -223,7 +227,7 @@ def _hints(cdfs: Ints, sizes: Ints) -> NDArray[np.int32]:
 
 @intrinsic
 def _multiply_high(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
-    """The upper 64 bits of a product of unsigned 64-bit numbers: one instruction."""
+    """The upper 64 bits of a product of unsigned 64-bit numbers, as one instruction."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
         wide = ir.IntType(128)
@@ -236,7 +240,7 @@ def _multiply_high(typing: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
 
 @njit(cache=True, nogil=True, boundscheck=False)
 def _encode(symbols, indexes, sizes, offsets, intervals, words):
-    """Write ``words`` from its end; the first one's place, or a negative status."""
+    """Fill ``words`` from its end; returns the index of the first word or a negative status."""
     u64 = np.uint64
     at = words.size
     x = u64(1 << 31)
@@ -252,7 +256,7 @@ def _encode(symbols, indexes, sizes, offsets, intervals, words):
             while distance >> (4 * count):
                 count += 1
             for nibble in range(count, -1, -1):
-                # The string is written backwards: the number of nibbles comes last.
+                # Encoding runs backwards: the number of nibbles is written last.
                 bits = count if nibble == 0 else distance >> (4 * (nibble - 1)) & 15
                 if x >= u64(1 << 59):
                     if at == 0:
@@ -282,7 +286,7 @@ def _encode(symbols, indexes, sizes, offsets, intervals, words):
 
 @njit(cache=True, nogil=True, boundscheck=False)
 def _decode(words, indexes, cdfs, sizes, offsets, hints, state, symbols):
-    """Fill ``symbols``; the status. ``state`` is x and the place of the next word."""
+    """Fill ``symbols``; returns a status. ``state`` is x and the index of the next word."""
     u64 = np.uint64
     lowest = u64(1 << 31)
     x = state[0]
