@@ -86,6 +86,15 @@ def test_labels_are_the_configs(tmp_path):
         assert figures["det/bbox_mAP"] == pytest.approx(0.5)
 
 
+def test_other_thresholds_than_cocos(tmp_path):
+    boxes = [[30, 30, 50, 48], [0, 0, 20, 19]]  # a cup at an IoU of 0.9, a car at 0.95
+    figures = two_classes(tmp_path, boxes, [0, 1])
+    assert figures["det/bbox_mAP"] == pytest.approx((0.9 + 1.0) / 2, abs=1e-6)
+    thresholds = [0.5, 0.95]
+    figures = two_classes(tmp_path, boxes, [0, 1], iou_thrs=thresholds)
+    assert figures["det/bbox_mAP"] == pytest.approx(0.75, abs=1e-3)  # only the car at 0.95
+
+
 def test_sizes_of_which_there_is_no_object_have_no_score(tmp_path):
     figures = two_classes(tmp_path, [[30, 30, 50, 50]], [0])
     assert figures["det/bbox_mAP_s"] == pytest.approx(0.5)

@@ -1,4 +1,4 @@
-"""Measured points on disk, found again only for exactly what they were measured on."""
+"""Measured points on disk, keyed by everything that decides them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ _FILE = "points.json"
 
 
 class PointStore:
-    """A folder of records: what was measured of one sender on one set, for some of the tasks.
+    """A folder of records: the points of one codec on one test set, for some of the tasks.
 
-    The provenance says everything that decides the points: digests of data and codec, and of each
-    task. Points of another provenance are simply not there.
+    A record is found by its whole provenance: digests of data and codec, and of each task.
 
     Args:
-        folder: Where records are added, a folder per sender and tasks.
-        shipped: A file of records that came with the package; read only.
+        folder: Where records are added, in a folder per codec and tasks.
+        shipped: A file of records that ships with the package; read only.
     """
 
     def __init__(self, folder: Path, shipped: Path | None = None) -> None:
@@ -32,17 +31,17 @@ class PointStore:
         self._shipped = json.loads(shipped.read_bytes()) if shipped else []
 
     def place(self, of: dict[str, Any], tasks: dict[str, Any]) -> Path:
-        """The folder of a sender's pass for these tasks."""
+        """The folder of a codec's pass for these tasks."""
         return self._folder / f"{_key(of)}-{_key(tasks)}"
 
     def records(self, of: dict[str, Any]) -> list[dict[str, Any]]:
-        """All that is known of a sender: ``of``, ``tasks`` with their digests, and ``points``."""
+        """All records of a codec: each has ``of``, ``tasks`` with digests, and ``points``."""
         paths = sorted(self._folder.glob(f"{_key(of)}-*/{_FILE}"))
         own = [record for path in paths if (record := _read(path)) is not None]
         return own + [record for record in self._shipped if record["of"] == of]
 
     def add(self, of: dict[str, Any], tasks: dict[str, Any], points: Points) -> None:
-        """Write a record down; the file appears whole or not at all."""
+        """Write a record, atomically."""
         place = self.place(of, tasks)
         place.mkdir(parents=True, exist_ok=True)
         told = {name: point.to_dict() for name, point in points.items()}

@@ -1,1 +1,1 @@
-"""Measuring what a codec costs and what a task network still sees: rates, curves, anchors."""
+"""The pass over a test set: what a codec costs, and what the task networks still detect."""

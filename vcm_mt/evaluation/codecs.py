@@ -1,4 +1,4 @@
-"""What a picture can be sent through, each behind one call: picture -> what every receiver sees."""
+"""Codecs under test, each behind one call: a picture in, every receiver's picture out."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from vcm_mt.visualization import to_uint8
 
 
 class CodecUnderTest(ABC):
-    """Sends pictures.
+    """A codec at one quality, with the receivers that decode its bytes.
 
     Attributes:
         name: For readers.
-        quality: Its level, quantiser or quality; 0 where there is none.
-        record: All that decides bytes and pictures, as plain values for JSON.
-        receivers: Names of those who see a picture.
+        quality: The quality of a learned codec, the QP, CRF or quality of a standard; 0 for none.
+        record: Everything that decides bytes and decoded pictures, as plain values for JSON.
+        receivers: Names of the receivers.
     """
 
     name: str
@@ -40,24 +40,31 @@ class CodecUnderTest(ABC):
 
     @abstractmethod
     def send(self, picture: Tensor) -> dict[str, Sent]:
-        """What each receiver gets of a picture, float [1, 3, H, W] in [0, 1]."""
+        """Encode a picture and decode it with every receiver.
+
+        Args:
+            picture: float [1, 3, H, W] in [0, 1].
+
+        Returns:
+            By the receiver's name.
+        """
 
     def prepare(self, pictures: Iterable[Picture]) -> None:  # noqa: B027
-        """Do ahead what goes faster for several pictures at once."""
+        """Encode pictures ahead, where several at once take less time."""
 
     def bit_map(self, picture: Tensor) -> NDArray[np.float32] | None:  # noqa: ARG002
-        """Where the bits go, float32 [h, w]; ``None`` where nobody can tell."""
+        """Bits by latent position, float32 [h, w]; ``None`` for a codec without latents."""
         return None
 
 
 class Originals(CodecUnderTest):
-    """Hands pictures over as they are."""
+    """The uncoded pictures."""
 
     name = "originals"
     record = {"codec": "none"}
 
     def send(self, picture: Tensor) -> dict[str, Sent]:
-        """The picture itself, for which no bits are counted."""
+        """Return the picture itself, at no bits."""
         return {"shared": Sent(picture, None, None)}
 
 
@@ -67,8 +74,8 @@ class AnchorCodec(CodecUnderTest):
     Args:
         anchor: The codec.
         quality: Its quantiser or quality.
-        folder: Where its streams are kept.
-        jobs: How many pictures are coded at once ahead.
+        folder: Where its streams are stored.
+        jobs: How many pictures :meth:`prepare` encodes at once; by default one per core.
     """
 
     def __init__(self, anchor: Anchor, quality: int, folder: Path, jobs: int | None = None) -> None:
@@ -79,12 +86,12 @@ class AnchorCodec(CodecUnderTest):
         self._cached = CachedAnchor(anchor, folder)
 
     def prepare(self, pictures: Iterable[Picture]) -> None:
-        """Code into the folder, several at once."""
+        """Encode into the folder, several pictures at once."""
         for _ in code_pictures(self._anchor, pictures, self.quality, self._folder, self._jobs):
             pass
 
     def send(self, picture: Tensor) -> dict[str, Sent]:
-        """Code, or take from the folder, and decode."""
+        """Encode, or read the stream from the folder, and decode."""
         height, width = picture.shape[-2:]
         data = self._cached.encode(to_uint8(picture), self.quality)
         decoded = torch.from_numpy(self._anchor.decode(data, height, width))
@@ -93,17 +100,17 @@ class AnchorCodec(CodecUnderTest):
 
 
 class TrainedCodec(CodecUnderTest):
-    """One transmitter; every receiver decodes the same bytes.
+    """A trained transmitter, and receivers that all decode the same bytes.
 
     Args:
-        transmitter: What encodes.
-        receivers: What decodes, by name.
+        transmitter: Encodes.
+        receivers: Decode, by name.
         name: For readers.
-        quality: Number of the point; by default the level.
-        level: Where the transmitter has several, the one to send at.
+        quality: The point's number on its curve; by default the level.
+        level: Which of the transmitter's qualities to encode at, where it has several.
 
     Raises:
-        ConfigError: When a receiver is for another transmitter.
+        ConfigError: When a receiver belongs to another transmitter.
     """
 
     def __init__(

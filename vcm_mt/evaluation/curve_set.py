@@ -1,4 +1,4 @@
-"""The curves of an experiment, gathered point by point."""
+"""The curves of an experiment, measured point by point."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Curves:
 
     Args:
         experiment: What measures.
-        samples: How many pictures are kept for people to look at.
+        samples: How many pictures are stored, as every point decodes them.
 
     Attributes:
-        found: The curves by name, in the order of their coming.
+        found: The curves by name, in the order in which they were added.
     """
 
     def __init__(self, experiment: Experiment, samples: int = 0) -> None:
@@ -51,34 +51,34 @@ class Curves:
         qualities: Sequence[int] | None = None,
         transmitter: Transmitter | None = None,
     ) -> None:
-        """A stage 1 and its receivers of stage 2: ``NAME``, ``NAME_RECEIVER``.
+        """Add stage 1 and its receivers of stage 2, as curves ``NAME`` and ``NAME_RECEIVER``.
 
         Args:
             name: Of the curve.
-            checkpoint: Of one level, or of a transmitter with several.
+            checkpoint: Of one quality, or of a transmitter with several.
             files: The receivers' files.
-            qualities: Which levels of several; by default all.
-            transmitter: The checkpoint's, where it is to refine what it sends.
+            qualities: Which of several qualities; by default all.
+            transmitter: The checkpoint's, where it refines what it sends.
         """
-        codec = {"role": OURS, "name": "vcm_mt", "version": __version__}
+        about = {"role": OURS, "name": "vcm_mt", "version": __version__}
         if transmitter is not None and transmitter.refiner is not None:
             refiner = transmitter.refiner
-            codec["refined"] = f"{refiner.steps} steps through {refiner.through}"
-        senders = trained(checkpoint, files, transmitter)
-        for sender in senders:
-            if len(senders) == 1 or qualities is None or sender.quality in qualities:
-                curves = {r: name if r == "shared" else f"{name}_{r}" for r in sender.receivers}
-                self.add(sender, curves, codec, f"{name}: {{}} receiver")
+            about["refined"] = f"{refiner.steps} steps through {refiner.through}"
+        codecs = trained(checkpoint, files, transmitter)
+        for codec in codecs:
+            if len(codecs) == 1 or qualities is None or codec.quality in qualities:
+                curves = {r: name if r == "shared" else f"{name}_{r}" for r in codec.receivers}
+                self.add(codec, curves, about, f"{name}: {{}} receiver")
 
     def add_untrained(self, name: str, config: Config, quality: int) -> None:
-        """A codec as its config starts training."""
-        sender = untrained(config, name, quality)
-        self.add(sender, {"shared": name}, {"role": LEARNED, "name": config.model.codec.arch}, name)
+        """Add a codec as its config starts training."""
+        codec = untrained(config, name, quality)
+        self.add(codec, {"shared": name}, {"role": LEARNED, "name": config.model.codec.arch}, name)
 
     def add_anchor(self, name: str, anchor: Anchor, qualities: Iterable[int]) -> None:
-        """A standard codec's sweep; the curve is called by the name, without its colon."""
+        """Add a standard codec at several qualities; a colon in the name becomes a dash."""
         record = anchor.record
-        codec = {
+        about = {
             "role": LEARNED if name.startswith("compressai") else ANCHOR,
             "name": record.name,
             "version": record.version,
@@ -89,37 +89,37 @@ class Curves:
         folder = self._experiment.folder / "streams"
         jobs = max(1, (os.cpu_count() or 1) // get_world_size())
         for quality in qualities:
-            sender = AnchorCodec(anchor, quality, folder, jobs)
-            self.add(sender, {"shared": name.replace(":", "-")}, codec, record.name)
+            codec = AnchorCodec(anchor, quality, folder, jobs)
+            self.add(codec, {"shared": name.replace(":", "-")}, about, record.name)
 
     def add(
-        self, sender: CodecUnderTest, curves: dict[str, str], codec: dict[str, Any], title: str
+        self, codec: CodecUnderTest, curves: dict[str, str], about: dict[str, Any], title: str
     ) -> None:
-        """A point for every receiver.
+        """Measure a codec, and add a point for every receiver.
 
         Args:
-            sender: What sends.
+            codec: The codec.
             curves: The curve's name by receiver.
-            codec: What is said of the curves.
+            about: What is said of the curves' codec.
             title: Their titles, with the receiver's name in place of ``{}``.
 
         Raises:
             MeasurementError: When a curve of that name is another codec's.
         """
         for receiver, name in curves.items():
-            own = {**codec, "receiver": receiver} if codec["role"] == OURS else codec
+            own = {**about, "receiver": receiver} if about["role"] == OURS else about
             if self.found.setdefault(name, RPCurve([], title.format(receiver), own)).codec != own:
                 raise MeasurementError(
                     f"two codecs would share the curve {name}: measure them in folders of their own"
                 )
-        points = self._experiment.points(sender)
+        points = self._experiment.points(codec)
         for receiver, name in curves.items():
             self.found[name].points.append(points[receiver])
         if get_rank() == 0:
-            self._samples.keep(sender, curves)
+            self._samples.keep(codec, curves)
 
     def file(self, made_with: dict[str, Any]) -> RPFile:
-        """All of it, with the scores on the originals."""
+        """All curves, with the scores on the originals."""
         if get_rank() == 0:
             self._samples.keep(Originals(), {"shared": ORIGINALS})
         data = self._experiment.data
@@ -132,7 +132,7 @@ class Curves:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of this package and of those that figures depend on."""
+    """Versions of Python, of this package and of the packages that figures depend on."""
     found = {"python": platform.python_version(), "vcm_mt": __version__}
     for name in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Points of R-P curves: real bytes, native pixels, every task in one pass, each pass once."""
+"""Measure points of R-P curves: real bytes, native pixels, all tasks in one pass."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.models import receivers as models
 
 FIDELITY = ("psnr", "ms_ssim")
-#: As many pictures go the whole way before the others are coded ahead: most faults of a set show.
+#: So many pictures are judged before the others are encoded ahead, to find most faults early.
 _FIRST = 8
 _T = TypeVar("_T")
 
@@ -33,15 +33,15 @@ _T = TypeVar("_T")
 class Experiment:
     """Measures points over the test pictures of a config.
 
-    A pass that was stopped goes on where it was; one that is done is read. Under torchrun the
-    pictures are shared out among the processes, which need one file system; the first one scores
-    what all found, and tells the others.
+    A pass that was stopped resumes; the result of a finished one is read from the folder. Under
+    torchrun the processes share the pictures out and need a common file system; the first one
+    computes the scores and sends them to the others.
 
     Args:
         config: See :class:`vcm_mt.evaluation.test_set.TestSet`.
-        folder: Where passes (``points``) and the anchors' streams (``streams``) are kept.
+        folder: Holds passes (``points``) and the anchors' streams (``streams``).
         tasks: Which tasks judge; by default all.
-        shipped: A file of points that came with the package.
+        shipped: A file of points that ships with the package.
     """
 
     def __init__(
@@ -56,30 +56,30 @@ class Experiment:
         self.store = PointStore(folder / "points", shipped)
 
     def originals(self) -> dict[str, float]:
-        """The scores of the tasks on the uncoded pictures, in percent."""
+        """The tasks' scores on the uncoded pictures, in percent."""
         found = self.points(Originals())["shared"].metrics
         return {name: value for name, value in found.items() if name not in FIDELITY}
 
-    def points(self, sender: CodecUnderTest) -> Points:
-        """One point per receiver, all at the same bytes.
+    def points(self, codec: CodecUnderTest) -> Points:
+        """Measure one point per receiver, all at the same bytes.
 
-        One pass is made for all tasks whose scores are not known yet.
+        One pass covers all tasks whose scores are not known yet.
 
         Raises:
             MeasurementError: When a later pass gave other bytes than an earlier one.
         """
-        of = {"data": self.data.data_digest, **sender.record}
+        of = {"data": self.data.data_digest, **codec.record}
         wanted = self.data.task_digests
         known = on_first(lambda: self._known(of))
         there = {name for tasks, _ in known for name in tasks if tasks[name] == wanted.get(name)}
         if missing := {name: wanted[name] for name in wanted if name not in there}:
             place = self.store.place(of, missing)
-            self._pass(sender, place, list(missing))
-            points = on_first(lambda: self._scored(sender, place, list(missing)))
+            self._pass(codec, place, list(missing))
+            points = on_first(lambda: self._scored(codec, place, list(missing)))
             if get_rank() == 0:
                 self.store.add(of, missing, points)
             known.append((missing, points))
-        return {name: self._joined(known, name, sender.quality) for name in sender.receivers}
+        return {name: self._joined(known, name, codec.quality) for name in codec.receivers}
 
     def _known(self, of: dict[str, Any]) -> list[tuple[dict[str, Any], Points]]:
         return [
@@ -110,49 +110,47 @@ class Experiment:
         pictures = replace(first.pictures, matches=matches)
         return replace(first, quality=quality, metrics=metrics, pictures=pictures)
 
-    def _pass(self, sender: CodecUnderTest, place: Path, tasks: list[str]) -> None:
-        """Send what was not sent yet."""
+    def _pass(self, codec: CodecUnderTest, place: Path, tasks: list[str]) -> None:
+        """Send and judge the pictures that the journal lacks."""
         rank, total = get_rank(), len(self.data)
         with Journal(place, rank) as journal:
-            barrier()  # all torn lines are gone
-            # Agreed on before anyone writes: what a killed run left is shared out anew.
+            barrier()  # after all processes have removed their incomplete lines
+            # All processes must agree on what is left before one of them writes.
             done = on_first(lambda: set(journal.entries()))
             open_ = [index for index in range(total) if index not in done]
             mine = open_[rank :: get_world_size()]
             with tqdm(
-                desc=sender.name,
+                desc=codec.name,
                 unit="picture",
                 total=total,
                 initial=total - len(open_),
                 disable=rank != 0 or not mine,
             ) as bar:
                 for part in filter(None, (mine[:_FIRST], mine[_FIRST:])):
-                    sender.prepare(self.data.pictures(part))
-                    for entry in self._judged(sender, part, tasks):
+                    codec.prepare(self.data.pictures(part))
+                    for entry in self._judged(codec, part, tasks):
                         journal.add(entry)
                         bar.update(get_world_size())
             barrier()
 
     def _judged(
-        self, sender: CodecUnderTest, indexes: list[int], tasks: list[str]
+        self, codec: CodecUnderTest, indexes: list[int], tasks: list[str]
     ) -> Iterator[dict[str, Any]]:
         for index, original, sample in self.data.batches(indexes):
             with naming(self.data.path(index)):
-                sent = sender.send(original)
+                sent = codec.send(original)
                 entry = self.data.judge(index, original, sent, sample, tasks)
             yield entry
 
-    def _scored(self, sender: CodecUnderTest, place: Path, tasks: list[str]) -> Points:
-        """A point for each receiver, of what became of all pictures."""
+    def _scored(self, codec: CodecUnderTest, place: Path, tasks: list[str]) -> Points:
+        """One point per receiver, from the journal's entries of all pictures."""
         found = Journal(place).entries()
         if absent := [index for index in range(len(self.data)) if index not in found]:
             raise MeasurementError(
                 f"{len(absent)} pictures are not in {place}: the processes need one file system"
             )
         entries = [found[index] for index in range(len(self.data))]
-        return {
-            name: self._point(entries, name, sender.quality, tasks) for name in sender.receivers
-        }
+        return {name: self._point(entries, name, codec.quality, tasks) for name in codec.receivers}
 
     def _point(
         self, entries: list[dict[str, Any]], receiver: str, quality: int, tasks: list[str]
@@ -192,10 +190,10 @@ class Experiment:
 
 
 def on_first(work: Callable[[], _T]) -> _T:
-    """Do something in the first process alone, and tell the others what came of it.
+    """Run a function in the first process and return its result in all of them.
 
     Raises:
-        VCMError: In every process, when it is raised in the first one.
+        VCMError: In every process, when the function raises it.
     """
     told: list[Any] = [None, None]
     if get_rank() == 0:
@@ -213,15 +211,15 @@ def on_first(work: Callable[[], _T]) -> _T:
 def trained(
     checkpoint: Path, files: Sequence[Path] = (), transmitter: Transmitter | None = None
 ) -> list[TrainedCodec]:
-    """What stage 1 trained, with its shared receiver and those of stage 2's files.
+    """Codecs from a checkpoint of stage 1, with its shared receiver and those of stage 2's files.
 
     Args:
         checkpoint: Of stage 1.
         files: Of stage 2.
-        transmitter: The checkpoint's, where it is to refine what it sends.
+        transmitter: The checkpoint's, where it refines what it sends.
 
     Returns:
-        One for each level that the transmitter can send at.
+        One per quality of the transmitter.
     """
     transmitter = transmitter or Transmitter.load(checkpoint)
     receivers = load_receivers(files, checkpoint)

@@ -1,4 +1,4 @@
-"""What was found picture by picture, on disk as soon as it is known, so that nothing runs twice."""
+"""Results picture by picture, written to disk at once, so that a stopped pass can resume."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing_extensions import Self
 
 
 class Journal:
-    """A folder of entries, one per picture; several processes may write, each its own file.
+    """A folder of entries, one per picture. Each process writes a file of its own.
 
-    Every entry is a line. A process that is killed leaves at most one torn line, which is dropped.
+    Every entry is a line of JSON. A process that is killed leaves at most one incomplete line,
+    which is removed.
 
     Args:
-        folder: Where the entries are; made when first written to.
-        rank: Whose file to write.
+        folder: Holds the entries; created when it is entered.
+        rank: The process whose file is written.
     """
 
     def __init__(self, folder: Path, rank: int = 0) -> None:
@@ -30,7 +31,7 @@ class Journal:
         """All entries of all processes by the picture's number."""
         found = {}
         for path in sorted(self._folder.glob("pictures-*.jsonl")):
-            for line in path.read_bytes().split(b"\n")[:-1]:  # what no line end follows is torn
+            for line in path.read_bytes().split(b"\n")[:-1]:  # the last part has no line end
                 try:
                     entry = json.loads(line)
                     found[entry["index"]] = entry
@@ -39,7 +40,7 @@ class Journal:
         return found
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Write an entry down; ``index`` is its picture's number."""
+        """Append an entry; its ``index`` is the picture's number."""
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
 

@@ -1,4 +1,4 @@
-"""One pass over a dataset: real bytes, tasks, metrics."""
+"""One pass of a system over the test set of its config: real bytes, and the config's metrics."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from vcm_mt.evaluation.metrics import CheckedCocoMetric
 
 
 class Measurement(NamedTuple):
-    """What one pass gave.
+    """The result of a pass.
 
     Attributes:
-        metrics: Everything the evaluators of the config report, by name; NaN where there is no
-            score.
-        num_bytes: Size of each picture's file, in the dataset's order; empty if uncoded.
+        metrics: All figures of the config's evaluators by name; NaN where there is no score.
+        num_bytes: Size of each picture's file in the dataset's order; empty for uncoded pictures.
         num_pixels: Native pixels of each picture.
     """
 
@@ -39,17 +38,17 @@ class Measurement(NamedTuple):
 def measure(system: BaseModel, config: Config, description: str) -> Measurement:
     """Run a system over the test pictures of a config and evaluate.
 
-    Several processes share the pictures out; each is told the metrics, the first one alone the
+    Several processes share the pictures out. All return the metrics; only the first returns the
     pictures' bytes and pixels.
 
     Args:
         system: A ``VCMSystem`` or an ``AnchorSystem``.
         config: Its ``test_dataloader`` and ``test_evaluator`` are used.
-        description: Stands before the progress bar.
+        description: Label of the progress bar.
 
     Raises:
-        DataError: When the truth can't judge these pictures, which is found before the first one
-            is coded; or names the picture with which something fails.
+        DataError: When the annotations don't fit these pictures, before the first one is encoded;
+            or when a picture fails, with its name.
     """
     system.eval()
     codings: list[dict[str, Any]] = []
@@ -81,7 +80,8 @@ def _evaluator(config: Config, dataset: Any) -> Evaluator:
 def scores(metrics: dict[str, float]) -> dict[str, float]:
     """The scores of an R-P point: ``<task>_mAP`` in percent, ``psnr`` in dB, ``ms_ssim``.
 
-    A segmenter's mAP is that of its masks, a detector's that of its boxes.
+    A segmenter's mAP is that of its masks, a detector's that of its boxes: the same figures as
+    :class:`vcm_mt.evaluation.experiment.Experiment` gives.
     """
     fidelity = ("psnr", "ms_ssim")
     found = {name: value for name, value in metrics.items() if name.startswith(fidelity)}
@@ -94,6 +94,6 @@ def scores(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def rp_point(quality: Any, measurement: Measurement) -> RPPoint:
-    """The R-P point of a measurement of something coded."""
+    """The R-P point of a codec's measurement."""
     metrics = measurement.metrics
     return RPPoint(quality, metrics["bpp"], metrics.get("bpp_estimated"), scores(metrics))

@@ -1,4 +1,4 @@
-"""A few pictures as every curve's points leave them, kept on disk for people to look at."""
+"""A few test pictures as every point decodes them, stored for the report."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:  # a report reads samples, and measures nothing
     from vcm_mt.evaluation.codecs import CodecUnderTest
     from vcm_mt.evaluation.test_set import TestSet
 
-#: In place of a curve's name: the pictures that were not coded.
+#: In place of a curve's name: the uncoded pictures.
 ORIGINALS = "originals"
-#: What is read of a picture's truth.
+#: Keys of a picture's annotations that are read.
 _TRUTH = ("classes", "objects")
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One picture after its journey.
+    """One picture as a receiver decoded it.
 
     Attributes:
         curve: The point's curve.
@@ -39,8 +39,8 @@ class Seen:
         num_bytes: Of the file that would be sent.
         psnr: In dB.
         found: What each task found, in COCO's result format.
-        bits: By latent position, [h][w]; None where nobody can tell.
-        of: What decides all this; another record makes the picture anew.
+        bits: By latent position, [h][w]; None for a codec without latents.
+        of: Everything that decides the above; the picture is sent again when it differs.
     """
 
     curve: str
@@ -52,17 +52,17 @@ class Seen:
     of: dict[str, Any]
 
     def pixels(self, folder: Path) -> NDArray[np.uint8]:
-        """The picture beside its record, uint8 [H, W, 3]."""
+        """The decoded picture, uint8 [H, W, 3], from the file beside the record."""
         return read_picture(folder / f"{_name(self.curve, self.quality)}.png")
 
 
 class Samples:
-    """A folder with one folder per kept picture.
+    """A folder with one folder per stored picture.
 
     Args:
-        folder: Where they are.
-        data: The pictures.
-        count: How many of them, evenly over the set.
+        folder: Holds them.
+        data: The test set.
+        count: How many pictures, evenly spaced over the set.
     """
 
     def __init__(self, folder: Path, data: TestSet, count: int) -> None:
@@ -72,22 +72,22 @@ class Samples:
         )
 
     @torch.no_grad()
-    def keep(self, sender: CodecUnderTest, curves: dict[str, str]) -> None:
-        """Send the pictures that are not there yet.
+    def keep(self, codec: CodecUnderTest, curves: dict[str, str]) -> None:
+        """Send and store the pictures that are not stored yet.
 
         Args:
-            sender: What sends them.
+            codec: The codec.
             curves: The curve's name by receiver.
         """
-        names = {receiver: _name(curve, sender.quality) for receiver, curve in curves.items()}
-        missing = [i for i in self.indexes if not self._there(i, sender, list(names.values()))]
+        names = {receiver: _name(curve, codec.quality) for receiver, curve in curves.items()}
+        missing = [i for i in self.indexes if not self._there(i, codec, list(names.values()))]
         for index, original, sample in self._data.batches(missing):
             folder = self._place(index)
             folder.mkdir(parents=True, exist_ok=True)
             with naming(self._data.path(index)):
-                sent = sender.send(original)
+                sent = codec.send(original)
                 told = self._data.judge(index, original, sent, sample)
-                bits = sender.bit_map(original)
+                bits = codec.bit_map(original)
             _save(folder / "original.png", to_uint8(original))
             truth = json.dumps({"size": original.shape[-2:], **self._truth(index)})
             write_atomically(folder / "truth.json", [truth.encode() + b"\n"])
@@ -96,12 +96,12 @@ class Samples:
                 own = told["receivers"][receiver]
                 seen = Seen(
                     curve,
-                    sender.quality,
+                    codec.quality,
                     told["num_bytes"] or 0,
                     own["psnr"],
                     own["found"],
                     None if bits is None else np.round(bits.astype(float), 3).tolist(),
-                    self._of(sender),
+                    self._of(codec),
                 )
                 record = folder / f"{names[receiver]}.json"
                 write_atomically(record, [json.dumps(asdict(seen)).encode() + b"\n"])
@@ -123,23 +123,23 @@ class Samples:
     def _place(self, index: int) -> Path:
         return self._folder / f"{index:06d}"
 
-    def _there(self, index: int, sender: CodecUnderTest, names: Sequence[str]) -> bool:
+    def _there(self, index: int, codec: CodecUnderTest, names: Sequence[str]) -> bool:
         for name in names:
             path = self._place(index) / f"{name}.json"
             try:
-                if json.loads(path.read_bytes())["of"] != self._of(sender):
+                if json.loads(path.read_bytes())["of"] != self._of(codec):
                     return False
             except (OSError, ValueError, KeyError, TypeError):  # missing, or damaged
                 return False
         return True
 
-    def _of(self, sender: CodecUnderTest) -> dict[str, Any]:
+    def _of(self, codec: CodecUnderTest) -> dict[str, Any]:
         data = {"data": self._data.data_digest, "tasks": self._data.task_digests}
-        return {**sender.record, **data}
+        return {**codec.record, **data}
 
 
 def read_samples(folder: Path) -> list[tuple[Path, dict[str, Any], list[Seen]]]:
-    """Folder, truth and journeys of each kept picture.
+    """Folder, annotations and decoded versions of each stored picture.
 
     Raises:
         MeasurementError: When a record is damaged.
@@ -162,7 +162,7 @@ def _read(path: Path, into: Callable[[Any], _T]) -> _T:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """A kept picture, uint8 [H, W, 3]."""
+    """A stored picture, uint8 [H, W, 3]."""
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
 

@@ -1,4 +1,4 @@
-"""A picture strip: the original and what every receiver makes of one stream, side by side."""
+"""A strip of pictures: the original and what every receiver decodes from one stream."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from vcm_mt.visualization import draw_instances, side_by_side, to_uint8
 
 
 @torch.no_grad()
-def receiver_strip(data: TestSet, sender: CodecUnderTest, count: int = 3) -> NDArray[np.uint8]:
-    """The original and each receiver's picture side by side, and below what the tasks find there.
+def receiver_strip(data: TestSet, codec: CodecUnderTest, count: int = 3) -> NDArray[np.uint8]:
+    """The original and each receiver's picture side by side, and below what the tasks detect.
 
     Args:
         data: The pictures and tasks.
-        sender: What sends them.
-        count: How many of the first pictures.
+        codec: The codec.
+        count: How many pictures, from the first one on.
 
     Returns:
         uint8 [H, W, 3].
     """
     rows = []
     for _, original, sample in data.batches(range(min(count, len(data)))):
-        sent = sender.send(original)
+        sent = codec.send(original)
         bits = 8 * (next(iter(sent.values())).num_bytes or 0)
         pixels = original.shape[-2] * original.shape[-1]
         pictures = {f"original, then {bits / pixels:.3f} bpp": original}

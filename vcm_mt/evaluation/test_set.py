@@ -1,4 +1,4 @@
-"""The pictures and judges of a config: what every curve of an experiment is measured on."""
+"""The test pictures of a config, their annotations, and the frozen tasks that judge them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vcm_mt.visualization import to_uint8
 
 
 class TestSet:
-    """Test pictures with their truth, and frozen tasks that look at them.
+    """Test pictures with their annotations, and the frozen tasks that judge them.
 
     Args:
         config: Its ``test_dataloader``; and ``tasks`` and ``evaluators``, or the model's tasks
@@ -102,7 +102,7 @@ class TestSet:
 
     @cached_property
     def task_digests(self) -> dict[str, list[str]]:
-        """What decides each task's scores: digests of its network and truth, and what is judged."""
+        """What decides each task's scores: digests of network and annotations, the kind of AP."""
         return {
             name: [frozen_digest(task), _digest(self.truths[name].dataset), self.kinds[name]]
             for name, task in named_tasks(self.tasks)
@@ -114,9 +114,9 @@ class TestSet:
         return f"{self._loading.dataset.get('ann_file', '')}, {len(self)} pictures"
 
     def pictures(self, indexes: Sequence[int]) -> Iterable[Picture]:
-        """What :meth:`batches` gives as uint8 [H, W, 3], RGB, one by one; their number is known.
+        """Pictures as uint8 [H, W, 3], RGB; the result has a length.
 
-        Nothing of their annotations is looked at: it does not decide what is sent.
+        Their annotations are not read: they do not decide what is sent.
         """
         return _Pictures(self, indexes)
 
@@ -151,14 +151,14 @@ class TestSet:
         sample: Any,
         tasks: Sequence[str] | None = None,
     ) -> dict[str, Any]:
-        """What became of a picture that was sent, as plain values.
+        """Score a picture that was sent, as plain values for JSON.
 
         Args:
             index: The picture's number.
             original: float [1, 3, H, W] in [0, 1].
-            sent: What each receiver got.
+            sent: Each receiver's picture and the bytes spent.
             sample: Its data sample.
-            tasks: Which tasks look; by default all.
+            tasks: Which tasks run; by default all.
 
         Returns:
             ``index``, ``num_bytes``, ``header_bytes``, ``bits_estimated``, ``num_pixels``; and by
@@ -214,7 +214,7 @@ class TestSet:
 
 
 class _Bare(Dataset[Any]):
-    """A data set's pictures without their annotations."""
+    """A dataset's pictures without their annotations."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset

@@ -1,4 +1,4 @@
-"""What a task is judged by: the annotations of the config's classes, and nothing else."""
+"""The annotations that a task is judged by: those of the config's classes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vcm_mt.errors import ConfigError, DataError
 
 
 def read_truth(path: str, classes: Sequence[str], kinds: Sequence[str], task: str) -> Annotations:
-    """The truth of one task, as mmdet judges by it: objects of other categories do not count.
+    """Read the annotations of one task; objects of other categories are left out, as in mmdet.
 
     Args:
         path: COCO annotations.
-        classes: Of the config.
-        kinds: What is judged: "bbox", "segm".
-        task: Its name, for errors.
+        classes: The config's classes.
+        kinds: The kinds of AP: "bbox", "segm".
+        task: The task's name, for errors.
 
     Raises:
         DataError: When the file can't be used, or masks are judged and objects have none.
@@ -36,7 +36,7 @@ def read_truth(path: str, classes: Sequence[str], kinds: Sequence[str], task: st
 
 
 def has_objects(truth: Annotations, pictures: Sequence[Any] | None = None) -> bool:
-    """Whether there is an object to be found, which a crowd is not; by default in any picture."""
+    """Whether there is an object other than a crowd; by default in any picture."""
     wanted = truth.imgs.keys() if pictures is None else set(pictures)
     return any(not one["iscrowd"] and one["image_id"] in wanted for one in truth.anns.values())
 

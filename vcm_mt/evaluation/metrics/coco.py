@@ -1,13 +1,16 @@
-"""mmdet's COCO metric, by the one rule of what is judged, and for one task among several."""
+"""mmdet's COCO metric over the config's classes, and for one task among several."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vcm_mt.curves.matches import Matches
 from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.evaluation.truth import check_labels, check_picture, has_objects, read_truth
@@ -20,17 +23,21 @@ with warnings.catch_warnings():  # it warns of a quicker metric, which is not us
 
 @METRICS.register_module()
 class CheckedCocoMetric(CocoMetric):
-    """COCO mAP of the pictures that were shown, over the classes of the config.
+    """COCO AP of the pictures that were processed, over the classes of the config.
+
+    The mAP is computed by :class:`vcm_mt.curves.matches.Matches`, as that of every R-P point, and
+    is not rounded. mmdet computes the figures beside it, as ``bbox_mAP_50``, to three digits, and
+    everything where ``iou_thrs`` asks for other thresholds than COCO's.
 
     Args:
-        ann_file: COCO annotations, which hold these pictures.
+        ann_file: COCO annotations of these pictures.
         **kwargs: Other arguments of :class:`mmdet.evaluation.CocoMetric`.
 
     Raises:
         ConfigError: Without ``ann_file``.
     """
 
-    #: Who is judged, for errors.
+    #: Whose detections are judged, for errors.
     judged = "the network"
 
     def __init__(self, ann_file: str | None = None, **kwargs: Any) -> None:
@@ -38,19 +45,20 @@ class CheckedCocoMetric(CocoMetric):
         if ann_file is None:
             raise ConfigError(f"{type(self).__name__} needs an ann_file: COCO annotations")
         self.ann_file = ann_file
+        self._at_cocos_thresholds = kwargs.get("iou_thrs") is None
         self._coco_api: Annotations | None = None
 
     @property
     def dataset_meta(self) -> dict[str, Any] | None:
-        """What the data set says of itself: its ``classes``."""
+        """The dataset's metainfo, with its ``classes``."""
         return self._dataset_meta
 
     @dataset_meta.setter
     def dataset_meta(self, meta: dict[str, Any]) -> None:
-        """Read the truth, before anything is coded.
+        """Read the annotations, before anything is encoded.
 
         Raises:
-            DataError: When nothing can be judged by it.
+            DataError: When they hold no object to find.
         """
         self._dataset_meta = meta
         self._classes: Sequence[str] = meta["classes"]
@@ -62,10 +70,10 @@ class CheckedCocoMetric(CocoMetric):
             )
 
     def check_pictures(self, dataset: Any) -> None:
-        """Make sure that a data set's pictures are judged by their own annotations.
+        """Make sure that the annotations are those of a dataset's pictures.
 
         Raises:
-            DataError: When the annotations are of others.
+            DataError: When they are of other pictures.
         """
         for index in range(len(dataset)):
             self._check(dataset.get_data_info(index))
@@ -77,10 +85,10 @@ class CheckedCocoMetric(CocoMetric):
             check_picture(self._coco_api, self.ann_file, self.judged, number, picture)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Keep what was found.
+        """Keep the detections.
 
         Raises:
-            ConfigError: When masks are judged and none are found, or a class that the config lacks.
+            ConfigError: When masks are judged and there are none, or a class is not the config's.
             DataError: When a picture is not among the annotated ones.
         """
         for sample in data_samples:
@@ -93,26 +101,35 @@ class CheckedCocoMetric(CocoMetric):
         super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        """Mmdet's figures; 0 where nothing was found at all, NaN where nothing was to be found."""
+        """Compute the figures; NaN where there is no object to find."""
         assert self._coco_api is not None
         self.img_ids = list(dict.fromkeys(found["img_id"] for _, found in results))
         self.cat_ids = self._coco_api.get_cat_ids(self._classes)
-        figures = super().compute_metrics(results)
-        if not figures:
-            nothing = 0.0 if has_objects(self._coco_api, self.img_ids) else np.nan
-            figures = {f"{metric}_mAP": nothing for metric in self.metrics}
+        figures = super().compute_metrics(results)  # of which there are none without a detection
+        if not self.format_only and (self._at_cocos_thresholds or not figures):
+            figures |= {f"{kind}_mAP": self._mean_precision(kind) for kind in self._kinds()}
         return {name: np.nan if value == -1 else value for name, value in figures.items()}
 
+    def _kinds(self) -> list[str]:
+        return [kind for kind in self.metrics if kind in ("bbox", "segm")]
+
+    def _mean_precision(self, kind: str) -> float:
+        matches = Matches.of(self._coco_api, self._detections[kind], kind, self.img_ids)
+        return float(matches.average_precision()[0]) / 100
+
     def results2json(self, results: Sequence[Any], outfile_prefix: str) -> dict[str, str]:
-        """Write what was found, its labels as numbers of categories."""
+        """Write the detections, their labels as numbers of categories, and keep them."""
         files: dict[str, str] = super().results2json(results, outfile_prefix)
+        self._detections = {
+            kind: json.loads(Path(files[kind]).read_bytes()) for kind in self._kinds()
+        }
         self.cat_ids = sorted(self.cat_ids)  # from here on, in the order of pycocotools' figures
         return files
 
 
 @METRICS.register_module()
 class TaskCocoMetric(CheckedCocoMetric):
-    """COCO mAP of what a task found in its receiver's pictures.
+    """COCO AP of a task's detections in its receiver's pictures.
 
     Args:
         task: Name of the task; it prefixes the results, as in ``det/bbox_mAP``.
@@ -125,6 +142,6 @@ class TaskCocoMetric(CheckedCocoMetric):
         self.field = f"pred_{task}"
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Show mmdet's metric this task's predictions."""
+        """Keep this task's detections."""
         own = [{**sample, "pred_instances": sample[self.field]} for sample in data_samples]
         super().process(data_batch, own)
