@@ -1,4 +1,4 @@
-"""The small typed things that pass between rooms."""
+"""Small typed structures that are passed between the parts of the package."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:  # a packet needs no PyTorch, which takes seconds to import
 
 
 class Latent(NamedTuple):
-    """What the transmitter makes of a batch of pictures during training.
+    """The transmitter's output for a batch of pictures in training.
 
     Attributes:
-        y_hat: float [B, M, H/16, W/16], the quantised latent that a receiver decodes.
-        bits: float [B], expected length of each picture's bitstream, -log2 of the
-            likelihoods of y and z, summed.
+        y_hat: float [B, M, H/16, W/16], the quantised latent that receivers decode.
+        bits: float [B], the expected length of each picture's bitstream: the sum of -log2 of the
+            likelihoods of y and z.
     """
 
     y_hat: Tensor
@@ -24,12 +24,12 @@ class Latent(NamedTuple):
 
 @dataclass(frozen=True)
 class Packet:
-    """One picture as it is sent.
+    """One encoded picture.
 
     Attributes:
         height: True height of the picture in pixels, before padding.
         width: True width in pixels.
-        quality: Quality level of the transmitter, 0 where it has none.
+        quality: Quality of the transmitter; 0 if it has none.
         transmitter: The first 4 bytes of the transmitter's fingerprint.
         string: Entropy-coded symbols of z, then of y.
     """
@@ -42,13 +42,13 @@ class Packet:
 
 
 class Sent(NamedTuple):
-    """A picture after its journey through a bitstream.
+    """A picture that was encoded and decoded.
 
     Attributes:
         picture: float [1, 3, H, W], RGB in [0, 1], true size.
-        num_bytes: Size of the file that would be sent; ``None`` where nothing was coded.
-        bits_estimated: What the likelihoods said; ``None`` where the codec has none.
-        header_bytes: Those of the bytes that carry no picture content.
+        num_bytes: Size of the bitstream; ``None`` if nothing was encoded.
+        bits_estimated: Sum of -log2 of the likelihoods; ``None`` if the codec has none.
+        header_bytes: Number of the bytes that carry no picture content.
     """
 
     picture: Tensor

@@ -1,4 +1,4 @@
-"""Pictures for people: what was decoded, and what a task found in it."""
+"""Drawing of decoded pictures and predictions."""
 
 from __future__ import annotations
 
@@ -15,30 +15,35 @@ _GAP = 4
 
 
 def to_uint8(picture: Tensor) -> np.ndarray:
-    """Turn float [1, 3, H, W] in [0, 1] into uint8 [H, W, 3]."""
+    """Convert float [1, 3, H, W] in [0, 1] to uint8 [H, W, 3]."""
     pixels = (255 * picture[0].clamp(0, 1)).round().byte()
     return pixels.permute(1, 2, 0).cpu().numpy()
 
 
-def draw_instances(pixels: np.ndarray, found: InstanceData, classes: Sequence[str]) -> np.ndarray:
-    """Draw boxes, names and masks of what scores above 0.4.
+def draw_instances(
+    pixels: np.ndarray, instances: InstanceData, classes: Sequence[str]
+) -> np.ndarray:
+    """Draw boxes, names and masks of instances with a score above 0.4.
 
     Args:
         pixels: uint8 [H, W, 3].
-        found: ``bboxes`` [n, 4] (x1, y1, x2, y2 in pixels), ``labels``, ``scores`` and
-            perhaps ``masks`` [n, H, W].
+        instances: ``bboxes`` [n, 4] (x1, y1, x2, y2 in pixels), ``labels``, ``scores`` and
+            optionally ``masks`` [n, H, W].
         classes: Names by label.
+
+    Returns:
+        uint8 [H, W, 3].
     """
-    found = found[found.scores > _SCORE]
+    instances = instances[instances.scores > _SCORE]
     canvas = pixels.astype(np.float32)
-    if "masks" in found:
-        for mask, label in zip(found.masks, found.labels, strict=True):
+    if "masks" in instances:
+        for mask, label in zip(instances.masks, instances.labels, strict=True):
             covered = np.asarray(mask.cpu(), dtype=bool)[..., None]
             tint = 0.55 * canvas + 0.45 * np.array(_colour(int(label), len(classes)))
             canvas = np.where(covered, tint, canvas)
     picture = Image.fromarray(canvas.astype(np.uint8))
     pen = ImageDraw.Draw(picture)
-    for box, label in zip(found.bboxes.tolist(), found.labels.tolist(), strict=True):
+    for box, label in zip(instances.bboxes.tolist(), instances.labels.tolist(), strict=True):
         colour = _colour(label, len(classes))
         pen.rectangle(box, outline=colour)
         pen.text((box[0] + 2, box[1]), classes[label].removeprefix("digit_"), fill=colour)
@@ -46,7 +51,7 @@ def draw_instances(pixels: np.ndarray, found: InstanceData, classes: Sequence[st
 
 
 def side_by_side(panels: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
-    """Put pictures of one size, uint8 [H, W, 3], in a row with a title above each."""
+    """Join pictures of equal size, uint8 [H, W, 3], in a row with a title above each."""
     height, width, _ = panels[0].shape
     row = Image.new("RGB", (len(panels) * (width + _GAP) - _GAP, height + 16), "white")
     pen = ImageDraw.Draw(row)

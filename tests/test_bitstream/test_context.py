@@ -108,7 +108,7 @@ def test_a_latent_without_symbols_is_refused(codec, entropy, bad):
             use(y)
 
 
-def test_wavefronts_are_the_raster_order_made_quick(codec, entropy, monkeypatch):
+def test_wavefronts_are_the_raster_order_made_fast(codec, entropy, monkeypatch):
     y = _y(codec)
     coded, y_hat = entropy.compress(y), entropy.quantise(y)
     monkeypatch.setattr(context, "wavefronts", _raster)

@@ -252,7 +252,7 @@ def test_what_does_not_fit_is_multiplied_otherwise():
 
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
-def test_without_onednn_there_is_no_quick_product_of_bytes():
+def test_without_onednn_there_is_no_fast_product_of_bytes():
     with torch.backends.mkldnn.flags(enabled=False):
         assert not products.multiplies_bytes()
 

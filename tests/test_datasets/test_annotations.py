@@ -102,7 +102,7 @@ OBJECT = content()["annotations"][0]
         (content(images=[IMAGE, {**IMAGE, "file_name": "b.png"}]), "1.png and b.png have the same"),
         (content(images=[{**IMAGE, "width": 0}]), "1.png has no width"),
         (content(images=[{"id": 1}]), "no file_name and id"),
-        (content(categories=[CUP, {**CUP, "name": "car"}]), "cup and car have the same number 7"),
+        (content(categories=[CUP, {**CUP, "name": "car"}]), "cup and car have the same id 7"),
         (content(categories=[{"id": 1}]), "no name and id"),
         (content(annotations=[{**OBJECT, "bbox": [1, 2, 3]}]), "annotation 5 has no bbox"),
         (content(annotations=[{**OBJECT, "bbox": [1, 2, 3, float("nan")]}]), "has no bbox"),
@@ -126,5 +126,5 @@ def test_classes_that_are_missing_or_there_twice(write):
 
 def test_a_file_that_is_none(tmp_path):
     for path in (tmp_path, tmp_path / "none.json"):
-        with pytest.raises(DataError, match="can't be read"):
+        with pytest.raises(DataError, match="cannot be read"):
             Annotations(path)

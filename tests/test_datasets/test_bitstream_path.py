@@ -62,5 +62,5 @@ def test_two_pictures_for_one_bitstream_are_named(pictures, tmp_path):
     other = pictures[0].with_suffix(".bmp")
     Image.open(pictures[0]).save(other)
     given = (Transmitter.load(CODEC), [*pictures, other], tmp_path / "set", tmp_path / "bits")
-    with pytest.raises(DataError, match=r"set/a.png and .*set/a.bmp have the same name"):
+    with pytest.raises(DataError, match=r"set/a.png and .*set/a.bmp differ in their ending"):
         write_bitstreams(*given, False)

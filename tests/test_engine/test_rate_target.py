@@ -77,10 +77,10 @@ def test_a_target_is_above_zero(bpp):
         RateTargetHook(bpp)
 
 
-def test_not_for_a_codec_of_several_levels():
+def test_not_for_a_codec_of_several_qualities():
     codec = _Codec(0.4, 30, 0.3)
     codec.lmbdas = [0.1, 0.2]
-    with pytest.raises(ConfigError, match="one level"):
+    with pytest.raises(ConfigError, match="one quality"):
         RateTargetHook(0.1).before_train(SimpleNamespace(model=codec))
 
 

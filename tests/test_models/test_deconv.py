@@ -21,25 +21,24 @@ def _deconv(channels=16, out=3, **kwargs):
     return nn.ConvTranspose2d(channels, out, **sizes)
 
 
-def _quick(plain):
-    quick = copy.deepcopy(plain)
-    quick.__class__ = FastDeconv
-    return quick
+def _fast(plain, cls=FastDeconv):
+    fast = copy.deepcopy(plain)
+    fast.__class__ = cls
+    return fast
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("quick", [SubpixelDeconv, FastDeconv])
-def test_it_is_the_transposed_convolution(bias, quick):
+@pytest.mark.parametrize("cls", [SubpixelDeconv, FastDeconv])
+def test_it_is_the_transposed_convolution(bias, cls):
     plain = _deconv(bias=bias)
-    thin = copy.deepcopy(plain)
-    thin.__class__ = quick
+    fast = _fast(plain, cls)
     x = torch.randn(2, 16, 7, 9, requires_grad=True)
-    wanted, found = plain(x), thin(x)
+    wanted, found = plain(x), fast(x)
     assert torch.allclose(found, wanted, atol=1e-5)
     slope = torch.randn_like(wanted)
     for a, b in zip(
         torch.autograd.grad(wanted, [x, *plain.parameters()], slope),
-        torch.autograd.grad(found, [x, *thin.parameters()], slope),
+        torch.autograd.grad(found, [x, *fast.parameters()], slope),
         strict=True,
     ):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -50,17 +49,17 @@ def test_it_is_the_transposed_convolution(bias, quick):
 )
 def test_a_bias_learns_as_pytorch_has_it_learn(kwargs):
     plain = _deconv(out=8, **kwargs)
-    quick = _quick(plain)
+    fast = _fast(plain)
     x = torch.randn(2, 16, 7, 9, requires_grad=True)
     for precision in ({"enabled": False}, {"dtype": torch.bfloat16}):
         with torch.autocast("cpu", **precision):
-            wanted, found = plain(x), quick(x)
+            wanted, found = plain(x), fast(x)
         assert found.dtype == wanted.dtype
         assert torch.equal(found, wanted)
         slope = torch.randn_like(wanted)
         for a, b in zip(
             torch.autograd.grad(wanted, [x, *plain.parameters()], slope),
-            torch.autograd.grad(found, [x, *quick.parameters()], slope),
+            torch.autograd.grad(found, [x, *fast.parameters()], slope),
             strict=True,
         ):
             assert a.dtype == b.dtype
@@ -69,14 +68,14 @@ def test_a_bias_learns_as_pytorch_has_it_learn(kwargs):
 
 
 def test_a_frozen_bias_takes_no_gradient():
-    quick = _quick(_deconv(out=8))
-    quick.bias.requires_grad_(False)
-    quick(torch.randn(1, 16, 7, 9)).sum().backward()
-    assert quick.bias.grad is None
-    assert quick.weight.grad is not None
+    fast = _fast(_deconv(out=8))
+    fast.bias.requires_grad_(False)
+    fast(torch.randn(1, 16, 7, 9)).sum().backward()
+    assert fast.bias.grad is None
+    assert fast.weight.grad is not None
 
 
-def test_a_codec_has_quick_layers_where_its_own_are_transposed():
+def test_a_codec_has_fast_layers_where_its_own_are_transposed():
     codec = build_codec("MeanScaleHyperprior", N=16, M=12)
     kinds = [type(m) for m in codec.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert kinds == [FastDeconv] * 3 + [SubpixelDeconv] + [FastDeconv] * 2

@@ -1,4 +1,4 @@
-"""COCO annotation files, read in one way for training, validation and every mAP."""
+"""Reading of COCO annotation files for training, validation and every mAP."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _LISTS = ("images", "annotations", "categories")
 class Annotations(COCO):
     """A COCO annotation file.
 
-    What exporters leave out is filled in: ``iscrowd`` is 0, ``area`` the box's, and ``id`` a
-    number from 1 on where one is missing, there twice, or 0, which pycocotools takes for no match.
-    A ring of a segmentation that has no area, fewer than three corners, is left out.
+    Missing fields are filled in: ``iscrowd`` with 0, ``area`` with the area of the box. If an
+    annotation's ``id`` is missing, repeated or 0 (which pycocotools reads as "no match"), all are
+    renumbered from 1. Polygons with fewer than three corners are dropped.
 
     Args:
         path: The file.
         classes: Keep only these categories and their objects; by default all.
 
     Raises:
-        DataError: When the file can't be read, is not in COCO format, has two pictures of one
-            number, or lacks a class.
+        DataError: If the file cannot be read, is not in COCO format, has two pictures with the same
+            id, or lacks a class.
     """
 
     def __init__(self, path: str | Path, classes: Sequence[str] | None = None) -> None:
@@ -44,11 +44,11 @@ class Annotations(COCO):
         self._path = path
         self.dataset = _read(path)
         if classes is not None:
-            judged = set(self.get_cat_ids(classes))
+            kept = set(self.get_cat_ids(classes))
             self.dataset |= {
-                "categories": [one for one in self.dataset["categories"] if one["id"] in judged],
+                "categories": [one for one in self.dataset["categories"] if one["id"] in kept],
                 "annotations": [
-                    one for one in self.dataset["annotations"] if one["category_id"] in judged
+                    one for one in self.dataset["annotations"] if one["category_id"] in kept
                 ],
             }
         with redirect_stdout(io.StringIO()):
@@ -56,10 +56,10 @@ class Annotations(COCO):
         self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
 
     def get_cat_ids(self, cat_names: Sequence[str] = (), *_: Any, **__: Any) -> list[int]:
-        """The categories' numbers in the order of their names, or all in the file's.
+        """The ids of categories in the order of ``cat_names``, or of all in the file's order.
 
         Raises:
-            DataError: When one is missing, or there twice.
+            DataError: If a category is missing or ambiguous.
         """
         known = self.dataset["categories"]
         if not cat_names:
@@ -77,7 +77,7 @@ class Annotations(COCO):
         return [numbers[name] for name in cat_names]
 
     def without_mask(self) -> list[Any]:
-        """Numbers of the objects whose segmentation is missing, empty, or of another size."""
+        """The ids of objects whose segmentation is missing, empty, or of another size."""
         return [
             one["id"]
             for one in self.dataset["annotations"]
@@ -88,38 +88,39 @@ class Annotations(COCO):
 
 def _read(path: str | Path) -> dict[str, Any]:
     try:
-        told = json.loads(Path(path).read_bytes())
+        content = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise DataError(f"the annotations can't be read: {error}") from error
+        raise DataError(f"the annotations cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not in COCO format: it is not JSON: {error}") from error
     try:
-        return _filled_in(told)
+        return _filled_in(content)
     except DataError as error:
         raise DataError(f"{path} is not in COCO format: {error}") from error
 
 
-def _filled_in(told: Any) -> dict[str, Any]:
-    """The file's content as pycocotools and mmdet want it."""
-    if not isinstance(told, dict):
-        raise DataError(f"it is a {type(told).__name__}, not a dictionary of images and categories")
-    told.setdefault("annotations", [])  # test sets have none
+def _filled_in(content: Any) -> dict[str, Any]:
+    """The content of a file, checked and completed for pycocotools and mmdet."""
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise DataError(f"it is a {kind}, not a dictionary of images and categories")
+    content.setdefault("annotations", [])  # test sets have none
     for name in _LISTS:
-        if not isinstance(told.get(name), list):
+        if not isinstance(content.get(name), list):
             raise DataError(f"it has no list of {name}")
-        if not all(isinstance(one, dict) for one in told[name]):
+        if not all(isinstance(one, dict) for one in content[name]):
             raise DataError(f"its {name} are no dictionaries")
-    for one in told["images"]:
+    for one in content["images"]:
         _check_image(one)
-    _check_numbers("pictures", "file_name", told["images"])
-    for one in told["categories"]:
+    _check_ids("pictures", "file_name", content["images"])
+    for one in content["categories"]:
         if not isinstance(one.get("name"), str) or "id" not in one:
             raise DataError(f"the category {one} has no name and id")
-    _check_numbers("categories", "name", told["categories"])
-    for one in told["annotations"]:
+    _check_ids("categories", "name", content["categories"])
+    for one in content["annotations"]:
         _fill_in(one)
-    _number(told["annotations"])
-    return told
+    _renumber(content["annotations"])
+    return content
 
 
 def _check_image(image: dict[str, Any]) -> None:
@@ -131,15 +132,15 @@ def _check_image(image: dict[str, Any]) -> None:
             raise DataError(f"the picture {image['file_name']} has no {side} in pixels, but {size}")
 
 
-def _check_numbers(what: str, name: str, entries: Iterable[dict[str, Any]]) -> None:
-    """Each entry must have a number of its own."""
+def _check_ids(what: str, name: str, entries: Iterable[dict[str, Any]]) -> None:
+    """Check that the ids of the entries are unique."""
     known: dict[Any, str] = {}
     for one in entries:
         if not isinstance(one["id"], int | float | str):
-            raise DataError(f"{one[name]} has the number {one['id']!r}")
+            raise DataError(f"the id of {one[name]} must be a number or a word, not {one['id']!r}")
         if one["id"] in known:
             raise DataError(
-                f"its {what} {known[one['id']]} and {one[name]} have the same number {one['id']}"
+                f"its {what} {known[one['id']]} and {one[name]} have the same id {one['id']}"
             )
         known[one["id"]] = one[name]
 
@@ -165,16 +166,17 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _number(annotations: list[dict[str, Any]]) -> None:
-    numbers = [one.get("id") for one in annotations]
-    fine = all(isinstance(number, int | float | str) and number for number in numbers)
-    if not fine or len(set(numbers)) < len(numbers):
+def _renumber(annotations: list[dict[str, Any]]) -> None:
+    """Number all annotations from 1 on if an id is missing, 0 or repeated."""
+    ids = [one.get("id") for one in annotations]
+    valid = all(isinstance(own, int | float | str) and own for own in ids)
+    if not valid or len(set(ids)) < len(ids):
         for number, one in enumerate(annotations, start=1):
             one["id"] = number
 
 
 def _is_mask(mask: Any, image: dict[str, Any]) -> bool:
-    """Rings with corners, or run lengths over the whole picture."""
+    """Whether a segmentation is a list of polygons, or a run-length code of the picture's size."""
     if isinstance(mask, dict):
         return "counts" in mask and mask.get("size") == [image["height"], image["width"]]
     return isinstance(mask, list) and bool(mask)

@@ -1,4 +1,4 @@
-"""A dataset's pictures as bitstreams: coded once, then trained on again and again."""
+"""A data set's pictures as bitstreams, encoded once for a training of receivers."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from vcm_mt.errors import BitstreamError, DataError
 from vcm_mt.files import write_atomically
 from vcm_mt.registry import DATASETS, TRANSFORMS
 
-#: Added to the name of a mirrored picture's file: another picture, another bitstream.
+#: Suffix in the names of mirrored pictures' bitstreams.
 _MIRRORED = ".flip"
-#: Folder of the bitstreams of pictures that do not lie below the data set's own.
+#: Folder of the bitstreams of pictures outside the data set's folder.
 _ELSEWHERE = "_elsewhere"
 
 
 def bitstream_path(
     folder: Path, root: Path, picture: Path, mirrored: bool = False, level: int | None = None
 ) -> Path:
-    """Where a picture's bitstream lies: ``folder`` mirrors the tree below ``root``.
+    """The path of a picture's bitstream; ``folder`` mirrors the tree below ``root``.
 
-    Pictures that lie elsewhere have a tree of their own, of their absolute paths. The level is
-    told where a transmitter has several.
+    Pictures outside ``root`` get a tree of their absolute paths. ``level`` is the quality, given if
+    the transmitter has several.
     """
     name = picture.stem + (_MIRRORED if mirrored else "")
     name += ".vcm" if level is None else f".q{level}.vcm"
@@ -48,7 +48,7 @@ def bitstream_path(
 
 
 def picture_paths(config: Config) -> list[Path]:
-    """The files that a config trains on."""
+    """The picture files of a config's training set."""
     with DefaultScope.overwrite_default_scope(config.default_scope):
         dataset = DATASETS.build({**config.train_dataloader.dataset, "pipeline": []})
     return [Path(dataset.get_data_info(n)["img_path"]) for n in range(len(dataset))]
@@ -57,23 +57,23 @@ def picture_paths(config: Config) -> list[Path]:
 def write_bitstreams(
     transmitter: Transmitter, pictures: list[Path], root: Path, folder: Path, mirrored: bool
 ) -> int:
-    """Code pictures that are not coded yet, at every level; can be stopped and started again.
+    """Encode pictures that have no bitstream yet, at every quality; can be interrupted.
 
-    A file that is damaged, or another transmitter's, is made anew. The processes of a distributed
-    run share the pictures out, and wait for each other.
+    A bitstream that is damaged or of another transmitter is replaced. The processes of a
+    distributed run share the pictures, and wait for each other.
 
     Args:
-        transmitter: What codes.
-        pictures: Their files.
-        root: The data set's folder; pictures may lie elsewhere too.
-        folder: Where the bitstreams go.
-        mirrored: Code each picture's mirror image as well.
+        transmitter: The transmitter.
+        pictures: Picture files.
+        root: The data set's folder; pictures may also lie outside.
+        folder: Folder of the bitstreams.
+        mirrored: Also encode the mirror image of each picture.
 
     Returns:
         The size of all bitstreams in bytes.
 
     Raises:
-        DataError: For a file that is no picture, or two of one name.
+        DataError: If a file is not a picture, or two differ in their ending only.
     """
     flips = (False, True) if mirrored else (False,)
     jobs = [
@@ -85,7 +85,7 @@ def write_bitstreams(
     sources: dict[Path, Path] = {}
     for job in jobs:
         if (other := sources.setdefault(job.target, job.source)) != job.source:
-            raise DataError(f"{other} and {job.source} have the same name but for its ending")
+            raise DataError(f"{other} and {job.source} differ in their ending only: rename one")
     mark = transmitter.network.mark
     mine = jobs[get_rank() :: get_world_size()]
     waiting = [job for job in mine if not _is_whole(job.target, mark)]
@@ -110,7 +110,7 @@ class _Job(NamedTuple):
 
 
 def _levels(transmitter: Transmitter) -> list[int] | list[None]:
-    """Those that bitstreams are told apart by."""
+    """The qualities to encode; ``None`` for a transmitter with one."""
     return [None] if transmitter.network.gains is None else transmitter.qualities
 
 
@@ -122,7 +122,7 @@ def _is_whole(path: Path, mark: bytes) -> bool:
 
 
 def _of_one_kind(jobs: list[_Job]) -> Iterator[list[tuple[_Job, Tensor]]]:
-    """Groups of pictures of one size for one level."""
+    """Group pictures by size and quality, as many as are encoded together."""
     group: list[tuple[_Job, Tensor]] = []
     load = LoadPicture()
     for job in jobs:
@@ -143,36 +143,36 @@ def _of_one_kind(jobs: list[_Job]) -> Iterator[list[tuple[_Job, Tensor]]]:
 
 @TRANSFORMS.register_module()
 class LoadBitstream:
-    """Puts the latent that a picture's bitstream decodes to into ``y_hat``, float [1, M, h, w].
+    """Decodes a picture's bitstream to ``y_hat``, float [1, M, h, w].
 
-    Stands behind ``RandomFlip``, whose choice says which of two bitstreams is read; of a
-    transmitter with several levels it draws one. Without a picture in front of it, it also tells
+    Put it after ``RandomFlip``, which decides between the two bitstreams of a picture. If the
+    transmitter has several qualities, one is drawn at random. Without a loaded picture it also sets
     the picture's size.
 
     Args:
-        folder: Where :func:`write_bitstreams` put them.
+        folder: Folder of :func:`write_bitstreams`.
         root: The data set's folder.
-        transmitter: Checkpoint that knows how to decode them.
-        cache: How many MiB of latents each worker keeps, so as to decode them once.
+        transmitter: Checkpoint of the transmitter.
+        cache: MiB of decoded latents that each worker keeps.
     """
 
     def __init__(self, folder: str, root: str, transmitter: str, cache: int = 512) -> None:
         self.folder, self.root, self.transmitter = Path(folder), Path(root), transmitter
-        self.room = cache << 20
-        self.kept: dict[Path, tuple[Tensor, tuple[int, int]]] = {}
+        self.free = cache << 20
+        self.cache: dict[Path, tuple[Tensor, tuple[int, int]]] = {}
         self._receiver: Receiver | None = None
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read and decode.
 
         Raises:
-            BitstreamError: When the file is damaged, or another transmitter's.
-            DataError: When there is none, or its size is not the annotation's.
+            BitstreamError: If the file is damaged or of another transmitter.
+            DataError: If there is no file, or its size differs from the annotation.
         """
         mirrored = bool(results.get("flip"))
         picture = Path(results["img_path"])
         path = bitstream_path(self.folder, self.root, picture, mirrored, self._draw())
-        y_hat, size = self.kept.get(path) or self._decode(path)
+        y_hat, size = self.cache.get(path) or self._decode(path)
         check_size(results, size)
         if "img" not in results:
             results["img_shape"] = results["ori_shape"] = size
@@ -181,11 +181,11 @@ class LoadBitstream:
 
     def _draw(self) -> int | None:
         gains = self._decoder().gains
-        # As mmcv's transforms draw, so that what seeds them seeds this.
+        # The generator of mmcv's transforms, so that it is seeded with them.
         return None if gains is None else 1 + int(np.random.randint(len(gains)))  # noqa: NPY002
 
     def _decoder(self) -> Receiver:
-        if self._receiver is None:  # in the worker that uses it; a fork of ours has no GPU
+        if self._receiver is None:  # built in the worker; a forked process cannot use the GPU
             self._receiver = Receiver.load(self.transmitter, device="cpu")
         return self._receiver
 
@@ -194,11 +194,13 @@ class LoadBitstream:
             packet = unpack(path.read_bytes())
             y_hat = self._decoder().latents([packet]).cpu()
         except FileNotFoundError as error:
-            raise DataError(f"no bitstream at {path}: code the set first") from error
+            raise DataError(
+                f"no bitstream at {path}: encode the data set first (vcm-mt finetune)"
+            ) from error
         except BitstreamError as error:
             raise BitstreamError(f"{path}: {error}") from error
-        found = y_hat, (packet.height, packet.width)
-        self.room -= y_hat.nbytes
-        if self.room >= 0:
-            self.kept[path] = found
-        return found
+        decoded = y_hat, (packet.height, packet.width)
+        self.free -= y_hat.nbytes
+        if self.free >= 0:
+            self.cache[path] = decoded
+        return decoded

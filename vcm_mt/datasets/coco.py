@@ -1,10 +1,10 @@
-"""COCO-format data that says what is wrong with it."""
+"""mmdet's COCO data set with checks and clear errors."""
 
 from __future__ import annotations
 
 from vcm_mt.registry import DATASETS
 
-# That comes first, so that the import of mmdet prints nothing.
+# Imported first, so that the import of mmdet prints nothing.
 # isort: split
 
 from typing import Any
@@ -18,7 +18,7 @@ from vcm_mt.errors import DataError, naming
 
 @DATASETS.register_module()
 class CheckedCocoDataset(SeededTransforms, CocoDataset):
-    """The COCO dataset of mmdet; its annotation file must be COCO's and hold the classes."""
+    """mmdet's COCO data set, whose annotation file is checked."""
 
     COCOAPI = Annotations
 
@@ -26,19 +26,21 @@ class CheckedCocoDataset(SeededTransforms, CocoDataset):
         """Read the annotations.
 
         Raises:
-            DataError: When the file is not in COCO format, has no pictures, or lacks a class of
-                the config.
+            DataError: If the file is not in COCO format, has no pictures, or lacks a class of the
+                config.
         """
         records: list[dict[str, Any]] = super().load_data_list()
         if not records:
-            raise DataError(f"{self.ann_file} has no pictures")
+            raise DataError(
+                f"{self.ann_file} has no pictures: check the dataset's ann_file and filter_cfg"
+            )
         return records
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline.
 
         Raises:
-            DataError: Names the picture with which a transform fails.
+            DataError: If a transform fails, with the name of the picture.
         """
         with naming(self.get_data_info(idx)["img_path"]):
             return super().prepare_data(idx)

@@ -1,4 +1,4 @@
-"""Pictures without annotations: all that a receiver for people needs."""
+"""A data set of pictures without annotations, for human receivers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vcm_mt.registry import DATASETS
 
 @DATASETS.register_module()
 class PictureFolder(SeededTransforms, BaseDataset):
-    """Every picture in a folder and the folders in it.
+    """All pictures in a folder and its subfolders.
 
     Args:
         data_root: The folder.
@@ -26,10 +26,10 @@ class PictureFolder(SeededTransforms, BaseDataset):
     METAINFO = {"classes": ()}
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """List the pictures by path, and read each one's size.
+        """List the pictures by path, and read their sizes.
 
         Raises:
-            DataError: For a folder that is missing or without pictures, or a broken file.
+            DataError: If there are no pictures, or a file cannot be read.
         """
         root = Path(self.data_root)
         paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS)
@@ -45,12 +45,12 @@ def _size(path: Path) -> dict[str, int]:
     try:
         with Image.open(path) as picture:
             width, height = picture.size
-            # A PNG's EXIF may stand behind its pixels, which all would have to be decoded.
+            # The EXIF of a PNG may follow its pixels, which would have to be decoded first.
             exif = {} if picture.format == "PNG" else picture.getexif()
     except UNREADABLE as error:
         raise DataError(
             f"{path} is not a readable picture: {error}. Remove it from the folder"
         ) from error
-    if exif.get(ExifTags.Base.Orientation, 1) > 4:  # lies on its side
+    if exif.get(ExifTags.Base.Orientation, 1) > 4:  # rotated by 90 degrees
         width, height = height, width
     return {"width": width, "height": height}

@@ -1,10 +1,10 @@
-"""Pictures from files."""
+"""Transforms that load pictures and annotations."""
 
 from __future__ import annotations
 
 from vcm_mt.registry import TRANSFORMS
 
-# That comes first, so that the import of mmdet prints nothing.
+# Imported first, so that the import of mmdet prints nothing.
 # isort: split
 
 import warnings
@@ -22,10 +22,9 @@ from vcm_mt.pictures import read_pixels
 
 @TRANSFORMS.register_module()
 class LoadPicture(BaseTransform):
-    """Loads a picture as :func:`vcm_mt.pictures.read_pixels` does, upright.
+    """Loads a picture with :func:`vcm_mt.pictures.read_pixels`, turned upright by its EXIF.
 
-    It must have the size that its annotation tells: boxes of another size, or of pixels that were
-    not turned upright, would lie elsewhere.
+    Its size must be that of its annotation: otherwise the boxes would be in the wrong places.
     """
 
     def __init__(self) -> None:
@@ -37,18 +36,18 @@ class LoadPicture(BaseTransform):
         It is uint8, or float32 where the file has 16 bits.
 
         Raises:
-            DataError: When the file is missing or no picture, cannot be sent, or differs in size
-                from its annotation.
+            DataError: If the file is missing, not a picture or one that cannot be sent, or its
+                size differs from its annotation.
         """
         path = results["img_path"]
         values, orientation = read_pixels(Path(path))
-        if values.dtype == np.uint16:  # grey, by which 65535 becomes 255
+        if values.dtype == np.uint16:  # grey; 65535 becomes 255
             values = np.repeat(values[..., None].astype(np.float32) / 257, 3, axis=2)
         size = values.shape[:2]
         check_size(results, size, orientation)
-        # Turned by a half, or square, it has the same size either way.
-        alike = 1 < orientation < 5 or (orientation > 4 and size[0] == size[1])
-        if "instances" in results and alike and not self._warned:
+        # If it is rotated by 180 degrees, or square, check_size cannot notice.
+        undetectable = 1 < orientation < 5 or (orientation > 4 and size[0] == size[1])
+        if "instances" in results and undetectable and not self._warned:
             self._warned = True
             warnings.warn(
                 f"{path} is turned upright by its EXIF orientation {orientation}, and others may "
@@ -61,26 +60,26 @@ class LoadPicture(BaseTransform):
 
 
 def check_size(results: dict[str, Any], size: tuple[int, ...], orientation: int = 1) -> None:
-    """Compare a picture's height and width in pixels with its annotation's, where it has one.
+    """Compare the size of a picture with its annotation, if it has one.
 
     Args:
-        results: Of a COCO data set; of a folder of pictures it has no annotation.
-        size: Of the upright picture.
-        orientation: By which EXIF turned it upright.
+        results: The pipeline's results; without ``instances`` there is no annotation.
+        size: Height and width in pixels of the upright picture.
+        orientation: The picture's EXIF orientation.
 
     Raises:
-        DataError: When they differ.
+        DataError: If the sizes differ.
     """
     if "instances" not in results or size == (results["height"], results["width"]):
         return
-    told = f"{results['img_path']} is {size[1]}x{size[0]}"
-    told += f" by its EXIF orientation {orientation}" if orientation > 4 else ""
-    raise DataError(f"{told}, its annotation {results['width']}x{results['height']}")
+    picture = f"{results['img_path']} is {size[1]}x{size[0]}"
+    picture += f" by its EXIF orientation {orientation}" if orientation > 4 else ""
+    raise DataError(f"{picture}, its annotation {results['width']}x{results['height']}")
 
 
 @TRANSFORMS.register_module()
 class LoadAnnotations(_LoadAnnotations):
-    """mmdet's loader, which leaves masks out where not every object of a picture has one."""
+    """mmdet's loader, which here skips the masks of a picture if an object has none."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load boxes, labels and, with ``with_mask``, masks."""

@@ -1,4 +1,4 @@
-"""The order of training, in which each draw says how its random transforms fall out."""
+"""Samplers whose indexes carry a seed for the picture's random transforms."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from vcm_mt.registry import DATA_SAMPLERS
 
 
 class Draw(int):
-    """A picture's index in its set, with the words that seed its transforms."""
+    """The index of a picture, with the words that seed its transforms."""
 
     words: tuple[int, ...]
 
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(InfiniteSampler):
-    """mmengine's sampler, whose indices are draws.
+    """mmengine's infinite sampler, with indexes of the type :class:`Draw`.
 
-    A data loader's workers draw from generators that start anew with every run; seeded by the
-    draw's number, a resumed run's flips and crops are those of an undisturbed one.
+    The generators of a loader's workers start anew with every run. Because each draw seeds its own
+    transforms, flips and crops of a resumed run equal those of an uninterrupted one.
     """
 
     def _indices_of_rank(self) -> Iterator[int]:
@@ -38,31 +38,31 @@ class SeededSampler(InfiniteSampler):
 
 @DATA_SAMPLERS.register_module()
 class AspectRatioBatchSampler(_AspectRatioBatchSampler):
-    """mmdet's, upright pictures apart from others, whose first batches can be left out.
+    """mmdet's batch sampler, which separates portrait and landscape pictures, with ``skip``.
 
-    How many draws a batch takes depends on their shapes: those are looked up, and no picture is
-    loaded.
+    How many draws a batch takes depends on the pictures' shapes. Skipping reads the shapes from
+    the annotations and loads no picture.
     """
 
     _skipped = 0
 
     def skip(self, batches: int) -> None:
-        """Start behind so many batches; before the first is drawn."""
+        """Skip this many batches; call it before the first is drawn."""
         self._skipped = batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Batches of indices."""
+        """Iterate over batches of indexes."""
         return islice(super().__iter__(), self._skipped, None)
 
 
 class SeededTransforms:
-    """Seeds a dataset's pipeline by the draw; goes in front of the dataset's class."""
+    """Mixin for data sets that seeds the pipeline by the :class:`Draw`."""
 
     def prepare_data(self, idx: int) -> Any:
-        """Seed random, NumPy and PyTorch's generator for CPUs, and run the pipeline."""
+        """Seed random, NumPy and PyTorch's CPU generator, and run the pipeline."""
         if isinstance(idx, Draw):
             seed = int(np.random.SeedSequence(idx.words).generate_state(1)[0])
             random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002  mmdet draws from it
-            torch.default_generator.manual_seed(seed)  # all that a pipeline draws from
+            np.random.seed(seed)  # noqa: NPY002  mmdet uses it
+            torch.default_generator.manual_seed(seed)
         return super().prepare_data(idx)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What a data loader's worker does first."""
+"""Initialisation of data loader workers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PR_SET_PDEATHSIG = 1
 
 @FUNCTIONS.register_module()
 def end_with_parent(worker_id: int) -> None:  # noqa: ARG001
-    """Have Linux end this worker with the training that it works for.
+    """Let Linux kill this worker when the training process ends.
 
-    A training that is killed can't tell its workers, and PyTorch's wait for ever to hand over what
-    they had loaded: each would stay, with its memory.
+    A training that is killed cannot stop its workers, which would wait forever to hand over their
+    batches, and keep their memory.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What the mmengine Runner needs beside the model: optimisers and hooks."""
+"""Additions to mmengine's Runner: optimisers, hooks, loops."""
 
 from vcm_mt.engine.checkpoints import AtomicCheckpointHook
 from vcm_mt.engine.distributed import VCMDistributedDataParallel

@@ -1,4 +1,4 @@
-"""Checkpoints that survive whatever ends the training that writes them."""
+"""Checkpoints that stay complete when a training is interrupted while writing one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from vcm_mt.registry import HOOKS
 
 @register_backend("atomic")
 class AtomicBackend(LocalBackend):
-    """mmengine's access to local files, but what it puts is there as a whole or not at all."""
+    """mmengine's backend for local files, with atomic writes."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write a file; returns when the disk has it."""
+        """Write a file atomically and durably: it is on the disk when this returns."""
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, [obj], durable=True)
@@ -28,15 +28,16 @@ class AtomicBackend(LocalBackend):
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's hook for local folders; at any moment the last ``max_keep_ckpts`` are whole.
+    """mmengine's hook for local folders, in which the last ``max_keep_ckpts`` are always complete.
 
-    mmengine's own writes in place, after it has removed the oldest. Here a checkpoint is written,
-    then ``last_checkpoint`` names it, and only then the oldest go. Before that, hooks with a
-    ``before_checkpoint`` are called on all processes; mmengine's ``before_save_checkpoint`` is
-    called on the one that writes alone, and what it changed in the model would differ there.
+    mmengine's hook removes the oldest checkpoint and then writes in place. Here a checkpoint is
+    written first, then ``last_checkpoint`` is set to it, and then the oldest are removed. Before
+    writing, ``before_checkpoint`` of all hooks is called on all processes. mmengine calls
+    ``before_save_checkpoint`` on the writing process only, so that changes of the model made there
+    would be missing on the others.
 
     Args:
-        backend_args: Says how files are written.
+        backend_args: How files are written.
         **kwargs: Arguments of mmengine's hook.
     """
 
@@ -44,7 +45,7 @@ class AtomicCheckpointHook(CheckpointHook):
         super().__init__(backend_args=backend_args or {"backend": "atomic"}, **kwargs)
 
     def before_train(self, runner: Any) -> None:
-        """Clean up after processes that were killed."""
+        """Remove partial files of killed processes."""
         super().before_train(runner)
         if is_main_process():
             remove_partials(Path(self.out_dir))
@@ -75,19 +76,19 @@ class AtomicCheckpointHook(CheckpointHook):
             ) from error
 
     def _remove_oldest(self, step: int) -> None:
-        """Those of later steps belong to a training that was here before: they are left alone."""
+        """Remove old checkpoints, except later ones, which an earlier training left here."""
         before, after = self.filename_tmpl.split("{}")
         paths = Path(self.out_dir).glob(self.filename_tmpl.format("*"))
         numbers = [path.name.removeprefix(before).removesuffix(after) for path in paths]
         steps = sorted(int(number) for number in numbers if number.isdigit())
-        known = [number for number in steps if number <= step]
-        for number in known[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else ():
+        own = [number for number in steps if number <= step]
+        for number in own[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else ():
             (Path(self.out_dir) / self.filename_tmpl.format(number)).unlink()
 
 
 def way_on(work_dir: Path) -> str:
-    """What to do once the reason for a training's end is removed."""
-    known = list_checkpoints(work_dir)
-    if not known:
-        return "There is no checkpoint yet: start again when that is mended"
-    return f"The last checkpoint is {known[0]}: when that is mended, go on from it with --resume"
+    """Advice for a user whose training has ended with an error."""
+    checkpoints = list_checkpoints(work_dir)
+    if not checkpoints:
+        return "There is no checkpoint yet: start again when that is fixed"
+    return f"The last checkpoint is {checkpoints[0]}: when that is fixed, continue with --resume"

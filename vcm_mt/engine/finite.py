@@ -1,4 +1,4 @@
-"""Steps whose loss or gradients are not finite: skipped, told, and not for ever."""
+"""Handling of steps whose loss or gradients are not finite."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ from vcm_mt.registry import HOOKS, OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class FiniteOptimWrapper(OptimWrapper):
-    """Skips a step that is not finite: weights and the optimiser's state stay as they are.
+    """Skips steps with a gradient that is not finite; weights and optimiser state do not change.
 
-    The gradients are looked at right before the step, when distributed processes have averaged
-    them: all see the same values and skip together. A loss that is not finite on one process
-    makes its gradients so, and with them everyone's. Gradients whose norm is too large for a
-    number are not finite either: clipped by it, all of them would be 0, and a training go on
-    without learning anything. With gradient accumulation one bad batch spoils the step that it is
-    part of.
+    Gradients are checked right before the step, after distributed processes have averaged them, so
+    that all processes skip together. A loss that is not finite makes the gradients of its process
+    NaN, and with them the average. A norm that overflows counts as not finite too: clipping by it
+    would set all gradients to 0, and the training would not learn. With gradient accumulation one
+    bad batch skips the whole accumulated step.
 
     Attributes:
-        skipped: Steps that were skipped since the last good one.
+        skipped: Number of steps skipped since the last good one.
     """
 
     skipped = 0
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Gradients of the loss, NaN if it is not finite."""
+        """Compute the gradients; they are NaN if the loss is not finite."""
         factor = torch.where(loss.detach().isfinite(), 1.0, math.nan)
         super().backward(loss * factor, **kwargs)
 
     def step(self, **kwargs: Any) -> None:
-        """Step, or skip."""
+        """Take the step if all gradients are finite, otherwise skip it."""
         if self._finite():
             super().step(**kwargs)
             self.skipped = 0
@@ -52,16 +51,16 @@ class FiniteOptimWrapper(OptimWrapper):
         self.skipped += 1
 
     def _finite(self) -> bool:
-        given = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
-        norms = torch._foreach_norm([gradient for gradient in given if gradient is not None])
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
+        norms = torch._foreach_norm([gradient for gradient in gradients if gradient is not None])
         return not norms or bool(torch.stack(norms).norm().isfinite())
 
 
 @OPTIM_WRAPPERS.register_module()
 class FiniteAmpOptimWrapper(FiniteOptimWrapper, AmpOptimWrapper):
-    """The same in half precision, where the loss scaler skips by itself and lowers its scale.
+    """:class:`FiniteOptimWrapper` with a loss scaler, which skips and lowers its scale itself.
 
-    Such steps count from the scale of 1 on: with a higher one, the scale may be their reason.
+    Skipped steps count only once the scale is 1: a larger scale may be what makes them overflow.
     """
 
     def _skip(self, **kwargs: Any) -> None:
@@ -71,12 +70,12 @@ class FiniteAmpOptimWrapper(FiniteOptimWrapper, AmpOptimWrapper):
 
 @HOOKS.register_module()
 class FiniteStepsHook(Hook):
-    """Tells of each skipped step, and ends a training that skips one after another.
+    """Logs each skipped step, and ends a training that skips too many in a row.
 
-    For a model on :class:`FiniteOptimWrapper`.
+    For trainings with :class:`FiniteOptimWrapper`.
 
     Args:
-        max_skipped: So many skipped steps in a row end it.
+        max_skipped: Number of skipped steps in a row that ends the training.
     """
 
     def __init__(self, max_skipped: int = 10) -> None:
@@ -87,28 +86,28 @@ class FiniteStepsHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Look at what the step just done did.
+        """Check whether the step was skipped.
 
         Raises:
-            TrainingError: After ``max_skipped`` steps; names the pictures of the last one.
+            TrainingError: After ``max_skipped`` skipped steps, with the pictures of the last one.
         """
         batch = (
             float(outputs["loss"].detach()),
             [_name(sample) for sample in data_batch["data_samples"]],
         )
         if not math.isfinite(batch[0]):
-            self._suspect = batch  # of a step that further batches may follow in
+            self._suspect = batch  # with accumulation, the step comes some batches later
         before, self._skipped = self._skipped, max(_skipped(runner.optim_wrapper), default=0)
         if self._skipped <= before:
             return
-        told = _told(all_gather_object(self._suspect or batch))
+        reason = _reason(all_gather_object(self._suspect or batch))
         self._suspect = None
-        runner.logger.warning(f"iteration {batch_idx + 1}: step skipped, {told}")
+        runner.logger.warning(f"iteration {batch_idx + 1}: step skipped, {reason}")
         if self._skipped >= self.max_skipped:
             raise TrainingError(
                 f"{self._skipped} steps in a row were skipped, the last at iteration "
-                f"{batch_idx + 1}: {told}. Look at these pictures, lower the learning rate or the "
-                f"gradients' max_norm. {way_on(Path(runner.work_dir))}"
+                f"{batch_idx + 1}: {reason}. Check these pictures, or lower the learning rate or "
+                f"the gradients' max_norm. {way_on(Path(runner.work_dir))}"
             )
 
 
@@ -123,8 +122,8 @@ def _name(sample: Any) -> str:
     return str(sample.get("img_path", "without a name"))
 
 
-def _told(batches: list[tuple[float, list[str]]]) -> str:
-    """The batches, of all processes, whose loss is not finite; all of them where each one's is."""
+def _reason(batches: list[tuple[float, list[str]]]) -> str:
+    """Loss and pictures of the processes whose loss is not finite, or of all if each one is."""
     bad = [batch for batch in batches if not math.isfinite(batch[0])]
     return "; ".join(
         f"{'loss' if bad else 'gradients not finite, loss'} {loss} on {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""Hooks that keep a training honest: tables that fit, tasks that stay, steps that repeat."""
+"""Hooks for entropy tables, frozen modules, reproducible steps and logged means."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from vcm_mt.registry import HOOKS
 
 
 def unwrapped(runner: Any) -> Any:
-    """The system itself, without a wrapper for distributed training."""
+    """The system without its wrapper for distributed training."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 @HOOKS.register_module()
 class EntropyTablesHook(Hook):
-    """Builds the entropy tables before real bytes are needed: validation, test and checkpoints.
+    """Builds the entropy tables before validation, test and checkpoints.
 
-    They are built where the weights moved since, or where there are none: a checkpoint that is
-    only measured keeps its own. Building moves the quantiles, so that all processes do it.
+    They are rebuilt only if the weights have changed since, or there are none: a checkpoint that
+    is only evaluated keeps its own. Building changes the quantiles, so that all processes do it.
 
-    A checkpoint also says how to build its codec (``meta["record"]``, JSON), and is made loadable
-    without running code: NumPy's scalars become Python's,
-    and the history of logged values, which pickles methods, is left out; a resumed run's log
-    smooths anew.
+    The hook also writes into each checkpoint how to build its codec (``meta["record"]``, JSON), and
+    makes it loadable with ``weights_only=True``: NumPy scalars become Python numbers, and the
+    history of logged values, which contains pickled methods, is dropped. The log of a resumed run
+    starts its smoothing anew.
     """
 
     def __init__(self) -> None:
-        self._tables = "given"  # then "old" after a step, or "built"
+        self._tables = "given"  # later "old" after a step, or "built"
 
     def after_train_iter(
         self,
@@ -50,19 +50,19 @@ class EntropyTablesHook(Hook):
         data_batch: Any = None,  # noqa: ARG002
         outputs: Any = None,  # noqa: ARG002
     ) -> None:
-        """Note that the tables are old."""
+        """Mark the tables as old."""
         self._tables = "old"
 
     def before_val(self, runner: Any) -> None:
-        """Tables for the validation that comes."""
+        """Build the tables for validation."""
         self._update(runner)
 
     def before_test(self, runner: Any) -> None:
-        """Tables for the test that comes."""
+        """Build the tables for testing."""
         self._update(runner)
 
     def before_checkpoint(self, runner: Any) -> None:
-        """Tables for the checkpoint that comes; see :class:`AtomicCheckpointHook`."""
+        """Build the tables for a checkpoint; see :class:`AtomicCheckpointHook`."""
         self._update(runner)
 
     def _update(self, runner: Any, good: tuple[str, ...] = ("given", "built")) -> None:
@@ -72,7 +72,7 @@ class EntropyTablesHook(Hook):
             self._tables = "built"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Tables that belong to the weights that are saved."""
+        """Build the tables of the saved weights, and prepare the checkpoint's content."""
         system = unwrapped(runner)
         self._update(runner, good=("built",))
         checkpoint["state_dict"] = weights_to_cpu(system.state_dict())
@@ -87,42 +87,42 @@ class EntropyTablesHook(Hook):
 
 @HOOKS.register_module()
 class FrozenHook(Hook):
-    """Fails a run in which something frozen changed: parameters, statistics or mode.
+    """Ends a run in which a frozen module changed: its parameters, buffers, mode or gradient flags.
 
-    That is the tasks, and in stage 2 all that decides the bits (theta_e). They are looked at
-    when a run starts, before every checkpoint (a changed system is never saved) and at the end.
+    Frozen are the tasks, and theta_e in stage 2. They are compared with their state at the start
+    before every checkpoint, so that a changed system is never saved, and at the end.
     """
 
     priority = "HIGH"
 
     def before_train(self, runner: Any) -> None:
-        """Remember them as they are.
+        """Record the state of the frozen modules.
 
         Raises:
-            FrozenError: When a resumed stage 2 has another theta_e than its stage 1.
+            FrozenError: If a resumed stage 2 has another theta_e than its stage 1.
         """
         self._before = self._look(runner)
         system = unwrapped(runner)
         expected = system.record.get("transmitter")
         if expected is not None and system.transmitter.fingerprint() != expected:
             raise FrozenError(
-                "the checkpoint that this run goes on from has another transmitter than its "
-                "stage 1: start anew in another --work-dir"
+                "the checkpoint to resume from has another transmitter than its stage 1: start "
+                "anew in another --work-dir"
             )
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Compare, before anything is written."""
+        """Compare before the checkpoint is written."""
         self._compare(runner)
 
     def after_train(self, runner: Any) -> None:
-        """Compare."""
+        """Compare at the end."""
         self._compare(runner)
 
     def _compare(self, runner: Any) -> None:
         after = self._look(runner)
         moved = [name for name, digest in self._before.items() if after[name] != digest]
         if moved:
-            raise FrozenError(f"what is frozen changed during training: {', '.join(moved)}")
+            raise FrozenError(f"frozen modules changed during training: {', '.join(moved)}")
 
     @staticmethod
     def _look(runner: Any) -> dict[str, str]:
@@ -130,7 +130,7 @@ class FrozenHook(Hook):
 
 
 def frozen_digest(part: nn.Module) -> str:
-    """SHA-256 over a network's parameters, buffers, modes and gradient flags."""
+    """SHA-256 over a module's parameters, buffers, modes and gradient flags."""
     digest = hashlib.sha256()
     for name, value in (*part.named_parameters(), *part.named_buffers()):
         digest.update(f"{name} {value.requires_grad}".encode())
@@ -144,15 +144,15 @@ def frozen_digest(part: nn.Module) -> str:
 class IterationSeedHook(Hook):
     """Seeds every iteration by its number, so that a resumed run draws the same noise.
 
-    Each picture gets a seed of its own for what a detector draws from it, the same on whatever
-    process it is (:mod:`vcm_mt.models.tasks.seeded_sampling`).
+    Each picture gets its own seed for the detector's samplers, independent of its process
+    (:mod:`vcm_mt.models.tasks.seeded_sampling`).
     """
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Seed torch, NumPy and random from the run's seed, the iteration and the rank."""
         seed = _seed(runner.seed, batch_idx, runner.rank)
         torch.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002  mmdet draws from it
+        np.random.seed(seed)  # noqa: NPY002  mmdet uses it
         random.seed(seed)
         for sample in (data_batch or {}).get("data_samples", []):
             picture = str(sample.get("img_path", sample.get("img_id")))
@@ -166,23 +166,23 @@ def _seed(*words: int) -> int:
 
 @HOOKS.register_module()
 class MeanInfoHook(RuntimeInfoHook):
-    """mmengine's hook, but what is logged of a step is its mean over all processes."""
+    """mmengine's hook, which here logs the mean of each value over all processes."""
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Hand a step's losses to the log.
+        """Log a step's losses.
 
-        Processes that drew different levels have different losses: each is the mean of those that
-        have it.
+        Processes that drew different qualities log different values: each mean is over the
+        processes that have the value.
         """
         super().after_train_iter(runner, batch_idx, data_batch, _means(outputs or {}))
 
 
 def _means(outputs: dict[str, Tensor]) -> dict[str, float]:
-    """Means over the processes that have each value."""
+    """The mean of each value over the processes that have it."""
     values = [value.detach().float() for value in outputs.values()]
-    numbers = torch.stack(values).tolist() if values else []  # one wait for the device
-    found = all_gather_object(dict(zip(outputs, numbers, strict=True)))
-    names = dict.fromkeys(name for own in found for name in own)
-    return {name: fmean(own[name] for own in found if name in own) for name in names}
+    numbers = torch.stack(values).tolist() if values else []  # synchronises the device once
+    gathered = all_gather_object(dict(zip(outputs, numbers, strict=True)))
+    names = dict.fromkeys(name for own in gathered for name in own)
+    return {name: fmean(own[name] for own in gathered if name in own) for name in names}

@@ -1,4 +1,4 @@
-"""A training's batches, one after another."""
+"""A training loop that resumes without loading past batches."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vcm_mt.registry import LOOPS
 
 @LOOPS.register_module()
 class SkippingTrainLoop(IterBasedTrainLoop):
-    """mmengine's loop, in which a resumed run draws its past batches again but does not load them.
+    """mmengine's loop, which here resumes without loading past batches.
 
-    mmengine's own can do so where each batch takes the same number of draws. This one asks the
-    batch sampler, where it has a ``skip``: such a one must never end.
+    mmengine can do so if each batch takes the same number of indexes. This loop calls ``skip`` of
+    the batch sampler, if it has one; such a sampler must be infinite.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,7 +26,7 @@ class SkippingTrainLoop(IterBasedTrainLoop):
 
 
 class _Batches:
-    """The batches of a loader that never ends; nothing is loaded before the first is asked for."""
+    """The batches of an infinite loader; loading starts with the first request."""
 
     def __init__(self, loader: DataLoader) -> None:
         self._loader = loader
@@ -38,5 +38,5 @@ class _Batches:
         return next(self._iterator)
 
     def skip_iter(self, count: int) -> None:
-        """Leave out the first ``count`` batches."""
+        """Skip the first ``count`` batches."""
         self._loader.batch_sampler.skip(count)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Main and auxiliary optimisers."""
+"""The main and auxiliary optimisers of a codec."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ _QUANTILES = ".quantiles"
 
 @OPTIMIZERS.register_module()
 class ConvSOAP(SOAP):
-    """Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024), for convolutions.
+    """Adam in the eigenbasis of Shampoo's preconditioner (SOAP, Vyas et al. 2024).
 
-    Far fewer steps for a learned codec than Adam's (Zhang & Zhu 2026). The places of a kernel are
-    one dimension here, [out, in, h * w]: one matrix in place of two small ones, in less time.
+    It trains a learned codec in far fewer steps than Adam (Zhang & Zhu 2026). The spatial
+    dimensions of a kernel are merged, [out, in, h * w]: one preconditioner matrix instead of two
+    small ones, which takes less time.
     """
 
     def __init__(self, params: Any, **settings: Any) -> None:
         super().__init__(params, merge_dims=True, **settings)
 
     def merge_dims(self, grad: Tensor, max_precondition_dim: int) -> Tensor:  # noqa: ARG002
-        """[out, in, h, w] -> [out, in, h * w]; others as they are."""
+        """[out, in, h, w] -> [out, in, h * w]; others unchanged."""
         return grad.flatten(2) if grad.dim() > 2 else grad
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class CodecOptimWrapperConstructor:
-    """Builds ``main`` for what makes pictures and bits and ``aux`` for the quantiles.
+    """Builds ``main`` for all weights, and ``aux`` for the quantiles of the entropy bottleneck.
 
-    Only parameters that require a gradient are given to an optimiser, and there is no ``aux``
-    where the quantiles are frozen, so it works for partly frozen systems too (CompressAI's
-    ``net_aux_optimizer`` does not).
+    Only parameters that require a gradient are optimised, and without trainable quantiles there is
+    no ``aux``. Partly frozen systems work too, unlike with CompressAI's ``net_aux_optimizer``.
 
     Args:
         optim_wrapper_cfg: ``main`` and ``aux``, each the config of an optimiser wrapper.
-        paramwise_cfg: Not used; mmengine passes it.
+        paramwise_cfg: Must be empty; mmengine passes it.
+
+    Raises:
+        ValueError: If ``paramwise_cfg`` is not empty.
     """
 
     def __init__(
@@ -52,10 +55,10 @@ class CodecOptimWrapperConstructor:
         self.configs = {"main": optim_wrapper_cfg["main"], "aux": optim_wrapper_cfg["aux"]}
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
-        """Build the wrappers for ``model``'s trainable parameters.
+        """Build the wrappers for the trainable parameters of ``model``.
 
         Raises:
-            ConfigError: For a model in float16 without a loss scale, where gradients vanish.
+            ConfigError: If the model trains in float16 without a loss scale.
         """
         trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         parts = {

@@ -1,4 +1,4 @@
-"""At every validation, a strip of pictures for TensorBoard."""
+"""Strips of pictures for TensorBoard, at every validation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vcm_mt.visualization import draw_instances, side_by_side, to_uint8
 
 @HOOKS.register_module()
 class PictureStripHook(Hook):
-    """Original and decoded picture, and what each task found in both.
+    """Shows originals, decoded pictures, and the predictions of each task on both.
 
     Args:
-        count: How many pictures of the validation set are shown.
+        count: Number of validation pictures to show.
     """
 
     def __init__(self, count: int = 4) -> None:
@@ -28,7 +28,7 @@ class PictureStripHook(Hook):
     def after_val_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Draw the batch's first picture while few have been drawn."""
+        """Draw the first picture of each of the first ``count`` batches."""
         if batch_idx >= self.count or runner.rank != 0:
             return
         system = unwrapped(runner)
@@ -47,9 +47,9 @@ class PictureStripHook(Hook):
                 ("original", original),
                 ("decoded", sent[task.receiver].picture),
             ):
-                found = task.predict(picture, [sample])
-                if found is not None:
-                    panels.append(draw_instances(to_uint8(picture), found[0], classes))
+                predictions = task.predict(picture, [sample])
+                if predictions is not None:
+                    panels.append(draw_instances(to_uint8(picture), predictions[0], classes))
                     titles.append(f"{name} on {title}")
         strip: np.ndarray = side_by_side(panels, titles)
         runner.visualizer.add_image(f"val/{batch_idx}", strip, step=runner.iter)

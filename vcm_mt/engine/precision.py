@@ -1,4 +1,4 @@
-"""What a run's ``amp="auto"`` stands for: settled once, told, and kept."""
+"""Resolution of ``amp="auto"`` once per run."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from vcm_mt.registry import HOOKS
 
 @HOOKS.register_module()
 class PrecisionHook(Hook):
-    """Settles the precision of transforms and frozen networks before the first step.
+    """Resolves the precision of transforms and frozen networks before the first step.
 
-    ``"auto"`` becomes what the device multiplies natively. The choice goes into the log and, as
-    ``record["precision"]``, into every checkpoint; a resumed run keeps it. All processes of a
-    distributed run take the first one's.
+    ``"auto"`` becomes bfloat16 where the device supports it natively, else float32. The result is
+    logged and stored in every checkpoint as ``record["precision"]``; a resumed run keeps it. All
+    processes of a distributed run use that of the first one.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Take over what the run that is resumed has settled."""
+        """Read the result of the run that is resumed."""
         if runner.cfg.get("resume"):
             record = json.loads(checkpoint.get("meta", {}).get("record", "{}"))
             self._known = record.get("precision", {})
 
     def before_train(self, runner: Any) -> None:
-        """Settle, and tell.
+        """Resolve and log the precision.
 
         Raises:
-            ConfigError: For fp16 on a CPU.
+            ConfigError: If fp16 is asked for on a CPU.
         """
         system = unwrapped(runner)
         if runner.rank == 0:
@@ -43,5 +43,5 @@ class PrecisionHook(Hook):
         shared = [self._known]
         broadcast_object_list(shared)
         settled = system.settle_precision(shared[0])
-        told = ", ".join(f"{part} {precision}" for part, precision in settled.items())
-        print_log(f"precision: {told}", logger="current")
+        parts = ", ".join(f"{part} {precision}" for part, precision in settled.items())
+        print_log(f"precision: {parts}", logger="current")

@@ -1,4 +1,4 @@
-"""A level given by its rate: lambda is found while the codec is trained."""
+"""Training for a target rate: lambda is adapted while the codec trains."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ from vcm_mt.models.sizes import true_size
 from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.registry import HOOKS
 
-#: d log(rate) / d log(factor of y), about; how often it is tried, and the largest log(factor).
+#: Approximate d log(rate) / d log(factor of y); number of trials; largest log(factor).
 _SLOPE = 0.8
 _TRIALS = 6
 _LARGEST_TRIM = math.log(1.25)
-#: Pixels that are coded together at most: more are no quicker on a CPU.
+#: Largest number of pixels that are coded together: more are not faster on a CPU.
 _PIXELS = 1 << 20
-#: lambda stays this far from 0 and 1, where it could not be steered any more.
+#: Smallest distance of lambda from 0 and 1, where its log-odds are infinite.
 _MARGIN = 1e-6
 
 
 @HOOKS.register_module()
 class RateTargetHook(Hook):
-    """Steers lambda of equation (1) until validation pictures take a target rate, then holds it.
+    """Adapts lambda of equation (1) until validation pictures have the target rate.
 
-    Every ``interval`` iterations pictures of the validation set are coded, and their real bytes
-    counted. While these are off by more than the tolerance,
+    Every ``interval`` iterations, pictures of the validation set are encoded to real bytes. While
+    their rate deviates by more than the tolerance,
 
         log(lambda / (1 - lambda))  +=  gain * log(target / bpp)
 
-    log(bpp) follows these log-odds with a slope of a quarter to a half, and with a lag, so that a
-    gain of 1 neither crawls nor swings. Lambda is held from half the tolerance on, and steered
-    again if the rate leaves the tolerance. Where not all validation pictures are coded, each
-    validation tells by how much the coded ones differ from all.
+    log(bpp) follows these log-odds with a slope of 1/4 to 1/2 and with a delay; a gain of 1
+    converges without oscillation. Lambda is held once the deviation is below half the tolerance,
+    and adapted again if it exceeds the tolerance. If only some validation pictures are encoded,
+    each validation corrects for their difference from all.
 
-    As the learning rate falls the codec follows lambda less and less. What is left at the end is
-    taken from the quantiser: y is scaled by a few percent (:func:`scale_latent`), where the codec
-    allows it; a target that was missed is told.
+    As the learning rate falls, the codec reacts less to lambda. The remaining deviation is removed
+    at the end by scaling y, that is the quantisation step, by a few percent
+    (:func:`scale_latent`), if the codec allows it. A missed target is logged.
 
     Args:
-        bpp: The target, in bits per pixel as :class:`CodingMetric` counts them.
-        interval: Iterations between two looks.
-        pictures: How many pictures are coded then, spread evenly over the validation set.
+        bpp: The target in bits per pixel, as :class:`CodingMetric` counts them.
+        interval: Iterations between two measurements.
+        pictures: Number of pictures to encode, spread evenly over the validation set.
         tolerance: Largest relative deviation.
-        gain: Step of lambda's log-odds for a deviation by a factor of e.
+        gain: Change of lambda's log-odds for a deviation by a factor of e.
 
     Raises:
-        ConfigError: For a target that is not above 0.
+        ConfigError: If the target is not above 0.
     """
 
-    priority = "ABOVE_NORMAL"  # in front of EntropyTablesHook, which writes the record
+    priority = "ABOVE_NORMAL"  # before EntropyTablesHook, which writes the record
 
     def __init__(
         self,
@@ -77,55 +77,55 @@ class RateTargetHook(Hook):
         self.bpp, self.interval, self.pictures = bpp, interval, pictures
         self.tolerance, self.gain = tolerance, gain
         self._holding = False
-        self._correction = 1.0  # of the coded pictures' rate to that of all
+        self._correction = 1.0  # rate of all pictures / rate of the encoded ones
         self._trimmed = 1.0
-        self._seen: float | None = None  # what was measured last
+        self._bpp: float | None = None  # the last measurement
 
     def before_train(self, runner: Any) -> None:
-        """Look for the first time, if no checkpoint did.
+        """Measure the rate, unless the checkpoint has a measurement.
 
         Raises:
-            ConfigError: When the codec has several levels.
+            ConfigError: If the codec has several qualities.
         """
         lmbdas = unwrapped(runner).lmbdas
         if len(lmbdas) != 1:
-            raise ConfigError("a rate target is for a codec of one level")
+            raise ConfigError("a rate target needs a codec of one quality: leave out model.gains")
         lmbdas[0] = min(max(lmbdas[0], _MARGIN), 1 - _MARGIN)
-        if self._seen is None:
-            self._look(runner)
+        if self._bpp is None:
+            self._log_deviation(runner)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Log lambda and the rate, look and steer from time to time."""
+        """Log lambda and the rate; adapt lambda every ``interval`` iterations."""
         if runner.iter + 1 == runner.max_iters:
             self._trim(runner)
         elif self.every_n_train_iters(runner, self.interval):
-            self._steer(runner)
+            self._adapt(runner)
         runner.message_hub.update_scalar("train/lambda", unwrapped(runner).lmbdas[0])
-        runner.message_hub.update_scalar("train/bpp_val", self._seen)
+        runner.message_hub.update_scalar("train/bpp_val", self._bpp)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Compare the pictures that are coded while training with all of them."""
+        """Compare the rate of the pictures encoded in training with that of all."""
         if metrics and "bpp" in metrics:
             self._correction *= metrics["bpp"] / self._measure(runner)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Keep lambda and the state of the search with the weights."""
+        """Store lambda and the state of the adaptation in the record."""
         unwrapped(runner).record["rate_target"] = {
             "target": self.bpp,
             "lmbda": unwrapped(runner).lmbdas[0],
-            "bpp": self._seen,
+            "bpp": self._bpp,
             "holding": self._holding,
             "trimmed": self._trimmed,
             "correction": self._correction,
         }
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Go on where a resumed training was.
+        """Restore lambda and the state of a resumed training.
 
         Raises:
-            ConfigError: When that was on its way to another target.
+            ConfigError: If the checkpoint was trained for another target.
         """
         if not runner.cfg.get("resume"):
             return  # weights to start from
@@ -135,12 +135,12 @@ class RateTargetHook(Hook):
                 f"the checkpoint was trained for {state['target']} bpp, not {self.bpp}: "
                 "start anew in another --work-dir"
             )
-        unwrapped(runner).lmbdas[0], self._seen = state["lmbda"], state["bpp"]
+        unwrapped(runner).lmbdas[0], self._bpp = state["lmbda"], state["bpp"]
         self._holding, self._correction = state["holding"], state["correction"]
         self._trimmed = state["trimmed"]
 
-    def _steer(self, runner: Any) -> None:
-        error = self._look(runner)
+    def _adapt(self, runner: Any) -> None:
+        error = self._log_deviation(runner)
         limit = math.log1p(self.tolerance) * (1.0 if self._holding else 0.5)
         self._holding = abs(error) <= limit
         if self._holding:
@@ -150,10 +150,10 @@ class RateTargetHook(Hook):
         lmbdas[0] = min(max(1 / (1 + math.exp(-odds)), _MARGIN), 1 - _MARGIN)
 
     def _trim(self, runner: Any) -> None:
-        """Scale y until the rate is right, as far as that can be had by a small factor."""
+        """Scale y until the rate is within a third of the tolerance, if a small factor suffices."""
         system = unwrapped(runner)
         receivers = [receiver for _, receiver in named_receivers(system.receivers)]
-        error, slope = self._look(runner), _SLOPE
+        error, slope = self._log_deviation(runner), _SLOPE
         for _ in range(_TRIALS):
             step = min(max(error / slope, -_LARGEST_TRIM), _LARGEST_TRIM)
             room = math.log(self._trimmed) + step
@@ -161,33 +161,37 @@ class RateTargetHook(Hook):
                 break
             try:
                 scale_latent(system.transmitter, receivers, math.exp(step))
-            except ConfigError as reason:  # a training must not be lost to this; it is told below
-                print_log(f"no trimming: {reason}", logger="current", level=logging.WARNING)
+            except ConfigError as reason:  # the training must not fail here
+                print_log(
+                    f"the rate is not adjusted by scaling: {reason}",
+                    logger="current",
+                    level=logging.WARNING,
+                )
                 break
             self._trimmed *= math.exp(step)
-            before, error = error, self._look(runner)
+            before, error = error, self._log_deviation(runner)
             slope = max((before - error) / step, _SLOPE / 2)
         if abs(error) > math.log1p(self.tolerance):
             print_log(
                 f"the target of {self.bpp} bpp was missed: train longer, or start from a lambda "
-                f"nearer to {system.lmbdas[0]:.5f}",
+                f"closer to {system.lmbdas[0]:.5f}",
                 logger="current",
                 level=logging.WARNING,
             )
 
-    def _look(self, runner: Any) -> float:
-        """log(target / bpp), and tell."""
-        self._seen = self._measure(runner)
+    def _log_deviation(self, runner: Any) -> float:
+        """Measure the rate, log it, and return log(target / bpp)."""
+        self._bpp = self._measure(runner)
         print_log(
-            f"rate target {self.bpp:.4f}: {self._seen:.4f} bpp at lambda "
-            f"{unwrapped(runner).lmbdas[0]:.5f} ({self._seen / self.bpp - 1:+.1%})",
+            f"rate target {self.bpp:.4f}: {self._bpp:.4f} bpp at lambda "
+            f"{unwrapped(runner).lmbdas[0]:.5f} ({self._bpp / self.bpp - 1:+.1%})",
             logger="current",
         )
-        return math.log(self.bpp / self._seen)
+        return math.log(self.bpp / self._bpp)
 
     @torch.no_grad()
     def _measure(self, runner: Any) -> float:
-        """Mean real rate of the validation pictures, each process coding its share."""
+        """Mean real rate of the validation pictures in bpp; each process encodes its share."""
         system = unwrapped(runner)
         loader = runner.val_loop.dataloader
         size = len(loader.dataset)
@@ -203,7 +207,7 @@ class RateTargetHook(Hook):
 
 
 def _loaded(loader: DataLoader, chosen: list[int]) -> Iterator[Any]:
-    """Items of a loader's dataset, by size, loaded as the loader does."""
+    """Some items of a loader's dataset, sorted by size, loaded with its settings."""
 
     def size(index: int) -> tuple[int, int]:
         info = loader.dataset.get_data_info(index)  # type: ignore[attr-defined]
@@ -213,17 +217,17 @@ def _loaded(loader: DataLoader, chosen: list[int]) -> Iterator[Any]:
         return iter(())
     same = ("num_workers", "timeout", "worker_init_fn", "multiprocessing_context")
     settings = {name: getattr(loader, name) for name in same}
-    settings["generator"] = torch.Generator()  # the training's own stays where it is
+    settings["generator"] = torch.Generator()  # does not advance that of the training
     pictures = Subset(loader.dataset, sorted(chosen, key=size))
-    return iter(DataLoader(pictures, batch_size=None, collate_fn=_as_it_is, **settings))
+    return iter(DataLoader(pictures, batch_size=None, collate_fn=_identity, **settings))
 
 
-def _as_it_is(item: Any) -> Any:
+def _identity(item: Any) -> Any:
     return item
 
 
 def _rates(system: VCMSystem, items: Iterable[dict[str, Any]]) -> Iterator[float]:
-    """Bits per pixel of pictures, those of one size coded together."""
+    """Bits per pixel of pictures; pictures of equal size are encoded together."""
     for (height, width), group in groupby(items, lambda item: true_size(item["data_samples"])):
         while part := list(islice(group, max(1, _PIXELS // (height * width)))):
             batch = {name: [item[name] for item in part] for name in part[0]}

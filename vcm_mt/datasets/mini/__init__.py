@@ -1,7 +1,7 @@
-"""The embedded set: a small COCO-format dataset that is made on the spot.
+"""The embedded set: a small generated data set in COCO format.
 
-Photographs that ship inside scikit-image and scikit-learn are the backgrounds;
-scikit-learn's handwritten digits and drawn shapes are the things to find.
+Backgrounds are photographs that ship with scikit-image and scikit-learn; objects are the
+handwritten digits of scikit-learn and drawn shapes.
 """
 
 from vcm_mt.datasets.mini.objects import CLASSES

@@ -29,14 +29,14 @@ _DONE = "mini.json"
 
 
 def prepare(folder: Path, seed: int = 0, sizes: dict[str, int] | None = None) -> str:
-    """Make the embedded set below ``folder``, or find it there.
+    """Write the embedded set to ``folder``, unless it is already there.
 
-    Pictures are ``train/*.bmp`` and ``val/*.bmp`` (BMP, so that no compressor's version
-    shows in the bytes), annotations ``annotations/{train,val}.json`` with boxes and RLE
-    masks of what is visible, and ``contact_sheet.png`` shows a dozen of them.
+    Pictures are ``train/*.bmp`` and ``val/*.bmp`` (BMP, so that the bytes depend on no version of a
+    compressor). ``annotations/{train,val}.json`` have boxes and RLE masks of the visible parts, and
+    ``contact_sheet.png`` shows twelve pictures.
 
     Args:
-        folder: Where to write; made when missing.
+        folder: The folder; it is created if necessary.
         seed: The same seed gives the same bytes on every machine.
         sizes: Number of pictures per split, :data:`SPLIT_SIZES` when ``None``.
 
@@ -50,7 +50,7 @@ def prepare(folder: Path, seed: int = 0, sizes: dict[str, int] | None = None) ->
         record = json.loads(done.read_text())
         if {key: record.get(key) for key in wanted} == wanted:
             return str(record["fingerprint"])
-        done.unlink()  # first of all, so that an interrupted rewrite is not taken for whole
+        done.unlink()  # first, so that an interrupted rewrite does not look complete
     digest = hashlib.sha256()
     for split, count in sizes.items():
         digest.update(_write_split(folder, split, count, seed))
@@ -91,7 +91,7 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> bytes:
 
 @contextmanager
 def _interrupts_for_this_process() -> Iterator[None]:
-    """Processes that start meanwhile leave Ctrl-C to this one, which ends them."""
+    """Processes started inside ignore Ctrl-C, so that only this process handles it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

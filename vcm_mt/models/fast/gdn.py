@@ -1,4 +1,4 @@
-"""Generalised divisive normalisation without the maps that autograd would keep."""
+"""Generalised divisive normalisation (GDN) with a hand-written gradient."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
-#: Values of a strip that is worked on at a time: what stays in a processor's cache; and how many
-#: times as many in bfloat16, whose operations take longer to start.
+#: Values of a strip that is processed at once, chosen to stay in the processor's cache; and the
+#: factor in bfloat16, whose operations have a larger overhead.
 _STRIP, _HALF = 1 << 18, 8
 
 
 class FastGDN(GDN):
-    """CompressAI's GDN, the same parameters and the same values in less time and memory.
+    """A faster twin of CompressAI's GDN with the same parameters and values.
 
-    It trains in bfloat16 where the next layer takes that, in float32 otherwise (float16 has no
-    room for squares), and hands on what the next layer takes. It works on strips that stay in the
-    processor's cache, and when coding writes the result in the place of an input that nobody else
-    reads.
+    In training it computes in bfloat16 if autocast runs the next convolution in bfloat16, and in
+    float32 otherwise, since squares overflow in float16. Its output has the dtype of the next
+    convolution. It processes strips that stay in the cache and saves only its input for the
+    gradient. When coding, it overwrites its input if no other layer reads it.
+
+    Attributes:
+        own_input: Whether no other layer reads the input.
     """
 
     own_input: bool
@@ -35,7 +38,12 @@ class FastGDN(GDN):
         return self.write(x, x if self.own_input else torch.empty_like(x))
 
     def write(self, x: Tensor, y: Tensor) -> Tensor:
-        """Normalise x into y, alike or of a higher precision, when coding; x may be y."""
+        """Normalise x into y when coding.
+
+        Args:
+            x: [B, C, H, W].
+            y: A tensor of the same shape, of the same or a higher precision; it may be x.
+        """
         gamma = self.gamma_reparam(self.gamma)[..., None, None].to(x.dtype)
         beta = self.beta_reparam(self.beta).to(x.dtype)
         values = _STRIP * (1 if x.dtype == torch.float32 else _HALF)
@@ -44,28 +52,28 @@ class FastGDN(GDN):
             norm = F.conv2d(strip * strip, gamma, beta).to(y.dtype)
             if y is not x:
                 out.copy_(strip)
-            root = norm.rsqrt_()  # quicker than sqrt_ on a CPU
+            root = norm.rsqrt_()  # faster than sqrt_ on a CPU
             (out.div_ if self.inverse else out.mul_)(root)
         return y
 
 
 class _Normalise(torch.autograd.Function):
-    """y = x * n^p with n = beta + gamma x^2 at each place; p is -1/2, or 1/2 for the inverse.
+    """y = x * n^p with n = beta + gamma x^2 at each position; p is -1/2, or 1/2 for the inverse.
 
-    Only x is kept for the gradient; n is computed again, strip by strip:
+    Only x is saved for the gradient; n is recomputed strip by strip:
 
         dn = p * n^(p - 1) * x * dy,   dx = n^p * dy + 2 x * (gamma^T dn)
 
-    The code's ``dn`` is without the factor p. Squares are positive, and their sum over channels
-    hardly moves when each is rounded to bfloat16. Nothing is done in place:
-    in that type it is slower on a CPU.
+    In the code ``dn`` does not include the factor p. Squares are positive, so that rounding them to
+    bfloat16 hardly changes their sum over channels. In-place operations are avoided: in bfloat16
+    they are slower on a CPU.
     """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, inverse: bool, dtype: torch.dtype
     ) -> Tensor:
-        """Args: x [B, C, H, W] of any float type, gamma [C, C], beta [C], y's type."""
+        """Args: x [B, C, H, W] of any float dtype, gamma [C, C], beta [C], dtype of y."""
         ctx.save_for_backward(x, gamma, beta)
         ctx.inverse = inverse
         ctx.kind = torch.bfloat16 if dtype == torch.bfloat16 else torch.float32
@@ -80,7 +88,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x, and of gamma and beta where they are trained."""
+        """Gradients of x, and of gamma and beta if they are trained."""
         x, gamma, beta = ctx.saved_tensors
         trained = any(ctx.needs_input_grad[1:3])
         p = 0.5 if ctx.inverse else -0.5
@@ -101,7 +109,7 @@ class _Normalise(torch.autograd.Function):
 
 
 def taken_next(x: Tensor) -> torch.dtype:
-    """The type that a convolution would make of its input."""
+    """The dtype in which autocast would run a convolution."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
 
@@ -112,12 +120,12 @@ def _columns(x: Tensor) -> Tensor:
 
 
 def _like(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Room whose columns are a view, and which is none itself: others may add to it in place."""
+    """Allocate a channels_last tensor like ``x`` that can be updated in place."""
     return torch.empty_like(x, dtype=dtype, memory_format=torch.channels_last)
 
 
 def _strips(kind: torch.dtype, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Some rows of each, to be worked on in a type; a GPU and a compiler get all at once."""
+    """Split columns into strips of rows; on a GPU and when compiling, into one strip."""
     first = columns[0]
     whole = first.is_cuda or torch.compiler.is_compiling()
     values = _STRIP * (1 if kind == torch.float32 else _HALF)
