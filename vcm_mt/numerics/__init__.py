@@ -1,1 +1,1 @@
-"""Arithmetic that several rooms share; knows nothing of codecs."""
+"""Numerical kernels that several parts of the package share."""

@@ -1,4 +1,4 @@
-"""Work side by side on threads of this process."""
+"""Running of compiled kernels on several threads."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import torch
 
 
 def in_threads(kernel: Callable[..., None], count: int, *given: Any) -> None:
-    """Run a kernel for consecutive parts of ``count``, on as many threads as PyTorch uses.
+    """Run a kernel on consecutive parts of ``range(count)``, on as many threads as PyTorch uses.
 
     Args:
-        kernel: Called with ``given`` and where its part begins and ends; it must let go of the
-            interpreter's lock, as Numba's do with ``nogil``.
-        count: What is shared out.
-        *given: Handed to the kernel.
+        kernel: Called as ``kernel(*given, begin, end)``. It must release the interpreter's lock,
+            as kernels of Numba do with ``nogil``.
+        count: Number of items.
+        *given: Arguments of the kernel.
     """
     threads = torch.get_num_threads()
     ends = [count * k // threads for k in range(threads + 1)]
@@ -32,14 +32,14 @@ def in_threads(kernel: Callable[..., None], count: int, *given: Any) -> None:
 
 
 def alone(work: Callable[..., Any], parts: Iterable[tuple[Any, ...]]) -> None:
-    """Do parts of a work side by side, each on a thread on which PyTorch uses no others.
+    """Run parts of a task in parallel, each on a thread for which PyTorch is single-threaded.
 
-    PyTorch's own threads wait busily for a while after each operation, and take the processor from
-    compiled kernels that come next. Here they rest until all is done.
+    PyTorch's own threads spin for a while after each operation, which slows down compiled kernels
+    that follow. Here they are idle until all parts are done.
 
     Args:
-        work: Called with each part, without gradients.
-        parts: Arguments; as many as PyTorch uses threads keep all of them busy.
+        work: Called as ``work(*part)`` without gradients.
+        parts: Arguments of each call; use at least as many parts as PyTorch has threads.
     """
     given, threads = list(parts), torch.get_num_threads()
     if min(len(given), threads) == 1:
@@ -57,11 +57,11 @@ def alone(work: Callable[..., Any], parts: Iterable[tuple[Any, ...]]) -> None:
 
 @cache
 def _loners(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
-    """Threads on which PyTorch uses no others; the number that new threads take stays."""
+    """Threads for which PyTorch is single-threaded; the default of other threads is kept."""
     started = Barrier(threads + 1)
 
     def start() -> None:
-        torch.get_num_threads()  # a thread's first call sets the number that all others have
+        torch.get_num_threads()  # the first call in a thread resets it to the default
         torch.set_num_threads(1)
         started.wait()
 
@@ -75,8 +75,8 @@ def _loners(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
 
 @cache
 def _workers(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
-    """Threads beside the calling one, kept: to start some takes longer than most kernels.
+    """A cached pool: starting threads takes longer than most kernels run.
 
-    A process that was forked has none of its parent's.
+    The key contains the process, because a forked process has no threads of its parent.
     """
     return ThreadPoolExecutor(threads - 1)

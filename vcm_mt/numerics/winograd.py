@@ -1,8 +1,8 @@
 """3x3 convolutions by a quarter of their products: F(4x4, 3x3) of Lavin & Gray (2016).
 
-6x6 places of the input become 36 values, products of matrices go through the channels, and 36 sums
-become 4x4 places of the output. A 5x5 convolution of stride 2 has four phases on its input's side
-(the places modulo 2), and a transposed one on its output's; each has at most 3x3 taps.
+A tile of 6x6 inputs is transformed to 36 values, matrix products combine the channels, and 36 sums
+are transformed to 4x4 outputs. A 5x5 convolution of stride 2 has four phases of its input
+(positions modulo 2), and a transposed one four phases of its output, each of at most 3x3 taps.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from torch.nn import functional as F  # noqa: N812
 
 from vcm_mt.numerics.threads import in_threads
 
-#: Most channels on either side; and how far lines of them lie apart in a kernel's own memory: not
-#: by a multiple of 4 KiB, or they would lie in the same few places of a cache.
+#: Largest number of channels; and the distance of lines of channels in a kernel's memory. That is
+#: not a multiple of 4 KiB, with which lines would share the same few cache sets.
 MOST_CHANNELS = 512
 _LINE = MOST_CHANNELS + 16
-#: About as many tiles are worked on at a time: what is computed of them stays in the cache.
+#: Approximate number of tiles that are processed together, so that they stay in the cache.
 _TILES = 160
-#: Kernels are transformed by integers, and sums divided by this, so that integers stay such.
+#: Kernels are transformed with integers and sums are divided by this, so that integers stay exact.
 DIVISOR = 24**2
 #: The kernel's transform times 24; the input's and the output's are :func:`_six` and :func:`_four`.
 _G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))
-#: How far the other two let a value on their way through each place grow, in each place of 4.
+#: How much the input and output transforms together can enlarge a value, per output and tap.
 _GROWTH = torch.tensor(
     [[1, 1, 1, 1, 1, 0], [0, 1, 1, 2, 2, 0], [0, 1, 1, 4, 4, 0], [0, 1, 1, 8, 8, 1]]
 ) * torch.tensor([10, 10, 10, 6, 6, 10], dtype=torch.float64)
-#: Which of the 36 products are of a kind, and the phases that they are over.
+#: The four kinds among the 36 products, and the phases that each kind needs.
 _KINDS = (slice(0, 25), slice(25, 30), slice(30, 35), slice(35, 36))
 _NEEDED = ([0, 1, 2, 3], [0, 1], [0, 2], [0])
 
 
 class Tiles:
-    """A convolution to be computed tile by tile, its kernels transformed.
+    """A convolution with transformed kernels that is computed tile by tile.
 
-    A phase with two taps on an axis in place of three needs no product at one of the six places:
-    the 36 products of matrices are of four kinds, over 4, 2, 2 and 1 phases.
+    A phase with two taps along an axis instead of three needs only five of the six values there:
+    the 36 matrix products are of four kinds, over 4, 2, 2 and 1 phases.
 
     Args:
         weight: float64 [out, in, 3, 3] for a convolution of padding 1; [out, in, 5, 5] for one of
             stride 2 and padding 2, or a transposed one to twice the size.
-        transposed: Whether it is that.
-        dtype: float32 or float64, of all that is computed. In float64 integers stay exact where
-            :attr:`growth` allows.
+        transposed: Whether the convolution is transposed.
+        dtype: float32 or float64, the dtype of the computation. In float64 integers are exact if
+            :attr:`growth` times the largest input is below 2^53.
     """
 
     def __init__(self, weight: Tensor, transposed: bool, dtype: torch.dtype) -> None:
@@ -78,7 +78,7 @@ class Tiles:
         for planes, needed in kinds:
             joined = torch.cat(by_plane[planes][:, needed].unbind(1), 2 if transposed else 1)
             self._kernels.append((planes, joined.to(dtype).contiguous()))  # [planes, in, out]
-        #: How far a sum can grow for inputs of at most 1, before it is divided.
+        #: Largest magnitude of a sum before the division, for inputs within +-1.
         sums = by_plane.abs().sum(2)[self._planes.ravel()]  # [36, phases, out], by place again
         sums = sums if transposed else sums.sum(1, keepdim=True)
         grown = torch.einsum("rx,sy,xypo->rspo", _GROWTH, _GROWTH, sums.unflatten(0, (6, 6)))
@@ -96,14 +96,14 @@ class Tiles:
 
         Args:
             x: [H, W, in].
-            scale: [out], what sums are multiplied with, exact for integers.
-            bias: [out], what is added then.
-            out: [height, width, out] of the result; with a height of 0, memory for one strip at a
-                time is made, and holds until the next.
-            part: First row of tiles and the one after the last; by default all.
+            scale: [out], factors of the sums; exact for integers.
+            bias: [out], added afterwards.
+            out: Memory of the output, [height, width, out]. With a height of 0, memory for one
+                strip is allocated, and each strip is valid until the next one.
+            part: First and end row of tiles; by default all rows.
 
         Yields:
-            Rows of the result, [rows, width, out].
+            Rows of the output, [rows, width, out].
         """
         before, behind = self.phases
         side = 4 * behind
@@ -128,21 +128,21 @@ class Tiles:
 
 
 def _planes(transposed: bool) -> NDArray[np.int64]:
-    """[6, 6], the number of each place's product, so that those of a kind follow each other."""
-    less = 0 if transposed else 5  # the place that two taps do without
+    """[6, 6], the index of each position's product; products of a kind have consecutive indexes."""
+    less = 0 if transposed else 5  # not needed for two taps
     more = [place for place in range(6) if place != less]
     rows = ((more, more), ([less], more), (more, [less]), ([less], [less]))
-    found = np.empty((6, 6), np.int64)
+    planes = np.empty((6, 6), np.int64)
     for number, place in enumerate(place for kind in rows for place in itertools.product(*kind)):
-        found[place] = number
-    return found
+        planes[place] = number
+    return planes
 
 
 def _room(tiles: int, channels: int, dtype: torch.dtype) -> tuple[Tensor, NDArray[Any]]:
     """A tensor [36, tiles, channels], and its memory, [36, more than tiles * channels].
 
-    A tile's 36 lines would lie in the same few places of a cache, were their distance a multiple of
-    4 KiB.
+    The padding keeps the distance of a tile's 36 lines from being a multiple of 4 KiB, with which
+    they would share the same few cache sets.
     """
     size = tiles * channels
     memory = torch.empty(36, size + -size % 1024 + 144, dtype=dtype)
@@ -152,16 +152,16 @@ def _room(tiles: int, channels: int, dtype: torch.dtype) -> tuple[Tensor, NDArra
 _kernel = njit(cache=True, nogil=True, boundscheck=False, fastmath={"contract", "reassoc"})
 
 
-# Python's numbers would make doubles of the sums.
+# Numbers of Python would promote the sums to float64.
 _2, _4, _5, _8, _DIVISOR = (np.float32(n) for n in (2, 4, 5, 8, DIVISOR))
 
 
 @_kernel
 def _six(a0, a1, a2, a3, a4, a5, out):
-    """The input's transform along one axis: six lines of channels [C] to six in ``out``.
+    """The input transform along one axis: six lines of channels [C] to six in ``out``.
 
-    Lines of ``out`` begin at multiples of a constant: else the compiler would not know that they
-    lie apart, and would not vectorise.
+    Lines of ``out`` start at multiples of a constant, so that the compiler knows that they do not
+    overlap, and vectorises.
     """
     for c in range(len(a0)):
         even, odd = a4[c] - _4 * a2[c], a3[c] - _4 * a1[c]
@@ -176,7 +176,7 @@ def _six(a0, a1, a2, a3, a4, a5, out):
 
 @_kernel
 def _four(a0, a1, a2, a3, a4, a5, out):
-    """The output's transform along one axis: six lines of channels [C] to four in ``out``."""
+    """The output transform along one axis: six lines of channels [C] to four in ``out``."""
     for c in range(len(a0)):
         near, far = a1[c] - a2[c], a3[c] - a4[c]
         sums, others = a1[c] + a2[c], a3[c] + a4[c]
@@ -188,7 +188,7 @@ def _four(a0, a1, a2, a3, a4, a5, out):
 
 @_kernel
 def _slot(plane, phase):
-    """Where a phase's channels stand among those that a product is over; -1 where it has none."""
+    """The index of a phase among those of a product; -1 if the product does not need it."""
     if plane < 25:
         return phase
     if plane < 30:
@@ -205,9 +205,9 @@ def _line(block, number, channels):
 
 @_kernel
 def _split(x, step, first, columns, planes, values, begin, end):
-    """6x6 places of each phase of x [H, W, C] around tiles to values [36, tiles * phases * C].
+    """Transform the 6x6 inputs of each tile and phase of x [H, W, C] to [36, tiles * phases * C].
 
-    Tiles are those of rows ``begin`` to ``end`` of a strip that starts with row ``first``.
+    The tiles are those of rows ``begin`` to ``end`` of a strip that starts with row ``first``.
     """
     height, width, channels = x.shape
     zeros = np.zeros(channels, x.dtype)
@@ -254,7 +254,7 @@ def _found(sums, plane, tile, phase, step, zeros):
 
 @_kernel
 def _join(sums, scale, bias, step, columns, planes, out, begin, end):
-    """Sums [36, tiles * phases * C] to 4x4 places of each phase of out [H, W, C]."""
+    """Transform sums [36, tiles * phases * C] to the 4x4 outputs of each tile and phase."""
     height, width, channels = out.shape
     zeros = np.zeros(channels, out.dtype)
     half, done = np.empty((6, 4 * _LINE), out.dtype), np.empty(4 * _LINE, out.dtype)

@@ -1,4 +1,4 @@
-"""The transposed convolutions of a codec, in less time."""
+"""Faster twins of PyTorch's transposed convolution."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from vcm_mt.bitstream.products import phases as phases_of
 from vcm_mt.models.fast.gdn import FastGDN, taken_next
 from vcm_mt.models.fast.winograd import is_fast, products_of
 
-#: Output channels up to which it is worth it.
-THIN = 4
-#: Values of a strip: what stays in a core's cache.
+#: Largest number of output channels for which a sub-pixel convolution is faster.
+FEW_CHANNELS = 4
+#: Values of a strip, chosen to stay in a core's cache.
 _STRIP = 1 << 18
 
 
 class FastDeconv(nn.ConvTranspose2d):
-    """A transposed convolution whose bias learns from a plain sum when it trains on a CPU.
+    """A transposed convolution that trains faster on a CPU.
 
-    The same parameters and the same gradients: oneDNN sums up a bias's gradient slowly where a
-    convolution is transposed. When coding it takes
-    :mod:`vcm_mt.models.fast.winograd` where that fits.
+    It has the same parameters and gradients. oneDNN sums the gradient of a transposed convolution's
+    bias slowly; here that is a plain sum. When coding it uses
+    :mod:`vcm_mt.models.fast.winograd` if that fits.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -40,7 +40,7 @@ class FastDeconv(nn.ConvTranspose2d):
 
 
 class _Deconvolved(torch.autograd.Function):
-    """PyTorch's transposed convolution and its gradients, but for the bias's: dy's sum."""
+    """PyTorch's transposed convolution; the gradient of the bias is computed as the sum of dy."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, geometry: Any) -> Tensor:
@@ -64,9 +64,9 @@ class _Deconvolved(torch.autograd.Function):
 class SubpixelDeconv(nn.ConvTranspose2d):
     """A transposed 5x5 convolution of stride 2 to a few channels, as a sub-pixel convolution.
 
-    The same parameters and the same sums: each of the four phases of the output is a 3x3
-    convolution of the input (Shi et al. 2016), and one convolution to four times as many channels
-    keeps a processor's vectors full where three channels leave them empty.
+    It has the same parameters and computes the same sums. Each of the four phases of the output is
+    a 3x3 convolution of the input (Shi et al. 2016). One convolution to four times as many channels
+    fills the processor's vector registers, which three output channels do not.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002
@@ -76,16 +76,16 @@ class SubpixelDeconv(nn.ConvTranspose2d):
     def phases(self) -> tuple[Tensor, Tensor | None]:
         """Kernels [4 * 3, C, 3, 3] and biases of the four phases."""
         kernels = phases_of(self.weight.transpose(0, 1))
-        # Each bias four times; on a repeat_interleave in this place torch.compile fails.
+        # Repeats each bias four times; torch.compile fails on repeat_interleave here.
         four = torch.arange(len(kernels), device=kernels.device) // 4
         bias = None if self.bias is None else self.bias[four]
         return kernels.contiguous(memory_format=torch.channels_last), bias
 
     def behind(self, gdn: FastGDN, x: Tensor) -> Tensor:
-        """The picture [B, 3, 2 H, 2 W] that this layer makes of ``gdn(x)``, when coding.
+        """Compute this layer on ``gdn(x)`` when coding: [B, 3, 2 H, 2 W].
 
-        Strip by strip, so that the largest map of all, ``gdn(x)``, is never written to memory.
-        This layer works in float32, ``gdn`` multiplies in x's type.
+        It works strip by strip, so that ``gdn(x)``, the largest map of all, is never written to
+        memory. This layer computes in float32, ``gdn`` in the dtype of x.
 
         Args:
             gdn: The layer before.
@@ -101,7 +101,7 @@ class SubpixelDeconv(nn.ConvTranspose2d):
         for strip in x.split(rows, dim=2):
             count = strip.shape[2]
             if not parts:
-                # Two rows from before the strip; zeros above the first row and below the last one.
+                # Starts with two rows of the previous strip; zeros above the first strip.
                 wide = torch.zeros_like(strip[:, :, :1], dtype=torch.float32)
                 wide = wide.repeat(1, 1, count + 2, 1)
                 wide = wide.contiguous(memory_format=torch.channels_last)
@@ -117,7 +117,7 @@ def fits_subpixel(layer: nn.Module) -> bool:
     """Whether a layer can be a :class:`SubpixelDeconv`."""
     return (
         type(layer) is nn.ConvTranspose2d
-        and layer.out_channels <= THIN
+        and layer.out_channels <= FEW_CHANNELS
         and (layer.kernel_size, layer.stride) == ((5, 5), (2, 2))
         and (layer.padding, layer.output_padding) == ((2, 2), (1, 1))
         and (layer.dilation, layer.groups) == ((1, 1), 1)

@@ -1,4 +1,4 @@
-"""A codec's transforms when coding on a CPU: strip by strip, on threads that work alone."""
+"""A codec's transforms for coding on a CPU: strip by strip, one strip per thread."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from vcm_mt.models.fast.gdn import FastGDN
 from vcm_mt.models.fast.winograd import is_fast, products_of, shares
 from vcm_mt.numerics.threads import alone
 
-#: Values of a strip: what stays in a core's cache.
+#: Values of a strip, chosen to stay in a core's cache.
 _STRIP = 1 << 18
 
 
 class FastTransform(nn.Sequential):
-    """``g_a`` or ``g_s`` of which, when coding, convolutions and their GDN go strip by strip.
+    """A faster twin of ``g_a`` or ``g_s`` for coding.
 
-    Layers with fewer channels than :mod:`vcm_mt.models.fast.winograd` takes run as they are. The
-    same parameters, and the same maps but for float32's rounding. A map between two layers is
-    written once, by threads of which each takes a share of its rows.
+    It has the same parameters, and the same values up to the rounding of float32. Each convolution
+    and the GDN after it are computed strip by strip, so that the map between two stages is written
+    once; each thread computes a share of its rows. Layers with fewer channels than
+    :mod:`vcm_mt.models.fast.winograd` supports run unchanged.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class _Subpixels:
 
 
 def _rows(x: Tensor, begin: int, end: int) -> Tensor:
-    """Rows of [B, C, H, W], zeros where there are none."""
+    """Rows ``begin`` to ``end`` of [B, C, H, W]; rows outside are zeros."""
     inside = x[:, :, max(begin, 0) : end]
     above, below = max(-begin, 0), max(end - x.shape[2], 0)
     return F.pad(inside, (0, 0, above, below)) if above or below else inside
@@ -120,7 +121,7 @@ def _is_coding(x: Tensor) -> bool:
 
 
 def _strips_of(layer: nn.Module, gdn: FastGDN | None, x: Tensor) -> _Strips | None:
-    """How a layer makes rows of its output, where that takes less time."""
+    """The strip-wise computation of a layer; ``None`` if that is not faster."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and is_fast(x, layer):
         return products_of(layer)
     if isinstance(layer, SubpixelDeconv) and layer.in_channels >= winograd.LEAST_CHANNELS:
@@ -140,7 +141,7 @@ def _is_plain(layer: nn.Conv2d) -> bool:
 
 
 def _stage(layer: _Strips, gdn: FastGDN | None, x: Tensor) -> Tensor:
-    """``gdn(layer(x))``, or ``layer(x)`` where there is none; channels_last."""
+    """``gdn(layer(x))``, or ``layer(x)`` without a GDN, in channels_last."""
     x = x.contiguous(memory_format=torch.channels_last)
     shape = layer.shape(x)
     out = x.new_empty(shape).permute(0, 3, 1, 2)

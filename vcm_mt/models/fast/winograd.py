@@ -1,6 +1,7 @@
-"""A codec's 5x5 convolutions of stride 2 by a third of their products, when coding on a CPU.
+"""A codec's 5x5 convolutions of stride 2 with a third of the products, for coding on a CPU.
 
-Sums are those of the convolution but for float32's rounding, see :mod:`vcm_mt.numerics.winograd`.
+The values are those of the convolution up to the rounding of float32, see
+:mod:`vcm_mt.numerics.winograd`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from torch import Tensor, nn
 from vcm_mt.numerics.threads import alone
 from vcm_mt.numerics.winograd import MOST_CHANNELS, Tiles
 
-#: Fewest channels on either side, and fewest places of a phase, for which it takes less time.
+#: Smallest number of channels, and of positions per phase, for which it is faster.
 LEAST_CHANNELS, LEAST_PLACES = 64, 1024
 
 
 def is_fast(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
-    """Whether this fits a layer and takes less time: in float32, on a CPU, without a gradient."""
+    """Whether :class:`Products` supports a layer and is faster: float32, CPU, no gradient."""
     beyond = (1, 1) if isinstance(layer, nn.ConvTranspose2d) else (0, 0)
     channels = layer.in_channels, layer.out_channels
     return (
@@ -40,7 +41,7 @@ def is_fast(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
 
 
 class Products:
-    """A layer's kernels, transformed once and kept while its weights are the same.
+    """A layer's transformed kernels; they are valid until the weights change.
 
     Args:
         layer: A 5x5 convolution of stride 2 and padding 2; transposed, to twice the size.
@@ -68,21 +69,21 @@ class Products:
         return out.permute(0, 3, 1, 2)
 
     def shape(self, x: Tensor) -> tuple[int, int, int, int]:
-        """[B, H, W, D] of the result."""
+        """The shape of the output, [B, H, W, D]."""
         before, behind = self.tiles.phases
         height, width = (-(-length * behind // before) for length in x.shape[-2:])
         return len(x), height, width, len(self.bias)
 
     @property
     def side(self) -> int:
-        """How many rows of the result a tile has."""
+        """Rows of the output per tile."""
         return 4 * self.tiles.phases[1]
 
     def strips(self, x: Tensor, first: int, last: int) -> Iterator[Tensor]:
-        """Rows ``side * first`` to ``side * last`` for one picture's map [1, C, H, W].
+        """Compute the output rows ``side * first`` to ``side * last`` of one map [1, C, H, W].
 
-        Yields [1, D, rows, W], which are valid until the next ones are asked for: all lie in the
-        same memory.
+        Yields:
+            [1, D, rows, W], valid until the next iteration, which reuses the memory.
         """
         for strip in self._strips(x[0], np.empty((0, 0, 0), np.float32), (first, last)):
             yield torch.from_numpy(strip)[None].permute(0, 3, 1, 2)
@@ -93,19 +94,19 @@ class Products:
 
 
 def shares(pictures: int, rows: int) -> list[tuple[int, int, int]]:
-    """Picture, first row and the one after the last of equal shares, enough for all threads."""
+    """Split pictures into equal parts for all threads: (picture, first row, end row)."""
     parts = min(rows, -(-torch.get_num_threads() // pictures))
     ends = [rows * k // parts for k in range(parts + 1)]
     return [(index, *part) for index in range(pictures) for part in pairwise(ends)]
 
 
 def _state(layer: nn.Module) -> tuple[Any, ...]:
-    """Changes with the layer's weights."""
+    """A key that changes with the layer's weights."""
     return tuple((p.data_ptr(), p._version) for p in layer.parameters())
 
 
 def products_of(layer: nn.Conv2d | nn.ConvTranspose2d) -> Products:
-    """A layer's products, kept with it."""
+    """The cached :class:`Products` of a layer, rebuilt if its weights have changed."""
     products: Products | None = layer.__dict__.get("_products")
     if products is None or products.made_of != _state(layer):
         products = layer.__dict__["_products"] = Products(layer)
