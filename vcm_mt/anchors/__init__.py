@@ -1,4 +1,4 @@
-"""Codecs to measure against, each behind the same calls: encode, decode, header_bytes."""
+"""Codecs to compare with, behind one interface: encode, decode, header_bytes."""
 
 from typing import TYPE_CHECKING, Any
 

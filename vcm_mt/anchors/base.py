@@ -1,4 +1,4 @@
-"""What every anchor codec is: picture to bytes, bytes to picture, and a record of how."""
+"""The interface of anchors: codecs that ours are compared with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class AnchorRecord:
-    """Everything that decides an anchor's bytes and pictures, but the QP.
+    """Everything but the QP that decides an anchor's bytes and pictures.
 
     Attributes:
         name: For readers, with the encoder that stands behind the standard: 'VVC (VVenC)'.
@@ -44,15 +44,15 @@ class AnchorRecord:
 
 
 class Anchor(ABC):
-    """A codec to measure against, used picture by picture (all-intra).
+    """A codec to compare with, applied to single pictures (all-intra).
 
-    What is called QP here is the codec's own parameter of quality: a QP of VVC, a CRF of AV1, a
-    quality of JPEG, a level of a learned codec.
+    QP stands for the codec's own parameter of quality: a QP of VVC, a CRF of AV1, a quality of
+    JPEG, a level of a learned codec.
 
     Attributes:
-        record: What decides bytes and pictures, but the QP.
+        record: What decides bytes and pictures besides the QP.
         qualities: The default sweep of the QP, in the order of the rate.
-        quality_range: All values of the QP that are taken.
+        quality_range: All valid values of the QP.
     """
 
     record: AnchorRecord
@@ -61,22 +61,22 @@ class Anchor(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the record: equal only where bytes and pictures are bound to be equal."""
+        """SHA-256 of the record: anchors of one fingerprint give equal bytes and pictures."""
         return self.record.fingerprint
 
     @abstractmethod
     def encode(self, picture: Picture, qp: int) -> bytes:
-        """Code one picture; the length of the result is what counts as its rate."""
+        """Encode one picture, uint8 [H, W, 3]; the length of the result is its rate."""
 
     @abstractmethod
     def decode(self, data: bytes, height: int, width: int) -> Picture:
-        """Decode what `encode` gave for a picture of this size."""
+        """Decode a stream of a picture of this size: uint8 [H, W, 3]."""
 
     @abstractmethod
     def header_bytes(self, data: bytes) -> int:
-        """How many bytes of a stream carry no picture content: parameter sets, headers, boxes.
+        """Number of bytes without picture content: parameter sets, headers, boxes.
 
-        They count in the rate; this is for the rate without them that is given beside it.
+        They count in the rate; results give the rate without them beside it.
 
         Raises:
             AnchorError: The bytes are no stream of this codec.
@@ -84,7 +84,7 @@ class Anchor(ABC):
 
 
 def check_picture(picture: Picture) -> None:
-    """Raise MeasurementError unless `picture` is uint8 [H, W, 3] with at least one pixel."""
+    """Raise a MeasurementError unless `picture` is uint8 [H, W, 3] with at least one pixel."""
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         raise MeasurementError(
             f"an anchor codes RGB pictures, uint8 [H, W, 3]; got {picture.dtype} "
@@ -93,7 +93,7 @@ def check_picture(picture: Picture) -> None:
 
 
 def check_quality(codec: str, parameter: str, qualities: Sequence[int], qp: int) -> None:
-    """Raise MeasurementError unless `qp` is an integer in `qualities`."""
+    """Raise a MeasurementError unless `qp` is an integer in `qualities`."""
     if qp not in qualities:
         raise MeasurementError(
             f"{codec} takes a {parameter} of {qualities[0]} to {qualities[-1]}, got {qp}"

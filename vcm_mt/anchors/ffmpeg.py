@@ -1,4 +1,4 @@
-"""Video codecs inside imageio-ffmpeg's binary, each picture through its own process."""
+"""Video codecs in imageio-ffmpeg's binary, one process per picture."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class FFmpegAnchor(VideoAnchor):
             ) from error
 
     def _version(self) -> str:
-        """Versions of FFmpeg and of the library, which says its own only while it encodes."""
+        """Versions of FFmpeg and of the library, which logs its own only while it encodes."""
         black = ("-f", "lavfi", "-i", "color=black:s=64x64", "-frames:v", "1", "-c:v", self.library)
         log = call(
             [self._ffmpeg, "-loglevel", "verbose", "-nostdin", *black, "-f", "null", "-"]

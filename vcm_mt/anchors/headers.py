@@ -1,4 +1,4 @@
-"""Streams taken apart far enough to tell headers from picture content."""
+"""Parse streams as far as needed to tell headers from picture content."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class CompressAIModel(Anchor):
         return header
 
     def _weights(self, level: int) -> str:
-        """What a level's weights are known by: SHA-256 of the file, or its name in the zoo.
+        """Identify a level's weights: SHA-256 of the file, or its name in the zoo.
 
         The zoo's names end in the first 8 digits of a SHA-256.
         """

@@ -1,4 +1,4 @@
-"""Outside programs: start one, wait for it, and quote it when it fails."""
+"""Run external programs."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def call(
 
 
 def sha256(path: Path) -> str:
-    """What a program or its configuration is known by, 64 hex digits."""
+    """SHA-256 of a program or its configuration, 64 hex digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def last_lines(text: bytes, count: int = 5) -> str:
-    """The end of what a program said."""
+    """The last lines of a program's output."""
     return "\n".join(text.decode(errors="replace").strip().splitlines()[-count:])

@@ -1,4 +1,4 @@
-"""Video codecs used on one picture, in 10-bit 4:2:0: what they share, whoever runs them."""
+"""Base of video codecs applied to one picture, in 10-bit 4:2:0."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONVERSION = "RGB to 10-bit 4:2:0 BT.709 full range, box down, Catmull-Rom up, p
 
 
 class VideoAnchor(Anchor):
-    """A codec of 10-bit 4:2:0 video, one picture a stream.
+    """A codec of 10-bit 4:2:0 video, one picture per stream.
 
     Nothing is added to the stream for the true size: a stream of a picture padded to even sizes
     decodes to at most one row and one column more, which `decode` crops because its caller knows
@@ -24,7 +24,7 @@ class VideoAnchor(Anchor):
     Attributes:
         standard: Its name in messages: 'VVC'.
         parameter: What the standard calls its parameter of quality.
-        quality_range: Its values that are taken.
+        quality_range: Its valid values.
     """
 
     standard: str

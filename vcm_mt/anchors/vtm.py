@@ -96,7 +96,7 @@ def _find(given: str | os.PathLike[str] | None, variable: str, file: str) -> Pat
 
 
 def _version(encoder: Path) -> str:
-    """What the encoder calls itself, once it is started without arguments."""
+    """Name and version that the encoder prints when it is started without arguments."""
     said = call([str(encoder)]).stdout
     found = re.search(rb"VVCSoftware: (VTM) Encoder Version (\S+)", said)
     if not found:
@@ -108,7 +108,7 @@ def _version(encoder: Path) -> str:
 
 
 def _run(command: Sequence[str], files: dict[str, bytes], result: str, what: str) -> bytes:
-    """Run a binary of VTM's in a folder of its own: what it leaves in the file `result`."""
+    """Run a program of VTM in a folder of its own, and return the content of its file `result`."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         for file, content in files.items():

@@ -1,1 +1,1 @@
-"""Rate-performance points, and what is computed of them; knows no model."""
+"""Rate-performance points and what is computed from them, independent of any model."""

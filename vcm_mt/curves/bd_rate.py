@@ -1,4 +1,4 @@
-"""Bjontegaard delta rate between two R-P curves, with what a reader needs to trust it."""
+"""Bjontegaard delta rate between two R-P curves, with checks of how far it can be trusted."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class BDRate:
             out; None where every curve that is left would have too few points.
         other_methods: Percent by each method; None where a curve has too few points for it.
         bd_metric: The other way round: average gain in score at equal rate, in the score's unit;
-            None where the curves share no range of rates.
+            None where the ranges of rates do not overlap.
         without_headers: Percent when bytes without picture content are not counted; None where
             a point's pictures are not known.
         bootstrap: 95 % interval over resampled pictures; None where they are not known.
         points: How many of the anchor's and of the test's points were used.
         monotone: How curves that do not rise were handled, see :func:`bd_rate`.
         dropped: The points left out because a cheaper point scores at least as well.
-        warnings: What a reader must know before he quotes the figure.
+        warnings: What limits the figure, a sentence each.
     """
 
     value: float
@@ -148,7 +148,7 @@ def bd_rate(
 def _used(
     name: str, curve: Curve, method: str, monotone: str | None
 ) -> tuple[Curve, tuple[str, ...]]:
-    """The rising curve that stands for this one, and the points that it leaves out."""
+    """The rising curve that is used in place of this one, and the points left out of it."""
     used = _rising(curve, monotone)
     if len(used.rates) < MIN_POINTS[method]:
         raise MeasurementError(
@@ -196,7 +196,7 @@ def _remarks(rate: BDRate, anchor: Curve, test: Curve, quiet: bool) -> list[str]
 
 
 def _crossing(anchor: Curve, test: Curve, interval: tuple[float, float]) -> float | None:
-    """A score at which the cheaper curve becomes the dearer one; None where there is none."""
+    """The lowest score at which the curves cross; None where they do not."""
     scores = np.linspace(*interval, 201)
     gap = PchipInterpolator(test.scores, np.log(test.rates))(scores)
     gap -= PchipInterpolator(anchor.scores, np.log(anchor.rates))(scores)
@@ -252,7 +252,7 @@ def _interval(
     monotone: str | None,
     bootstrap: Bootstrap | None,
 ) -> tuple[float, float] | None:
-    """2.5 and 97.5 percent of the BD-rates over the draws."""
+    """The 2.5 and 97.5 percentiles of the BD-rates over the draws."""
     if bootstrap is None or not all(
         point.pictures and point.pictures.knows(metric) for point in (*anchor, *test)
     ):
@@ -294,7 +294,7 @@ def _percent_or_none(anchor: Curve, test: Curve, method: str) -> float | None:
 
 
 def _leave_one_out(anchor: Curve, test: Curve, method: str) -> tuple[float, float] | None:
-    """Range of the BD-rate over all curves that lack one point and keep at least 3."""
+    """Smallest and largest BD-rate with one point left out, where 3 or more remain."""
     needed = max(3, MIN_POINTS[method])
     pairs = [(rest, test) for rest in _without_one(anchor, needed)]
     pairs += [(anchor, rest) for rest in _without_one(test, needed)]

@@ -1,4 +1,4 @@
-"""Resampled picture sets: how far a figure would move on other pictures of the same kind."""
+"""Bootstrap over pictures: how far a figure would move on other pictures of the same kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RESAMPLES = 1000
 
 
 class Bootstrap:
-    """Draws P pictures of P with replacement, many times; all curves see the same draws.
+    """Draws P of P pictures with replacement, many times; all curves use the same draws.
 
     Args:
         num_pictures: P.

@@ -1,9 +1,9 @@
-"""R-P points with their pictures in little space: columns of small integers in one NumPy archive.
+"""R-P points with per-picture data in a compact file: columns of integers in a NumPy archive.
 
-The archive (``.npz``) holds ``points.json``, which is ``rp_points.json`` with what each point's
-columns are in place of its pictures, and one array a column, the points' parts behind each other.
-Rates and average precision, resampled too, are those of the JSON file to the last bit; PSNR and
-MS-SSIM of a picture are rounded to 1/131,070 of their range over the point's pictures.
+The archive (``.npz``) holds ``points.json``, which is ``rp_points.json`` with the lengths of each
+point's columns in place of its pictures, and one array per column, which concatenates the points.
+Rates and average precision, resampled or not, equal those of the JSON file to the last bit. PSNR
+and MS-SSIM of a picture are rounded to 1/65,534 of their range over the point's pictures.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _NONE = 65535
 
 
 def packed(content: Mapping[str, Any], pictures: Sequence[Pictures | None]) -> bytes:
-    """The archive.
+    """Pack points into an archive.
 
     Args:
-        content: The file as plain values, without pictures.
-        pictures: Those of all points, in the points' order.
+        content: The file as plain values for JSON, without pictures.
+        pictures: The pictures of all points, in the points' order.
 
     Raises:
         MeasurementError: A count does not fit its column, as of more than 65,535 pictures.
@@ -84,10 +84,10 @@ def unpacked(data: bytes) -> tuple[dict[str, Any], list[Pictures | None]]:
 
 
 class _Columns:
-    """Columns that are added to part by part, or read so.
+    """Columns, written part by part or read part by part.
 
     Args:
-        arrays: What is read.
+        arrays: The columns to read.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
@@ -121,7 +121,7 @@ class _Columns:
 
 
 def _add(pictures: Pictures, columns: _Columns) -> dict[str, Any]:
-    """Append a point's pictures; what :func:`_take` must know of them."""
+    """Append a point's pictures and return what :func:`_take` needs to read them."""
     for name in _BYTES:
         columns.add(name, getattr(pictures, name))
     return {
@@ -156,7 +156,7 @@ def _take_score(span: Sequence[float], columns: _Columns, count: int) -> NDArray
 
 
 def _add_matches(matches: Matches, columns: _Columns) -> int:
-    """Append matches; the number of their categories."""
+    """Append matches and return the number of their categories."""
     columns.add("objects", matches.objects)
     columns.add("detections", np.diff(matches.begins))
     for name in ("pictures", "hits", "ignored"):

@@ -21,10 +21,10 @@ def bd_rates(
     bootstrap: Bootstrap | None = None,
     skip: Sequence[str] = (),
 ) -> tuple[Rates, list[str]]:
-    """BD-rates of every curve but those to skip against every anchor that knows the metric.
+    """BD-rates of every curve, but those in ``skip``, against every anchor that has the metric.
 
     Returns:
-        The rates, and a line for each pair that has none, with the reason.
+        The rates, and for each pair without one a line with the reason.
     """
     found: Rates = {}
     refused = []
@@ -39,7 +39,7 @@ def bd_rates(
                 ):
                     continue
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # they are kept in the result
+                    warnings.simplefilter("ignore")  # the result holds them
                     try:
                         rate = bd_rate(curves[anchor], points, metric, bootstrap=bootstrap)
                     except MeasurementError as error:

@@ -1,4 +1,4 @@
-"""Curves as a CSV table: ours, CompressAI-Vision's, or one that a person made."""
+"""Curves as CSV tables: ours, CompressAI-Vision's, or any with ``bpp`` and scores."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read_csv(path: Path) -> dict[str, list[RPPoint]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a mark first
+        return path.read_text(encoding="utf-8-sig").splitlines()  # some write a byte order mark
     except UnicodeDecodeError as error:
         raise MeasurementError(f"{path} is not UTF-8 text: {error}") from error
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What COCO's average precision is made of, kept by picture, so that it can be resampled."""
+"""COCO's average precision from matches by picture, so that pictures can be resampled."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _EPSILON = float(np.spacing(1))
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Every detection with the pictures' objects that it hit, at all of COCO's IoU thresholds.
+    """All detections of a test set, and whether each matches an object at each IoU threshold.
 
     Attributes:
-        objects: int32 [C, P], objects to be found by category and picture, crowds left out.
+        objects: int32 [C, P], number of objects by category and picture, without crowds.
         begins: int64 [C + 1], where each category's detections begin.
         pictures: int32 [D], the picture of each detection; by category, best score first.
         hits: uint16 [D], bit t is set where the detection matches an object at threshold t.
@@ -92,11 +92,11 @@ class Matches:
         )
 
     def reduced(self) -> Self:
-        """Without what no average precision depends on, however the pictures are weighted.
+        """Leave out what no average precision depends on, whatever the pictures' weights.
 
-        Left out are detections that count at no threshold, and those behind the last hit of their
-        category, which lower the precision where the recall rises no more. Misses between two hits
-        lower it only by their number, so they are put into the pictures' order, which compresses.
+        These are detections that are ignored at all thresholds, and those after the last hit of
+        their category, where recall no longer rises. Of the misses between two hits only the number
+        matters; they are sorted by picture, which compresses better.
         """
         category = np.repeat(np.arange(len(self.objects)), np.diff(self.begins))
         hits = self.hits & ~self.ignored
@@ -107,14 +107,14 @@ class Matches:
         category, pictures = category[keep], self.pictures[keep]
         hits, ignored = hits[keep], self.ignored[keep]
         miss = (hits | ignored) == 0
-        run = 2 * np.cumsum(~miss) + miss  # all misses between two others are one run
+        run = 2 * np.cumsum(~miss) + miss  # consecutive misses form one run
         order = np.lexsort((pictures, run, category))
         counts = np.bincount(category, minlength=len(self.objects))
         begins = np.concatenate([[0], np.cumsum(counts)])
         return type(self)(self.objects, begins, pictures[order], hits[order], ignored[order])
 
     def to_text(self) -> str:
-        """As ASCII for JSON: a compressed NumPy archive in Base64."""
+        """Encode as ASCII for JSON: a compressed NumPy archive in Base64."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **vars(self))
         return base64.b64encode(buffer.getvalue()).decode()
@@ -134,12 +134,12 @@ class Matches:
 
 
 def quiet() -> AbstractContextManager[Any]:
-    """Without what pycocotools prints."""
+    """Suppress what pycocotools prints."""
     return redirect_stdout(io.StringIO())
 
 
 def _copied(truth: COCO) -> COCO:
-    """A copy for COCOeval to write masks and flags into."""
+    """Copy annotations, as COCOeval writes masks and flags into them."""
     copy = COCO()
     copy.dataset = {
         **truth.dataset,
@@ -151,7 +151,7 @@ def _copied(truth: COCO) -> COCO:
 
 def _results(truth: COCO, found: Sequence[dict[str, Any]]) -> COCO:
     if found:
-        return truth.loadRes([dict(one) for one in found])  # which writes into them
+        return truth.loadRes([dict(one) for one in found])  # as it writes into them
     empty = COCO()
     empty.dataset = {**truth.dataset, "annotations": []}
     empty.createIndex()
@@ -177,7 +177,7 @@ def _bits(flags: NDArray[Any]) -> NDArray[np.uint16]:
 
 @njit(cache=True)
 def _average_precision(objects, begins, pictures, hits, ignored, weights, recalls):
-    """As COCOeval.accumulate, for several weightings of the pictures at once."""
+    """COCOeval.accumulate for several weightings of the pictures at once."""
     num_categories, _ = objects.shape
     found = np.empty(len(weights))
     longest = 0

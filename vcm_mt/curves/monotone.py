@@ -1,4 +1,4 @@
-"""Curves whose score falls somewhere, made to rise: rate is a function of score only then."""
+"""Reduce curves to rising ones, as rate is a function of score only there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rate-performance points: what one codec at one quality costs, and what a task still scores."""
+"""Rate-performance points: the rate of a codec at one quality, and the tasks' scores."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _TITLES = {
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """A point picture by picture, P of them: enough to measure it anew on a resampled set.
+    """A point's P pictures, one by one: enough to compute it on a resampled set.
 
     Attributes:
         num_pixels: int64 [P], native pixels.
         num_bytes: int64 [P], bytes of each file that would be sent.
-        header_bytes: int64 [P], those of them that carry no picture content.
+        header_bytes: int64 [P], those without picture content.
         fidelity: float64 [P] by metric, ``psnr`` in dB and ``ms_ssim``; NaN where there is none.
-        matches: What each task found, by its metric's name.
+        matches: Each task's detections, by its metric's name.
     """
 
     num_pixels: NDArray[np.int64]
@@ -53,7 +53,7 @@ class Pictures:
         return _mean(8 * sent / self.num_pixels, weights)
 
     def knows(self, metric: str) -> bool:
-        """Whether :meth:`score` can tell this metric."""
+        """Whether :meth:`score` can compute this metric."""
         return metric in self.fidelity or metric in self.matches
 
     def score(self, metric: str, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -63,7 +63,7 @@ class Pictures:
         return _mean(self.fidelity[metric], weights)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Convert to plain values for JSON."""
         return {
             "num_pixels": self.num_pixels.tolist(),
             "num_bytes": self.num_bytes.tolist(),
@@ -111,7 +111,7 @@ class RPPoint:
         bpp: Bits per pixel: 8 x bytes of the file that would be sent / native pixels.
         bpp_estimated: The same by the entropy model's likelihoods; None where there is no model.
         metrics: Scores by name, higher is better: mAP in percent 0..100, PSNR in dB.
-        pictures: The same picture by picture, where it was kept.
+        pictures: The same by picture, where it was stored.
     """
 
     quality: float
@@ -121,7 +121,7 @@ class RPPoint:
     pictures: Pictures | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The point as plain values for JSON; a score that there is none of (NaN) is None."""
+        """Convert to plain values for JSON; NaN becomes None."""
         told = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "pictures"}
         told["metrics"] = finite(self.metrics)
         return told | ({"pictures": self.pictures.to_dict()} if self.pictures else {})
@@ -165,7 +165,7 @@ def sort_points(points: Sequence[RPPoint]) -> list[RPPoint]:
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """The scores for JSON, which knows no NaN."""
+    """Scores with None in place of NaN, which JSON lacks."""
     return {name: value if np.isfinite(value) else None for name, value in metrics.items()}
 
 
@@ -217,5 +217,5 @@ def _mean(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> N
 
 
 def metric_title(metric: str) -> str:
-    """The metric's name for a reader, with its unit where it is a known one."""
+    """The metric's name for readers, with its unit if it is one of ours."""
     return _TITLES.get(metric, metric)

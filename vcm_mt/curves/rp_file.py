@@ -1,4 +1,4 @@
-"""Curves on disk: all that is known of each point, or tables; ours and those of CompressAI.
+"""Curves on disk: our own files, tables, and the results of CompressAI.
 
 ``docs/measurement.md`` has the layout.
 """
@@ -78,8 +78,8 @@ class RPFile:
         """Write the file.
 
         Args:
-            path: ``.json`` holds all there is; ``.npz`` the same in a quarter of the space, see
-                :mod:`vcm_mt.curves.compact`; ``.csv`` rates and scores alone.
+            path: ``.json`` holds everything, ``.npz`` the same in a quarter of the space (see
+                :mod:`vcm_mt.curves.compact`), ``.csv`` rates and scores alone.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, [self._to_bytes(path.suffix)])
@@ -139,11 +139,11 @@ class RPFile:
 
     @classmethod
     def _of(cls, content: dict[str, Any], pictures: Iterable[Pictures | None], path: Path) -> Self:
-        """The file of its plain values.
+        """The file from its plain values.
 
         Args:
             content: What :meth:`_content` gave.
-            pictures: Those of all points, where the values do not hold them.
+            pictures: The pictures of all points, where the values do not hold them.
             path: The file, for errors.
         """
         if content.get("format") != FORMAT:
@@ -169,7 +169,7 @@ class RPFile:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Pictures | None]]:
-    """A file's plain values; of a compact one also the pictures of its points."""
+    """A file's plain values, and the points' pictures of a compact one."""
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -20,7 +20,7 @@ def rp_table_markdown(
     metrics: Sequence[str],
     bd_rates: Mapping[str, Sequence[BDRate]] | None = None,
 ) -> str:
-    """The points of all curves, and below them the BD-rates.
+    """Tables of the points of all curves and, below, of the BD-rates.
 
     Args:
         curves: Points by the curve's name.
@@ -98,7 +98,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float | None, form: str) -> str:
-    """A figure by a format such as ".2f"; a dash where there is none."""
+    """Format a figure, as by ".2f"; a dash for None and NaN."""
     return ABSENT if value is None or math.isnan(value) else format(value, form)
 
 

@@ -1,1 +1,1 @@
-"""What people look at: tables, plots and the page."""
+"""Tables, plots and the report page."""

@@ -1,4 +1,4 @@
-"""R-P curves as a picture: bits per pixel against the score of a task."""
+"""R-P curves as figures for papers: bits per pixel against the score of a task."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vcm_mt.curves.bd_rate import BDRate
@@ -66,42 +67,51 @@ def plot_rp_curves(
     with rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.8), layout="constrained")
         axes = figure.add_subplot()
-        lines = []
-        for points, colour, marker in zip(curves.values(), COLOURS, MARKERS, strict=False):
-            drawn = scored(points, metric)
-            lines += axes.plot(
-                [point.bpp for point in drawn],
-                [point.metrics[metric] for point in drawn],
-                color=colour,
-                marker=marker,
-                markersize=7,
-                markeredgecolor="white",
-                linewidth=2,
-            )
+        lines = _draw_curves(axes, curves, metric)
         _dress(axes, metric, title, log_rate)
         if reference is not None and math.isfinite(reference):
             _draw_reference(axes, reference)
-        labels = [
-            f"{name} ({_signed(bd_rates[name].value)} %)" if name in bd_rates else name
-            for name in curves
-        ]
-        legend = axes.legend(
-            lines,
-            map(str, range(len(lines))),  # a name that begins with _ would be left out
-            loc="lower right",
-            title="BD-rate in brackets" if bd_rates else None,
-            alignment="left",
-            title_fontsize=10,
-            frameon=True,
-            framealpha=0.9,
-            edgecolor="none",
-        )
-        for text, label in zip(legend.get_texts(), labels, strict=True):
-            text.set(text=label, **_LITERAL)
+        _draw_legend(axes, lines, list(curves), bd_rates)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=160)
     return path
+
+
+def _draw_curves(axes: Axes, curves: Mapping[str, Sequence[RPPoint]], metric: str) -> list[Line2D]:
+    lines = []
+    for points, colour, marker in zip(curves.values(), COLOURS, MARKERS, strict=False):
+        drawn = scored(points, metric)
+        lines += axes.plot(
+            [point.bpp for point in drawn],
+            [point.metrics[metric] for point in drawn],
+            color=colour,
+            marker=marker,
+            markersize=7,
+            markeredgecolor="white",
+            linewidth=2,
+        )
+    return lines
+
+
+def _draw_legend(
+    axes: Axes, lines: Sequence[Line2D], names: Sequence[str], bd_rates: Mapping[str, BDRate]
+) -> None:
+    """Draw a legend of the curves' names, with their BD-rates in brackets."""
+    legend = axes.legend(
+        lines,
+        map(str, range(len(lines))),  # a name that begins with _ would be left out
+        loc="lower right",
+        title="BD-rate in brackets" if bd_rates else None,
+        alignment="left",
+        title_fontsize=10,
+        frameon=True,
+        framealpha=0.9,
+        edgecolor="none",
+    )
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        rate = f" ({_signed(bd_rates[name].value)} %)" if name in bd_rates else ""
+        text.set(text=name + rate, **_LITERAL)
 
 
 def _check_names(
@@ -117,7 +127,7 @@ def _check_names(
 
 
 def _dress(axes: Axes, metric: str, title: str | None, log_rate: bool) -> None:
-    """Axes, ticks and grid; the curves are drawn already and decide the limits."""
+    """Set up axes, ticks and grid, after the curves, which decide the limits."""
     if log_rate:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -136,7 +146,7 @@ def _dress(axes: Axes, metric: str, title: str | None, log_rate: bool) -> None:
 def _draw_reference(axes: Axes, reference: float) -> None:
     axes.axhline(reference, color="#777777", linestyle=":", linewidth=1.6)
     low, high = axes.get_ylim()
-    axes.set_ylim(top=max(high, reference + 0.08 * (high - low)))  # room for the words above it
+    axes.set_ylim(top=max(high, reference + 0.08 * (high - low)))  # room for the label above it
     axes.annotate(
         f"uncompressed: {reference:.1f}",
         xy=(0.01, reference),

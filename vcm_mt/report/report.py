@@ -1,4 +1,8 @@
-"""From an experiment's folder to the page, figures and TensorBoard entries that people look at."""
+"""From an experiment's folder to the page, the figures and TensorBoard's entries.
+
+Two libraries plot: matplotlib writes the figures as PDF, SVG and PNG without a browser, and Plotly
+the page's curves, which a reader can hover over, hide and zoom without a network.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +42,13 @@ _SCORE, _BEST = 0.1, 30
 
 @dataclass(frozen=True)
 class Wording:
-    """What an experiment's page says in words.
+    """Texts of an experiment's page.
 
     Attributes:
         title: Of the page.
         summary: A paragraph.
-        targets: BD-rates in percent that were aimed at, by metric, against the first anchor.
-        notes: Paragraphs on what was tried and what falls short.
+        targets: BD-rates in percent to reach, by metric, against the first anchor.
+        notes: Further paragraphs.
     """
 
     title: str = "R-P curves"
@@ -54,16 +58,16 @@ class Wording:
 
 
 def write_report(found: RPFile, rates: Rates, folder: Path, wording: Wording) -> Path:
-    """The page of an experiment, and the same for TensorBoard.
+    """Write the page of an experiment, and the same for TensorBoard.
 
     Args:
         found: Its curves.
         rates: Their BD-rates, see :func:`vcm_mt.report.results.compared`.
-        folder: Its folder, with ``samples``; the page goes there.
-        wording: What is said beside the figures.
+        folder: Its folder, with ``samples``; the page is written there.
+        wording: The page's texts.
 
     Returns:
-        The page.
+        The page's file.
     """
     samples = [_sample(*kept, list(found.curves)) for kept in read_samples(folder / "samples")]
     page = write_html(build_report(found, rates, samples, wording), folder / PAGE)
@@ -74,7 +78,7 @@ def write_report(found: RPFile, rates: Rates, folder: Path, wording: Wording) ->
 def build_report(
     found: RPFile, rates: Rates, samples: Sequence[Sample], wording: Wording
 ) -> Report:
-    """What the page shows."""
+    """Gather what the page shows."""
     order = [*anchors_of(found), *(n for n in found.curves if n not in anchors_of(found))]
     rows = [
         RateRow(curve, anchor, rate)
@@ -101,7 +105,7 @@ def build_report(
 
 
 def write_figures(found: RPFile, rates: Rates, folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Plots for a paper, one per metric and suffix (pdf, png, svg)."""
+    """Write plots for a paper, one per metric and suffix (pdf, png, svg)."""
     first = anchors_of(found)[:1]
     return [
         plot_rp_curves(
@@ -121,7 +125,7 @@ def write_figures(found: RPFile, rates: Rates, folder: Path, suffixes: Iterable[
 
 
 def check_places(found: RPFile, folder: Path, figures: Path, suffixes: Iterable[str]) -> None:
-    """Make sure that the page and the figures can be written, before the work for them.
+    """Make sure that the page and the figures can be written, before they are computed.
 
     Raises:
         ConfigError: When one cannot.
@@ -138,7 +142,7 @@ def _figure(folder: Path, metric: str, suffix: str) -> Path:
 
 
 def to_tensorboard(folder: Path, samples: Sequence[Sample]) -> None:
-    """Plots, tables and the kept pictures as entries of the folder's ``report`` run."""
+    """Write plots, tables and the stored pictures for TensorBoard, as the run ``report``."""
     with SummaryWriter(str(folder / TENSORBOARD)) as writer:
         for plot in sorted(folder.glob("rp_*.png")):
             writer.add_image(plot.stem, read_picture(plot), dataformats="HWC")
@@ -167,7 +171,7 @@ def _curve(name: str, curve: RPCurve) -> ReportCurve:
 
 
 def _matrix(found: RPFile, rates: Rates) -> list[Matrix]:
-    """BD-rates against the first anchor: what a codec was trained for, and what judges it."""
+    """BD-rates against the first anchor, of each curve by each task."""
     first = anchors_of(found)[:1]
     tasks = [metric for metric in rates if metric in found.originals]
     curves = [name for name in found.curves if name not in first]
@@ -269,7 +273,7 @@ def _instance(
 
 
 def _rings(mask: Any, shape: tuple[int, ...]) -> list[list[float]]:
-    """The outlines of a mask as COCO has it: polygons, or run lengths."""
+    """Outlines of a mask in COCO's format, polygons or run lengths."""
     if not isinstance(mask, dict):
         return mask or []
     counts = mask["counts"]

@@ -1,4 +1,4 @@
-"""What an experiment leaves behind: points, BD-rates, tables and plots in one folder."""
+"""Write an experiment's results into a folder: points, BD-rates, tables and plots."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str,
     ``rp_<metric>.png``.
 
     Args:
-        found: The curves; those of standards and of other learned codecs, by their codec's role,
-            are what the others are held to.
-        folder: Where to.
+        found: The curves. Those of standards and of other learned codecs, by their codec's role,
+            are the anchors of the others.
+        folder: Where to write.
         resamples: Draws of the bootstrap intervals, 0 for none.
 
     Returns:
@@ -63,7 +63,7 @@ def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str,
 
 
 def check_places(folder: Path) -> None:
-    """Make sure that what :func:`write_results` writes can be written, before it is measured.
+    """Make sure that :func:`write_results` can write its files, before anything is measured.
 
     Raises:
         ConfigError: When it cannot.
@@ -84,11 +84,11 @@ def read_results(folder: Path) -> RPFile:
 
 
 def published(found: RPFile) -> RPFile:
-    """The file without the matches that take most of its space and are quoted least.
+    """The file without the per-picture detections of most anchors and of foreign tasks.
 
-    Every point keeps its rates and scores, and bytes, PSNR and MS-SSIM by picture. Of what tasks
-    found in each picture, from which intervals are made, only the first standard, the learned
-    codecs and the shared decoders keep all; another receiver keeps that of its own task.
+    Every point keeps its rates and scores, and bytes, PSNR and MS-SSIM by picture. Detections take
+    most of the space, and intervals are computed from them: the first standard, the learned codecs
+    and the shared decoders keep all, another receiver keeps those of its own task.
     """
     others = [name for name in found.curves if _role(found, name) == ANCHOR][1:]
 
@@ -113,7 +113,7 @@ def published(found: RPFile) -> RPFile:
 def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
     """BD-rates against every anchor, see :func:`vcm_mt.curves.compare.bd_rates`.
 
-    Standards are not held to each other.
+    Standards are not compared with each other.
     """
     points = {name: curve.points for name, curve in found.curves.items()}
     known = [point.pictures for curve in points.values() for point in curve if point.pictures]
@@ -123,7 +123,7 @@ def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
 
 
 def metrics_of(found: RPFile) -> list[str]:
-    """Every metric that some curve has at all its points, tasks first."""
+    """All metrics that some curve has at all its points, the tasks' first."""
     known: dict[str, None] = {}
     for curve in found.curves.values():
         for metric in set.intersection(*(set(point.metrics) for point in curve.points)):
@@ -132,7 +132,7 @@ def metrics_of(found: RPFile) -> list[str]:
 
 
 def anchors_of(found: RPFile) -> list[str]:
-    """What the curves are held to: standards, then other learned codecs."""
+    """The curves that others are compared with: standards, then other learned codecs."""
     return [
         name for role in (ANCHOR, LEARNED) for name in found.curves if _role(found, name) == role
     ]
@@ -147,7 +147,7 @@ def _receiver(found: RPFile, name: str) -> str:
 
 
 def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
-    """The curves that a plot of this metric has room for.
+    """The curves in a plot of this metric, as many as can be told apart.
 
     The first anchor, our shared decoders and the receivers made for this metric, the other anchors,
     receivers made for something else.
@@ -166,7 +166,7 @@ def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
 
 
 def _fits(receiver: str, metric: str) -> bool:
-    """Whether a receiver was made for what a metric judges; the shared one always is."""
+    """Whether a receiver was made for what the metric judges; the shared one counts for all."""
     made_for = metric.removesuffix("_mAP") if metric.endswith("_mAP") else "human"
     return receiver == "shared" or made_for in receiver
 
@@ -214,7 +214,7 @@ def _text(found: RPFile, rates: Rates, refused: Sequence[str]) -> str:
 
 
 def _plots(found: RPFile, rates: Rates, folder: Path) -> None:
-    """A plot per metric, anchors first; as many curves as can be told apart."""
+    """Write a plot per metric."""
     anchors = anchors_of(found)
     for number, metric in enumerate(metrics_of(found)):
         shown = shown_curves(found, metric)

@@ -1,4 +1,4 @@
-"""The report as one HTML file: figures, curves and pictures that a reader can handle."""
+"""The report as one interactive HTML file."""
 
 from vcm_mt.report.page.data import (
     Instance,

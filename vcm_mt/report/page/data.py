@@ -1,4 +1,4 @@
-"""What a report page is made from: the contract between measuring and showing."""
+"""The data of a report page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RateRow:
 
 @dataclass(frozen=True)
 class Instance:
-    """A thing in a picture.
+    """An object or a detection in a picture.
 
     Attributes:
         label: Its class.
@@ -70,7 +70,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Version:
-    """A sample after its journey through a codec.
+    """A sample as a codec decoded it.
 
     Attributes:
         curve: Name of the codec's curve.
@@ -78,12 +78,12 @@ class Version:
         receiver: For readers, where one curve has several receivers of the same bytes; else empty.
         bpp: Bits per pixel of this picture: 8 x `num_bytes` / pixels.
         num_bytes: Size of the file that would be sent.
-        psnr: In dB against the original; None where nobody measured it.
+        psnr: In dB against the original; None where it was not measured.
         pixels: uint8 [H, W, 3].
         found: What each task finds, by the task's name.
         bits: float [h, w], bits spent on each latent position, which covers `CELL` x `CELL` pixels
             from the upper left corner of the padded picture; they sum to the stream's estimated
-            bits. None where nobody can tell.
+            bits. None for a codec without latents.
     """
 
     curve: str
@@ -99,12 +99,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture in all its versions.
+    """A picture and its decoded versions.
 
     Attributes:
         name: For readers.
         original: uint8 [H, W, 3].
-        truth: What is there.
+        truth: The annotated objects.
         versions: All of the original's size.
         found: What each task finds in the original, by the task's name.
 
@@ -130,7 +130,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Matrix:
-    """How well what was made for one thing does on another.
+    """Figures of what was made for one task, judged by another.
 
     Attributes:
         title: For readers.
@@ -161,7 +161,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows.
+    """Everything that the page shows.
 
     Attributes:
         title: Of the page.

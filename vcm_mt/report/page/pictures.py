@@ -1,4 +1,4 @@
-"""Pictures, heat maps and what was found in them, as values for the page's picture browser."""
+"""Pictures, heat maps and detections, as values for the page's picture browser."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Source = tuple[str, str]
 
 
 def browser_data(report: Report) -> dict[str, Any]:
-    """All that the picture browser needs, as plain values for JSON.
+    """The data of the picture browser, as plain values for JSON.
 
     Every picture is in ``assets`` once, as a data URI; all else refers to it by its key.
     """
