@@ -266,7 +266,7 @@ def test_refined_streams_are_measured_with_the_receivers_they_are_for(
 def test_receivers_that_cannot_be_refined_for_are_named(stage1, segm, human, both):
     with pytest.raises(ConfigError, match="another transmitter"):
         refining(both, stage1 / "q1", 1, receivers=[human])
-    with pytest.raises(ConfigError, match="a receiver for segm, and the latents"):
+    with pytest.raises(ConfigError, match="a receiver for segm, and latents are"):
         refining(both, stage1 / "q2", 1, receivers=[segm / "q2" / "segm.safetensors"])
     with pytest.raises(ConfigError, match="both for human: give one"):
         refining(both, stage1 / "q2", 1, receivers=[human, human])
