@@ -16,13 +16,13 @@ def detector():
 
 def test_it_finds_what_is_there(detector, mini):
     picture = Image.open(sorted((mini / "val").iterdir())[0])
-    found = detector.predict(picture)
-    assert found.boxes.shape == (len(found.scores), 4)
-    assert found.masks is None
-    assert found.scores[0] > 0.8  # the set's own detector on one of its pictures
-    assert (np.diff(found.scores) <= 0).all()
-    assert found.boxes.max() <= 256
-    assert detector.classes[found.labels[0]]
+    actual = detector.predict(picture)
+    assert actual.boxes.shape == (len(actual.scores), 4)
+    assert actual.masks is None
+    assert actual.scores[0] > 0.8  # the set's own detector on one of its pictures
+    assert (np.diff(actual.scores) <= 0).all()
+    assert actual.boxes.max() <= 256
+    assert detector.classes[actual.labels[0]]
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (3, 9000)])
@@ -34,9 +34,9 @@ def test_a_picture_is_looked_at_upright(detector, mini):
     upright = Image.open(sorted((mini / "val").iterdir())[0]).crop((0, 0, 256, 200))
     lying = upright.transpose(Image.Transpose.ROTATE_90)
     lying.getexif()[0x0112] = 6  # to be turned back
-    found, wanted = detector.predict(lying), detector.predict(upright)
+    actual, wanted = detector.predict(lying), detector.predict(upright)
     assert len(wanted.scores)
-    assert np.array_equal(found.boxes, wanted.boxes)
+    assert np.array_equal(actual.boxes, wanted.boxes)
 
 
 def test_a_person_tells_nothing():

@@ -155,9 +155,9 @@ def test_any_decoder_by_the_page_finds_the_same(codec, entropy):
         scales, means = np.split(np.stack(sums, 1) / 2**28, 2)
         numbers = channels + np.searchsorted(levels, scales)
         symbols = decoder.take(numbers.flatten().astype(np.int32)).reshape(means.shape)
-        for (i, j), found in zip(places, (symbols + means).T, strict=True):
-            y_hat[:, i, j] = found
-            near[:, i + 2, j + 2] = np.rint(found * 2**12)
+        for (i, j), actual in zip(places, (symbols + means).T, strict=True):
+            y_hat[:, i, j] = actual
+            near[:, i + 2, j + 2] = np.rint(actual * 2**12)
     decoder.close()
     assert np.array_equal(y_hat, wanted)
 

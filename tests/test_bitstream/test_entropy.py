@@ -46,7 +46,8 @@ def test_the_estimate_is_near_the_real_size(codec, latent):
     entropy.update_tables()
     y = 0.1 * latent(1, M, 32, 32)
     (coded,) = entropy.compress(y)
-    assert entropy(y).bits.item() == pytest.approx(8 * len(coded), rel=0.1)
+    # Whole words, and probabilities of 16 bits, cost 1 to 2 %.
+    assert 1 < 8 * len(coded) / entropy(y).bits.item() < 1.03
 
 
 def test_bits_are_compressais(codec, device):
@@ -57,11 +58,11 @@ def test_bits_are_compressais(codec, device):
     torch.manual_seed(1)
     expected = codec(x)
     torch.manual_seed(1)
-    found = entropy.train()(codec.g_a(x))
+    actual = entropy.train()(codec.g_a(x))
     for index in range(2):
         bits = sum(-v[index].log2().sum() for v in expected["likelihoods"].values())
-        assert found.bits[index].item() == pytest.approx(bits.item(), rel=1e-5)
-    assert torch.allclose(codec.g_s(found.y_hat), expected["x_hat"], atol=1e-6)
+        assert actual.bits[index].item() == pytest.approx(bits.item(), rel=1e-5)
+    assert torch.allclose(codec.g_s(actual.y_hat), expected["x_hat"], atol=1e-6)
 
 
 def test_straight_through_rounding_passes_the_gradient(codec, latent):

@@ -130,9 +130,9 @@ def test_compressai_has_another_variable_rate():
 
 @pytest.fixture
 def config(stage1_config):
-    found = copy.deepcopy(stage1_config)
-    found.model.update(lmbda=[0.0, 1.0], gains=[0.5, 1.0], quality=0)
-    return found
+    actual = copy.deepcopy(stage1_config)
+    actual.model.update(lmbda=[0.0, 1.0], gains=[0.5, 1.0], quality=0)
+    return actual
 
 
 def test_each_step_draws_a_level_with_its_lambda(config, device):

@@ -47,12 +47,12 @@ def test_they_are_those_of_the_float_network_but_for_a_few_steps(codec):
     scales, means = prior._synthesise(z.float())
     wanted = prior.gaussian_conditional.build_indexes(scales)
     exact_scales, exact_means = prior._split(prior.integer_h_s(z))
-    found = prior.integer_h_s.indexes(exact_scales)
+    actual = prior.integer_h_s.indexes(exact_scales)
     if means is not None:
         assert (exact_means - means).abs().max() < 0.002
     assert len(wanted.unique()) > 20  # the comparison is about something
-    assert (found - wanted).abs().max() <= 1
-    assert (found != wanted).double().mean() < 0.01
+    assert (actual - wanted).abs().max() <= 1
+    assert (actual != wanted).double().mean() < 0.01
 
 
 def test_the_order_of_summation_does_not_matter():
@@ -186,14 +186,14 @@ def test_narrow_weights_are_bytes_whose_errors_cancel(stride):
     weight[1] = 126.5
     weight[1, :, 2, 2] = 126 * 300
     weight[2] = 0
-    found = narrowed(weight, stride)
+    actual = narrowed(weight, stride)
     steps = (weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 126).ceil().clamp_min(1)
-    assert torch.equal(found / steps, (found / steps).round())
-    assert (found / steps).abs().max() <= 127
-    assert (found - weight).abs().amax() <= steps.max()
+    assert torch.equal(actual / steps, (actual / steps).round())
+    assert (actual / steps).abs().max() <= 127
+    assert (actual - weight).abs().amax() <= steps.max()
     for row in range(stride[0]):
         for column in range(stride[1]):
-            error = (found - weight)[..., row :: stride[0], column :: stride[1]]
+            error = (actual - weight)[..., row :: stride[0], column :: stride[1]]
             assert (error.sum((2, 3)) / steps[..., 0, 0]).abs().max() <= 0.5
 
 

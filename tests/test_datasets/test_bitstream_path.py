@@ -24,8 +24,8 @@ CODEC = str(ROOT / "tests" / "golden" / "codec.pth")
     ],
 )
 def test_pictures_below_the_root_and_elsewhere(picture, place):
-    found = bitstream_path(Path("bits"), Path("data/train"), Path(picture))
-    assert found == Path("bits", place.format(cwd=Path.cwd()))
+    actual = bitstream_path(Path("bits"), Path("data/train"), Path(picture))
+    assert actual == Path("bits", place.format(cwd=Path.cwd()))
 
 
 def test_a_root_by_another_way_to_it():
@@ -36,12 +36,12 @@ def test_a_root_by_another_way_to_it():
 @pytest.fixture
 def pictures(tmp_path):
     """One below the root and one elsewhere, of one name."""
-    found = [tmp_path / "set" / "a.png", tmp_path / "disk2" / "a.png"]
-    for number, path in enumerate(found):
+    actual = [tmp_path / "set" / "a.png", tmp_path / "disk2" / "a.png"]
+    for number, path in enumerate(actual):
         path.parent.mkdir()
         pixels = np.random.default_rng(number).integers(0, 256, (33, 65, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
-    return found
+    return actual
 
 
 def test_pictures_on_another_disk_are_coded_and_read(pictures, tmp_path):

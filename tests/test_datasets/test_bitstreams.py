@@ -25,7 +25,7 @@ def test_a_loaders_worker_stays_off_the_gpu(stage1_config, mini, tmp_path, monke
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "_lazy_init", started)
     load = LoadBitstream(str(tmp_path / "coded"), str(mini), stage1)
-    found = load({"img_path": str(picture)})
+    actual = load({"img_path": str(picture)})
     latents = [sender.network.quantise(read_picture(picture), q) for q in sender.qualities]
-    assert any(torch.equal(found["y_hat"], y_hat) for y_hat in latents)
-    assert found["img_shape"] == (256, 256)
+    assert any(torch.equal(actual["y_hat"], y_hat) for y_hat in latents)
+    assert actual["img_shape"] == (256, 256)

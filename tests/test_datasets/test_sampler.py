@@ -95,7 +95,7 @@ def test_a_resume_loads_no_past_batch(people_config, mini, tmp_path, monkeypatch
         assert all(map(torch.equal, pictures, wanted))
     assert loaded.paths == [path for paths, _ in resumed for path in paths]
     sizes = [{Image.open(path).size for path in paths} for paths, _ in undisturbed]
-    assert all(len({width < height for width, height in found}) == 1 for found in sizes)
+    assert all(len({width < height for width, height in actual}) == 1 for actual in sizes)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -110,8 +110,8 @@ def test_a_torn_checkpoint_is_passed_over_and_the_run_ends_the_same(run, work_di
     with pytest.warns(UserWarning, match=r"iter_6.pth is damaged: .*iter_4.pth is taken"):
         run(resume=True)
     assert _saved(work_dir) == ["iter_4.pth", "iter_6.pth"]
-    found = torch.load(work_dir / "iter_6.pth", weights_only=True)["state_dict"]
-    assert not [name for name, value in expected.items() if not torch.equal(value, found[name])]
+    actual = torch.load(work_dir / "iter_6.pth", weights_only=True)["state_dict"]
+    assert not [name for name, value in expected.items() if not torch.equal(value, actual[name])]
 
 
 def test_damage_within_is_noticed(work_dir):

@@ -118,8 +118,8 @@ class _SometimesNaN:
 
         def loss(task, *args):
             self.calls += 1
-            found = whole(task, *args)
-            return {k: v * math.nan if self.calls in steps else v for k, v in found.items()}
+            actual = whole(task, *args)
+            return {k: v * math.nan if self.calls in steps else v for k, v in actual.items()}
 
         monkeypatch.setattr(HumanTask, "loss", loss)
 

@@ -139,13 +139,13 @@ def test_pictures_coded_together_take_what_each_takes_alone(stage1_config, tmp_p
         loader = Runner.build_dataloader(loader, seed=0)
     runner = SimpleNamespace(model=system, val_loop=SimpleNamespace(dataloader=loader))
     before = torch.get_rng_state()
-    found = RateTargetHook(0.1, pictures=4)._measure(runner)
+    actual = RateTargetHook(0.1, pictures=4)._measure(runner)
     assert torch.equal(torch.get_rng_state(), before)
     paths = [tmp_path / f"{number}.png" for number in (0, 1, 2, 3)]
     pictures = [read_picture(path) for path in paths]
     rates = [8 * len(system.transmitter.encode(p)[0]) / p[0, 0].numel() for p in pictures]
     assert len(set(rates)) > 2
-    assert found == pytest.approx(sum(rates) / 4, rel=1e-12)
+    assert actual == pytest.approx(sum(rates) / 4, rel=1e-12)
 
 
 def test_a_codec_that_cannot_be_trimmed_keeps_its_training():

@@ -29,12 +29,17 @@ def _train(config, work_dir, processes, **options):
 
 
 def _step(mini, tmp_path, processes):
-    """A step's gradients and log: a detector with a dense signal beside it, and people."""
+    """A step's gradients and log: a detector with a dense signal beside it, and a human viewer.
+
+    The detector's weight is small: a ReLU or a max-pool that rounding switches moves its gradient
+    in a layer by up to 5 %, and the gradients of rate and viewer are compared far below that.
+    """
     path, config = tmp_path / f"{processes}.pt", tmp_path / f"{processes}.py"
     config.write_text(
         f"_base_ = {str(ROOT / 'configs/mini/stage1_det.py')!r}\n"
         "custom_imports = dict(imports=['tests.test_engine.rank_gradients'])\n"
-        "model = dict(tasks=dict(people=dict(type='HumanTask', weight=1e-3)))\n"
+        "model = dict(tasks=dict(det=dict(weight=1e-5), "
+        "people=dict(type='HumanTask', weight=1e-3)))\n"
         "custom_hooks = [*_base_.custom_hooks, "
         f"dict(type='mmengine.RankGradientsHook', path={str(path)!r})]\n"
     )
@@ -48,12 +53,7 @@ def _step(mini, tmp_path, processes):
 
 
 def test_two_processes_have_the_loss_and_gradients_of_one(mini, tmp_path):
-    """Every sampler is full, so both see the same proposals.
-
-    Losses are continuous: equal to the rounding of convolutions over one picture or two.
-    Gradients are not: a ReLU or a max-pool that rounding turns over moves those of a layer by
-    up to 5 % (as AVX2 does beside AVX-512). Gradients of one process's share are far beyond.
-    """
+    """Every sampler is full, so both see the same proposals."""
     one, two = (_step(mini, tmp_path, processes) for processes in (1, 2))
     assert one["log"].keys() == two["log"].keys()
     for name in ("loss", "loss_rate", "bpp_train", "loss_det", "loss_people", "det/cls"):
@@ -61,7 +61,7 @@ def test_two_processes_have_the_loss_and_gradients_of_one(mini, tmp_path):
     assert one["gradients"].keys() == two["gradients"].keys()
     for name, expected in one["gradients"].items():
         error = (two["gradients"][name] - expected).norm() / expected.norm().clamp_min(1e-12)
-        assert error < 0.1, (name, error)
+        assert error < 1e-3, (name, error)
 
 
 @pytest.mark.slow

@@ -100,13 +100,13 @@ def test_gradients_are_the_same_in_either_layout(arch):
     torch.manual_seed(0)
     codec = build_codec(arch, N=8)
     x = torch.rand(2, 3, 128, 128)
-    found = []
+    actual = []
     for layout in (torch.contiguous_format, torch.channels_last):
         codec.zero_grad()
         transform = codec.g_a.to(memory_format=layout)
         transform(x.contiguous(memory_format=layout)).square().mean().backward()
-        found.append([p.grad.clone() for p in transform.parameters()])
-    for one, other in zip(*found, strict=True):
+        actual.append([p.grad.clone() for p in transform.parameters()])
+    for one, other in zip(*actual, strict=True):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-5 * one.abs().max())
 
 

@@ -29,12 +29,12 @@ def test_transforms_give_what_their_layers_give(codec, monkeypatch):
     receiver = Receiver(codec.g_s).eval().to(memory_format=torch.channels_last)
     x, y_hat = torch.rand(2, 3, 96, 160), 4 * torch.randn(2, 12, 6, 10)
     with torch.no_grad():
-        found = codec.g_a(x), receiver(y_hat)
+        actual = codec.g_a(x), receiver(y_hat)
         assert "_products" in vars(codec.g_a[2])
         assert "_products" in vars(codec.g_s[4])
         monkeypatch.setattr(winograd, "LEAST_CHANNELS", 1000)
         wanted = codec.g_a(x), receiver(y_hat)
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(actual, wanted, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
@@ -50,10 +50,10 @@ def test_maps_do_not_hang_on_the_number_of_threads(codec, threads, pictures):
             torch.set_num_threads(1)
             wanted = codec.g_a(x), codec.g_s(y_hat)
             torch.set_num_threads(threads)
-            found = codec.g_a(x), codec.g_s(y_hat)
+            actual = codec.g_a(x), codec.g_s(y_hat)
     finally:
         torch.set_num_threads(before)
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(actual, wanted, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-5)
 
 

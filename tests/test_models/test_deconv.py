@@ -33,12 +33,12 @@ def test_it_is_the_transposed_convolution(bias, cls):
     plain = _deconv(bias=bias)
     fast = _fast(plain, cls)
     x = torch.randn(2, 16, 7, 9, requires_grad=True)
-    wanted, found = plain(x), fast(x)
-    assert torch.allclose(found, wanted, atol=1e-5)
+    wanted, actual = plain(x), fast(x)
+    assert torch.allclose(actual, wanted, atol=1e-5)
     slope = torch.randn_like(wanted)
     for a, b in zip(
         torch.autograd.grad(wanted, [x, *plain.parameters()], slope),
-        torch.autograd.grad(found, [x, *fast.parameters()], slope),
+        torch.autograd.grad(actual, [x, *fast.parameters()], slope),
         strict=True,
     ):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -53,13 +53,13 @@ def test_a_bias_learns_as_pytorch_has_it_learn(kwargs):
     x = torch.randn(2, 16, 7, 9, requires_grad=True)
     for precision in ({"enabled": False}, {"dtype": torch.bfloat16}):
         with torch.autocast("cpu", **precision):
-            wanted, found = plain(x), fast(x)
-        assert found.dtype == wanted.dtype
-        assert torch.equal(found, wanted)
+            wanted, actual = plain(x), fast(x)
+        assert actual.dtype == wanted.dtype
+        assert torch.equal(actual, wanted)
         slope = torch.randn_like(wanted)
         for a, b in zip(
             torch.autograd.grad(wanted, [x, *plain.parameters()], slope),
-            torch.autograd.grad(found, [x, *fast.parameters()], slope),
+            torch.autograd.grad(actual, [x, *fast.parameters()], slope),
             strict=True,
         ):
             assert a.dtype == b.dtype

@@ -80,9 +80,9 @@ def _learns_and_finds(task, batch, at_least):
     assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
     assert x.grad[0, :, 181:].eq(0).all()  # what lies outside the true size is nobody's business
     assert x.grad[1, :, :, 199:].eq(0).all()
-    found = task.predict(x, samples)
+    actual = task.predict(x, samples)
     assert frozen_digest(task) == before  # parameters, statistics, modes
-    for one, (height, width) in zip(found, [(181, 255), (192, 199)], strict=True):
+    for one, (height, width) in zip(actual, [(181, 255), (192, 199)], strict=True):
         assert len(one.bboxes) == len(one.scores) == len(one.labels) >= at_least
         if "masks" in one:
             assert one.masks.shape[1:] == (height, width)
@@ -139,7 +139,7 @@ def test_a_loss_is_the_one_that_the_detector_was_trained_with(batch):
     task = MMDetTask(f"mmdet::{FCOS}.py", resize=SIZE)
     task.freeze()
     x, samples = batch
-    found = task.loss(x, None, samples)
+    actual = task.loss(x, None, samples)
     inputs, prepared = task.geometry.prepare(x, samples, with_truth=True)
     for module in task.detector.modules():  # the backbone's batch norm is frozen by its config
         if not isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
@@ -147,7 +147,7 @@ def test_a_loss_is_the_one_that_the_detector_was_trained_with(batch):
     expected = task.detector.loss(inputs, prepared)
     task.eval()
     for name, value in expected.items():
-        assert torch.allclose(found[name], value), name
+        assert torch.allclose(actual[name], value), name
 
 
 def test_the_distance_alone_needs_no_annotations(batch):
@@ -166,13 +166,13 @@ def test_the_distance_alone_needs_no_annotations(batch):
 def test_the_distance_alone_is_what_it_is_beside_the_loss(batch):
     x, samples = batch
     weights = {"loss_weight": 0.0}, {"loss_weight": 0.25}, {}
-    found = []
+    actual = []
     for given in weights:
         torch.manual_seed(0)
         task = MMDetTask(f"mmdet::{FCOS}.py", resize=SIZE, feature_weight=1.0, **given)
         task.freeze()
-        found.append(task.loss(x, x / 2, samples))
-    alone, quarter, whole = found
+        actual.append(task.loss(x, x / 2, samples))
+    alone, quarter, whole = actual
     assert alone["loss_feature"] == pytest.approx(whole["loss_feature"].item())
     assert quarter["loss_cls"] == pytest.approx(whole["loss_cls"].item() / 4)
 

@@ -31,8 +31,8 @@ _CODECS = {
 
 @pytest.fixture
 def elsewhere():
-    with Elsewhere() as found:
-        yield found
+    with Elsewhere() as actual:
+        yield actual
 
 
 @pytest.mark.usefixtures("elsewhere")

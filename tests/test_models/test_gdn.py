@@ -11,9 +11,9 @@ def _gradients(gdn, x, weight):
     x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
     y = gdn(x)
     (y.float() * weight).sum().backward()
-    found = {"y": y, "x": x.grad, "gamma": gdn.gamma.grad, "beta": gdn.beta.grad}
+    actual = {"y": y, "x": x.grad, "gamma": gdn.gamma.grad, "beta": gdn.beta.grad}
     gdn.zero_grad()
-    return found
+    return actual
 
 
 @pytest.fixture(params=[False, True], ids=["gdn", "inverse"])
@@ -32,10 +32,10 @@ def test_values_and_gradients_are_compressais(pair, memory_format):
     theirs, ours = pair
     x, weight = torch.randn(2, 2, 12, 7, 9)
     expected = _gradients(theirs, x, weight)
-    found = _gradients(ours, x.contiguous(memory_format=memory_format), weight)
+    actual = _gradients(ours, x.contiguous(memory_format=memory_format), weight)
     for name, value in expected.items():
         scale = value.abs().max().item()
-        assert torch.allclose(found[name], value, rtol=0, atol=2e-6 * scale), name
+        assert torch.allclose(actual[name], value, rtol=0, atol=2e-6 * scale), name
 
 
 def test_where_bfloat16_comes_next_it_stays_as_close_as_that_can_tell(pair):
@@ -43,10 +43,10 @@ def test_where_bfloat16_comes_next_it_stays_as_close_as_that_can_tell(pair):
     x, weight = torch.randn(2, 1, 12, 7, 9).bfloat16()
     expected = _gradients(ours, x.float(), weight.float())
     with torch.autocast("cpu", torch.bfloat16):
-        found = _gradients(ours, x, weight.float())
-    assert found["y"].dtype == torch.bfloat16  # what the next convolution takes
+        actual = _gradients(ours, x, weight.float())
+    assert actual["y"].dtype == torch.bfloat16  # what the next convolution takes
     for name, value in expected.items():
-        difference = (found[name].float() - value).norm() / value.norm()
+        difference = (actual[name].float() - value).norm() / value.norm()
         assert difference < 2**-7, name  # of bfloat16's last place
 
 
@@ -55,7 +55,7 @@ def test_what_is_frozen_takes_no_gradient_but_passes_it_on(pair):
     x, weight = torch.randn(2, 1, 12, 7, 9)
     expected = _gradients(ours, x, weight)
     ours.requires_grad_(False)
-    found = _gradients(ours, x, weight)
-    assert torch.equal(found["x"], expected["x"])
-    assert found["gamma"] is None
-    assert found["beta"] is None
+    actual = _gradients(ours, x, weight)
+    assert torch.equal(actual["x"], expected["x"])
+    assert actual["gamma"] is None
+    assert actual["beta"] is None

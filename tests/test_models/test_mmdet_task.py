@@ -45,7 +45,7 @@ def test_predictions_are_mmdets_own(batch, resize):
     task = MMDetTask(MINI, checkpoint=None, resize=resize)
     task.freeze()
     x, samples = batch
-    found = task.predict(x[:1], samples[:1])[0]
+    actual = task.predict(x[:1], samples[:1])[0]
 
     picture = (255 * x[0]).round().byte().flip(0).permute(1, 2, 0).numpy()
     results = {"img": np.ascontiguousarray(picture)}
@@ -62,11 +62,11 @@ def test_predictions_are_mmdets_own(batch, resize):
     with torch.no_grad():
         expected = task.detector.test_step({"inputs": [inputs], "data_samples": [sample]})[0]
     expected = expected.pred_instances
-    count = min(len(found), len(expected), 20)
+    count = min(len(actual), len(expected), 20)
     assert count > 0
     # cv2 resizes in 8 bits, we in floats: boxes agree to a fraction of a pixel.
     tolerance = 1e-3 if resize in (None, {"scale": (256, 256)}) else 2.0
-    gap = torch.cdist(found.bboxes[:count], expected.bboxes).min(1).values
+    gap = torch.cdist(actual.bboxes[:count], expected.bboxes).min(1).values
     assert gap.median() < tolerance
 
 
@@ -100,8 +100,7 @@ def test_a_detector_that_no_config_names_trains_by_config_alone(stage1_config):
     optimizers = CodecOptimWrapperConstructor({"main": wrapper, "aux": wrapper})(system)
     before = system.transmitter.g_a[0].weight.clone()
     log = system.train().train_step(batch, optimizers)
-    assert {"det/cls", "det/bbox"} <= set(log)
-    assert torch.isfinite(log["loss"])
+    assert min(log["det/cls"], log["det/bbox"]) > 0
     assert not torch.equal(before, system.transmitter.g_a[0].weight)
 
 
@@ -179,9 +178,9 @@ def test_maps_are_kept_as_long_as_there_is_room():
     corner[..., :2, :4] = 1
     kept = FeatureCache(size=1 << 20)
     kept.keep(["c"], [maps[0][:1]], corner)
-    (found,) = kept.recall(["c"])
-    assert torch.equal(found[..., :1, :2], maps[0][:1, :, :1, :2])
-    assert found.count_nonzero() == 3 * 2
+    (actual,) = kept.recall(["c"])
+    assert torch.equal(actual[..., :1, :2], maps[0][:1, :, :1, :2])
+    assert actual.count_nonzero() == 3 * 2
 
 
 def test_the_feature_distance_is_none_on_the_original_and_grows_with_the_error(batch):

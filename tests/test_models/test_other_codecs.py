@@ -53,8 +53,7 @@ def test_both_stages_and_real_bytes(stage1_config, name, quantizer, tmp_path):
     system.train()
     before = {k: v.clone() for k, v in system.state_dict().items() if "context_pred" in k}
     for _ in range(2):
-        log = system.train_step(batch, optimizers)
-        assert log["loss"].isfinite()
+        system.train_step(batch, optimizers)
     after = system.state_dict()
     assert all(not torch.equal(after[k], v) for k, v in before.items() if "mask" not in k)
     stage1 = _saved(system, tmp_path / "stage1.pth")
@@ -62,17 +61,18 @@ def test_both_stages_and_real_bytes(stage1_config, name, quantizer, tmp_path):
     human = {"human": {"type": "HumanTask", "receiver": "human"}}
     config = {"type": "ReceiverSystem", "stage1": str(stage1), "tasks": human, "rank": 2}
     with DefaultScope.overwrite_default_scope("vcm_mt"):
-        light = MODELS.build(config).train()
-    guard, runner = FrozenHook(), SimpleNamespace(model=light)
+        lora = MODELS.build(config).train()
+    guard, runner = FrozenHook(), SimpleNamespace(model=lora)
     guard.before_train(runner)
-    optimizers = _optimizers(light)
+    optimizers = _optimizers(lora)
     for _ in range(2):
-        assert light.train_step(batch, optimizers)["loss"].isfinite()
-    light.eval()
-    light.send(torch.rand(1, 3, 64, 64))
-    light.train()
+        lora.train_step(batch, optimizers)
+    lora.eval()
+    lora.send(torch.rand(1, 3, 64, 64))
+    lora.train()
     guard.after_train(runner)
-    stage2 = _saved(light, tmp_path / "stage2.pth")
+    assert any(p.abs().sum() > 0 for n, p in lora.named_parameters() if n.endswith(".up"))
+    stage2 = _saved(lora, tmp_path / "stage2.pth")
 
     picture = np.random.default_rng(0).integers(0, 256, (70, 131, 3), np.uint8)
     data = Transmitter.load(stage1).encode(picture)
@@ -115,9 +115,9 @@ def test_one_process_encodes_another_decodes(stage1_config, name, last, tmp_path
     tool("1", "export", stage1, "-o", tmp_path / "r.safetensors")
     tool("2", "decode", tmp_path / "coded", "-o", tmp_path / "out",
          "--receiver", tmp_path / "r.safetensors")  # fmt: skip
-    (found,) = (tmp_path / "out").rglob("*.png")
+    (actual,) = (tmp_path / "out").rglob("*.png")
     (data,) = (file.read_bytes() for file in (tmp_path / "coded").rglob("*.vcm"))
     y_hat, _ = system.transmitter.decode(data)
     assert y_hat.abs().max() > 1
     decoded = system.receivers["shared"](y_hat)[0, :, :70, :131].permute(1, 2, 0) * 255
-    assert (torch.from_numpy(np.asarray(Image.open(found)).copy()) - decoded).abs().max() < 1.5
+    assert (torch.from_numpy(np.asarray(Image.open(actual)).copy()) - decoded).abs().max() < 1.5

@@ -64,8 +64,7 @@ def test_only_the_receiver_moves(stage1, batch, kind):
     assert "aux" not in optimizers
     system.train()
     for _ in range(2):
-        log = system.train_step(batch, optimizers)
-    assert torch.isfinite(log["loss"])
+        system.train_step(batch, optimizers)
     guard.before_save_checkpoint(_runner(system), {})
     guard.after_train(_runner(system))
     moved = {k for k, v in system.state_dict().items() if not torch.equal(v, before[k])}
@@ -118,14 +117,14 @@ def test_receivers_see_what_bytes_decode_to_each_picture_at_its_own_size(stage1,
     decoded = system._receive(x, samples)["human"]
     assert decoded.shape == x.shape
     assert decoded.requires_grad
-    for picture, found, (height, width) in zip(x, decoded, [(200, 130), (256, 256)], strict=True):
+    for picture, actual, (height, width) in zip(x, decoded, [(200, 130), (256, 256)], strict=True):
         (coded,) = system.transmitter.encode(picture[None, :, :height, :width])
         y_hat = system.transmitter.decode_packets([unpack(coded)])
         assert y_hat.abs().max() > 1
         with torch.no_grad():
             expected = system.receivers["human"](y_hat)[0, :, :height, :width]
-        assert torch.allclose(found[:, :height, :width], expected, atol=1e-5)
-        assert found[:, height:].abs().sum() == found[..., width:].abs().sum() == 0
+        assert torch.allclose(actual[:, :height, :width], expected, atol=1e-5)
+        assert actual[:, height:].abs().sum() == actual[..., width:].abs().sum() == 0
 
 
 def test_received_latents_stand_in_for_pictures(stage1, batch, stage1_config):
@@ -289,8 +288,7 @@ def test_a_stage_1_of_several_tasks_has_receivers_too(stage1_config, batch, tmp_
     stage1_config.model.tasks = both
     system = build_system(stage1_config).train()
     log = system.train_step(batch, _optimizers(system))
-    assert torch.isfinite(log["loss"])
-    assert {"loss_det", "loss_segm", "segm/mask"} <= set(log)
+    assert min(log[name] for name in ("loss_det", "loss_segm", "segm/mask")) > 0
     path = tmp_path / "both.pth"
     checkpoint = {"meta": {}, "message_hub": {"log_scalars": {}, "runtime_info": {}}}
     EntropyTablesHook().before_save_checkpoint(_runner(system), checkpoint)
@@ -298,5 +296,7 @@ def test_a_stage_1_of_several_tasks_has_receivers_too(stage1_config, batch, tmp_
     named = {name: {**task, "receiver": "det+segm"} for name, task in both.items()}
     stage2 = build(str(path), named).train()
     assert stage2.transmitter.fingerprint() == system.transmitter.fingerprint()
-    assert torch.isfinite(stage2.train_step(batch, _optimizers(stage2))["loss"])
+    before = stage2.receivers["det+segm"].g_s[0].weight.clone()
+    stage2.train_step(batch, _optimizers(stage2))
+    assert not torch.equal(stage2.receivers["det+segm"].g_s[0].weight, before)
     assert stage2.record["tasks"] == ["det", "segm"]

@@ -47,9 +47,9 @@ def _cost(system, picture, y, quality=None):
     ((_, task),) = system.tasks.items()
     plain = BaseDataElement(metainfo={"img_shape": (height, width), "ori_shape": (height, width)})
     with torch.no_grad():
-        found = task.loss(decoded, picture, [task.own_truth(picture, plain, 0.5)])
+        actual = task.loss(decoded, picture, [task.own_truth(picture, plain, 0.5)])
     (lmbda,) = system.lmbdas
-    loss = sum(value.item() for value in found.values())
+    loss = sum(value.item() for value in actual.values())
     return (1 - lmbda) * 8 * len(data) / (height * width) + lmbda * loss
 
 

@@ -29,15 +29,15 @@ def test_values_and_gradients_are_mmcvs(sampling_ratio, aligned, threads, monkey
     ours = FastRoIAlign(theirs)
     maps = torch.randn(2, 5, 37, 29)
     boxes, weight = _boxes(60), torch.randn(60, 5, 7, 5)
-    found = []
+    actual = []
     for layer, memory_format in ((theirs, torch.contiguous_format), (ours, torch.channels_last)):
         x = maps.clone(memory_format=memory_format).requires_grad_()
         pooled = layer(x, boxes)
         (pooled * weight).sum().backward()
-        found.append((pooled, x.grad))
-    for expected, got in zip(*found, strict=True):
+        actual.append((pooled, x.grad))
+    for expected, got in zip(*actual, strict=True):
         assert torch.allclose(got, expected, atol=3e-5)
-    assert found[0][0].abs().max() > 1
+    assert actual[0][0].abs().max() > 1
 
 
 def test_no_box_and_maximum_pooling():

@@ -98,8 +98,7 @@ def test_a_step_moves_the_codec_and_not_the_task(build):
     optimizers = _optimizers(system)
     system.train()
     for _ in range(2):
-        log = system.train_step(batch, optimizers)
-    assert torch.isfinite(log["loss"])
+        system.train_step(batch, optimizers)
     assert frozen_digest(system.tasks["det"]) == before
     assert not any(m.training for task in system.tasks.values() for m in task.modules())
     moved = {k for k, v in _weights(system).items() if not torch.equal(v, weights[k])}
@@ -123,7 +122,8 @@ def test_a_batch_without_objects_works(build):
     for sample in batch["data_samples"]:
         sample.gt_instances = sample.gt_instances[:0]
     log = system.train().train_step(batch, _optimizers(system))
-    assert torch.isfinite(log["loss"])
+    assert log["det/rpn_bbox"] == log["det/bbox"] == 0
+    assert log["det/rpn_cls"] > 0  # every anchor is background
 
 
 def test_predict_counts_the_bytes_that_are_sent(build):
@@ -223,7 +223,6 @@ def test_bfloat16_is_for_training_and_leaves_the_likelihoods_alone(build):
         torch.manual_seed(3)
         losses = system.loss(data["inputs"], data["data_samples"])
         rates[system.amp] = losses["bpp_train"].item()
-        assert torch.isfinite(system.parse_losses(losses)[0])
     latent = system.transmitter(data["inputs"])
     assert latent.y_hat.dtype == latent.bits.dtype == torch.float32
     assert rates[True] == pytest.approx(rates[False], rel=0.05)

@@ -30,11 +30,11 @@ def test_each_part_is_done_once_with_one_thread_and_without_gradients():
     assert threading.get_ident() not in {ident for *_, ident in seen}
     # Neither this thread nor one that starts later is left with one.
     assert torch.get_num_threads() == 2
-    found = []
-    other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    actual = []
+    other = threading.Thread(target=lambda: actual.append(torch.get_num_threads()))
     other.start()
     other.join()
-    assert found == [2]
+    assert actual == [2]
 
 
 @pytest.mark.usefixtures("two_threads")

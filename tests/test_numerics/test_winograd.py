@@ -31,9 +31,9 @@ def _convolved(tiles, x, channels, wanted, out=None):
     if out is not None:
         deque(strips, maxlen=0)
         return torch.from_numpy(out).permute(2, 0, 1)[None]
-    found = np.concatenate([strip.copy() for strip in strips])
-    assert found.shape == (*wanted.shape[-2:], channels)
-    return torch.from_numpy(found).permute(2, 0, 1)[None]
+    actual = np.concatenate([strip.copy() for strip in strips])
+    assert actual.shape == (*wanted.shape[-2:], channels)
+    return torch.from_numpy(actual).permute(2, 0, 1)[None]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -61,8 +61,8 @@ def test_the_bound_of_growth_is_above_what_an_output_can_be(kind):
     weight = torch.randn(4, 3, side, side).double()
     tiles = Tiles(weight, transposed, torch.float64)
     x = torch.zeros(1, 3, 12, 12, dtype=torch.float64, requires_grad=True)
-    found = written_out(x, weight)[0, :, 5, 5]
-    for one in found:
+    actual = written_out(x, weight)[0, :, 5, 5]
+    for one in actual:
         (signs,) = torch.autograd.grad(one, x, retain_graph=True)
         largest = (signs.sign() * signs).sum().item()
         assert winograd.DIVISOR * largest <= tiles.growth
@@ -79,7 +79,7 @@ def test_float32_is_as_near_as_its_rounding_allows(kind, threads):
     torch.set_num_threads(threads)
     try:
         wanted = written_out(x.double(), weight)
-        found = _convolved(Tiles(weight, transposed, torch.float32), x, 48, wanted)
+        actual = _convolved(Tiles(weight, transposed, torch.float32), x, 48, wanted)
     finally:
         torch.set_num_threads(before)
-    assert (found - wanted).abs().max() < 3e-5 * wanted.std()
+    assert (actual - wanted).abs().max() < 3e-5 * wanted.std()

@@ -287,7 +287,7 @@ def test_a_video_becomes_a_sequence(checkpoint, tmp_path):
     cut.write_bytes(coded.read_bytes())
     done = run_tool("codec", "decode", str(cut), "-o", str(tmp_path / "frames"), *given)
     assert done.returncode == 0, done.stderr
-    assert "holds 2 pictures of another sequence, from 000020.png on" in done.stderr
+    assert "has 2 pictures of another sequence, from 000020.png on" in done.stderr
 
 
 def test_what_is_done_already_is_skipped(checkpoint, tmp_path):
@@ -415,7 +415,7 @@ def test_several_inputs_do_not_become_one_file(capsys, checkpoint, tmp_path):
 def test_a_sequence_is_no_single_png(capsys, checkpoint, sequence, tmp_path):
     given = ["decode", sequence, "-o", tmp_path / "out.png", "--transmitter", checkpoint]
     _, told = _codec(capsys, *given, status=1)
-    assert "film.vcm is a sequence of pictures: name a folder" in told
+    assert "film.vcm is a sequence of pictures: give a folder" in told
     assert not [p for p in tmp_path.iterdir() if p.name.startswith("out")]
 
 
@@ -617,4 +617,4 @@ def test_a_file_of_an_unknown_ending(capsys, checkpoint, tmp_path):
     _codec(capsys, "encode", picture, *given)
     _, told = _codec(capsys, "encode", text, *given, status=1)
     assert "a.txt is not a readable picture" in told
-    assert "videos are taken as .264" in told
+    assert "the endings of videos are .264" in told

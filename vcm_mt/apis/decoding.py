@@ -1,4 +1,4 @@
-"""``.vcm`` files to PNG files."""
+"""Decoding of ``.vcm`` files to PNG files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def decode_files(
     """Decode ``.vcm`` files, and those in folders; a sequence becomes a folder of PNG files.
 
     Args:
-        receiver: What decodes.
+        receiver: The receiver.
         inputs: Files and folders.
-        out: A ``.png`` file for one picture, else a folder.
-        resume: Skip the pictures that this receiver has decoded from the same packet before.
+        out: A ``.png`` file for one picture, otherwise a folder.
+        resume: Skip pictures that this receiver has already decoded from the same packet.
 
     Raises:
-        DataError: When an input does not exist, or ``out`` does not fit the inputs.
-        BitstreamError: When a file is damaged, or another transmitter's.
+        DataError: If an input does not exist, or ``out`` does not fit the inputs.
+        BitstreamError: If a file is damaged or of another transmitter.
     """
     jobs = output_files(list(input_files(inputs, {".vcm"})), out, ".png")
     done = Decoded(receiver)
@@ -39,7 +39,7 @@ def decode_files(
             if is_sequence(data):
                 if target == out:
                     raise DataError(
-                        f"{source} is a sequence of pictures: name a folder, not {target}"
+                        f"{source} is a sequence of pictures: give a folder, not {target}"
                     )
                 _decode_sequence(done, source, data, target.with_suffix(""), resume)
             else:
@@ -51,10 +51,10 @@ def decode_files(
 
 
 def _decode_sequence(done: Decoded, source: Path, data: bytes, folder: Path, resume: bool) -> None:
-    """Decode a sequence into a folder; with ``resume``, those pictures that are not there yet.
+    """Decode a sequence into a folder; with ``resume``, only pictures that are missing there.
 
     Raises:
-        BitstreamError: When pictures are damaged, after the others were decoded.
+        BitstreamError: If pictures are damaged, after the others were decoded.
     """
     reader = SequenceReader(data)
     if not reader.whole:
@@ -78,11 +78,11 @@ def _decode_sequence(done: Decoded, source: Path, data: bytes, folder: Path, res
 
 
 def _warn_of_others(folder: Path, count: int) -> None:
-    """Warn when a folder holds numbered pictures behind those of a sequence."""
+    """Warn if a folder has numbered pictures beyond those of a sequence."""
     others = [p for p in folder.glob("[0-9]" * 6 + ".png") if int(p.stem) >= count]
     if others:
         warnings.warn(
-            f"{folder} holds {len(others)} pictures of another sequence, from {min(others).name} "
-            "on: they stay there",
+            f"{folder} has {len(others)} pictures of another sequence, from {min(others).name} "
+            "on: they are kept",
             stacklevel=3,
         )

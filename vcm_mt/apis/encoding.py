@@ -1,4 +1,4 @@
-"""Picture files and videos to ``.vcm`` files."""
+"""Encoding of picture files and videos to ``.vcm`` files."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def encode_files(
     """Encode pictures, videos, and the pictures and videos in folders; print the rate.
 
     Args:
-        transmitter: What encodes.
+        transmitter: The transmitter, with its refiner if it has one.
         inputs: Files and folders.
-        out: A ``.vcm`` file for one input, else a folder.
-        quality: The level, of a transmitter that has several.
-        resume: Skip the streams that are whole, of this transmitter and level, refined or not as
-            it refines, and newer than their pictures.
+        out: A ``.vcm`` file for one input, otherwise a folder.
+        quality: The quality, if the transmitter has several.
+        resume: Skip streams that are complete, of this transmitter and quality, refined if and only
+            if it refines, and newer than their pictures.
 
     Raises:
-        DataError: When an input cannot be read, or ``out`` does not fit the inputs.
+        DataError: If an input cannot be read, or ``out`` does not fit the inputs.
     """
     jobs = output_files(list(input_files(inputs, ENDINGS | VIDEOS)), out, ".vcm")
     videos = {job for job in jobs if is_video(job[0])}
@@ -53,8 +53,8 @@ def encode_files(
         number, jobs = len(jobs), [job for job in jobs if not done.holds(*job)]
         refined = "not refined" if transmitter.refiner is None else "refined"
         print(
-            f"{number - len(jobs)} of {number} streams stay: whole, of this transmitter and level, "
-            f"{refined}, and newer than their pictures"
+            f"{number - len(jobs)} of {number} streams stay: complete, of this transmitter and "
+            f"quality, {refined}, and newer than their pictures"
         )
     _encode_pictures(transmitter, [job for job in jobs if job not in videos], done, quality)
     for job in jobs:
@@ -64,16 +64,16 @@ def encode_files(
 
 
 def input_files(inputs: Iterable[Path], endings: Collection[str]) -> Iterator[Path]:
-    """The files among the inputs, and those with such an ending in the folders, in order.
+    """The files among the inputs, and the files with one of the endings in the folders, in order.
 
     Raises:
-        DataError: When an input does not exist, or a folder has no such file.
+        DataError: If an input does not exist, or a folder has no such file.
     """
     for path in inputs:
         if path.is_dir():
             inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in endings]
             if not inside:
-                raise DataError(f"no file to take in {path}: it needs {', '.join(sorted(endings))}")
+                raise DataError(f"no file to read in {path}: it needs {', '.join(sorted(endings))}")
             yield from inside
         elif path.is_file():
             yield path
@@ -82,17 +82,17 @@ def input_files(inputs: Iterable[Path], endings: Collection[str]) -> Iterator[Pa
 
 
 def output_files(inputs: list[Path], out: Path, ending: str) -> list[Job]:
-    """Each input with its output; the output's folder is made.
+    """Pair each input with its output, and create the output's folder.
 
     Raises:
-        DataError: When ``out`` looks like another file than can be written, or two inputs would
-            become one file.
+        DataError: If ``out`` is neither a folder nor a file with the ending, or two inputs would
+            have the same output.
     """
     to_file = len(inputs) == 1 and not out.is_dir() and out.suffix.lower() == ending
     if not to_file and not out.is_dir() and re.fullmatch(r"\.[A-Za-z]\w*", out.suffix):
         raise DataError(
-            f"{out} is neither a folder nor a {ending} file for one input: name one of them, and "
-            f"make a folder before that has a name as {out.name}"
+            f"{out} is neither a folder nor a {ending} file for one input: give one of them, and "
+            f"create the folder first if its name is to be {out.name}"
         )
     jobs = [(path, out if to_file else out / (path.stem + ending)) for path in inputs]
     if len({target for _, target in jobs}) < len(jobs):
@@ -105,7 +105,7 @@ def is_video(path: Path) -> bool:
     """Whether a file is a video, by its ending; a picture may have any ending.
 
     Raises:
-        DataError: For neither.
+        DataError: If it is neither a video nor a picture.
     """
     ending = path.suffix.lower()
     if ending in ENDINGS | VIDEOS:
@@ -115,7 +115,7 @@ def is_video(path: Path) -> bool:
             return False
     except UNREADABLE as error:
         raise DataError(
-            f"{path} is not a readable picture ({error}), and videos are taken as "
+            f"{path} is not a readable picture ({error}), and the endings of videos are "
             f"{', '.join(sorted(VIDEOS))}"
         ) from error
 
@@ -123,8 +123,8 @@ def is_video(path: Path) -> bool:
 def _encode_pictures(
     transmitter: Transmitter, jobs: list[Job], done: Coded, quality: int | None
 ) -> None:
-    """Encode pictures; those of one size that follow each other are encoded together."""
-    # Refining takes seconds a picture: each is written as soon as it is done.
+    """Encode pictures; consecutive ones of equal size are encoded together."""
+    # Refining takes seconds per picture: each stream is written as soon as it is done.
     most = None if transmitter.refiner is None else 1
     num_bytes = num_pixels = 0
     with tqdm(total=len(jobs), unit="picture", disable=not jobs) as bar:
@@ -143,7 +143,7 @@ def _encode_pictures(
 def _encode_video(
     transmitter: Transmitter, source: Path, target: Path, quality: int | None
 ) -> None:
-    """Encode every picture of a video on its own, as a sequence."""
+    """Encode the pictures of a video independently, as a sequence."""
     video = open_video(source)
     buffer = io.BytesIO()
     writer = SequenceWriter(buffer, fps=(video.fps.numerator, video.fps.denominator))
@@ -156,8 +156,8 @@ def _encode_video(
                 writer.write(unpack(data))
             yield _taken(buffer)
         if breaks_off(video, done.n):
-            told = f"{source} breaks off: {done.n} of about {video.length} pictures"
-            warnings.warn(told, stacklevel=2)
+            reason = f"{source} breaks off: {done.n} of about {video.length} pictures"
+            warnings.warn(reason, stacklevel=2)
         writer.close()
         yield _taken(buffer)
 
@@ -167,7 +167,7 @@ def _encode_video(
 def _batches(
     pictures: Iterable[tuple[Path, Path, Tensor]], most: int | None = None
 ) -> Iterator[list[tuple[Path, Path, Tensor]]]:
-    """Groups of following pictures of one size, of ``most`` or of as many as memory allows."""
+    """Group consecutive pictures of equal size, at most ``most`` or as many as memory allows."""
     group: list[tuple[Path, Path, Tensor]] = []
     for one in pictures:
         full = len(group) == (most or at_once(*one[2].shape[-2:]))
@@ -180,7 +180,7 @@ def _batches(
 
 
 def _taken(buffer: io.BytesIO) -> bytes:
-    """What a buffer holds; it is empty after that."""
+    """The content of a buffer, which is emptied."""
     data = buffer.getvalue()
     buffer.seek(0)
     buffer.truncate()

@@ -81,11 +81,11 @@ def breaks_off(video: Video, count: int) -> bool:
     return not whole or count < _SHORTER * packets - 1
 
 
-def frame_rate(told: float) -> Fraction:
+def frame_rate(fps: float) -> Fraction:
     """Pictures per second as a fraction; rates such as 29.97 become n * 1000/1001."""
-    television = Fraction(round(told) * 1000, 1001)
-    near = abs(told - television) < 0.006 and told != round(told)
-    return television if near else Fraction(told).limit_denominator(1001)
+    television = Fraction(round(fps) * 1000, 1001)
+    near = abs(fps - television) < 0.006 and fps != round(fps)
+    return television if near else Fraction(fps).limit_denominator(1001)
 
 
 def _why(path: Path, said: str) -> str:

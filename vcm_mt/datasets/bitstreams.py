@@ -30,15 +30,15 @@ _ELSEWHERE = "_elsewhere"
 
 
 def bitstream_path(
-    folder: Path, root: Path, picture: Path, mirrored: bool = False, level: int | None = None
+    folder: Path, root: Path, picture: Path, mirrored: bool = False, quality: int | None = None
 ) -> Path:
     """The path of a picture's bitstream; ``folder`` mirrors the tree below ``root``.
 
-    Pictures outside ``root`` get a tree of their absolute paths. ``level`` is the quality, given if
+    Pictures outside ``root`` get a tree of their absolute paths. ``quality`` is given if
     the transmitter has several.
     """
     name = picture.stem + (_MIRRORED if mirrored else "")
-    name += ".vcm" if level is None else f".q{level}.vcm"
+    name += ".vcm" if quality is None else f".q{quality}.vcm"
     place = Path(os.path.abspath(picture))  # without "..", which would lead out of the folder
     above = Path(os.path.abspath(root))
     if place.is_relative_to(above):
@@ -77,8 +77,8 @@ def write_bitstreams(
     """
     flips = (False, True) if mirrored else (False,)
     jobs = [
-        _Job(picture, bitstream_path(folder, root, picture, flip, level), flip, level)
-        for level in _levels(transmitter)
+        _Job(picture, bitstream_path(folder, root, picture, flip, quality), flip, quality)
+        for quality in _qualities(transmitter)
         for picture in dict.fromkeys(pictures)
         for flip in flips
     ]
@@ -93,7 +93,7 @@ def write_bitstreams(
     with tqdm(total=len(waiting), desc="coding", unit="picture", disable=hidden) as bar:
         for group in _of_one_kind(waiting):
             pictures_ = torch.cat([picture for _, picture in group])
-            coded = transmitter.encode_batch(pictures_, group[0][0].level)
+            coded = transmitter.encode_batch(pictures_, group[0][0].quality)
             for (job, _), data in zip(group, coded, strict=True):
                 job.target.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(job.target, [data])
@@ -106,10 +106,10 @@ class _Job(NamedTuple):
     source: Path
     target: Path
     mirrored: bool
-    level: int | None
+    quality: int | None
 
 
-def _levels(transmitter: Transmitter) -> list[int] | list[None]:
+def _qualities(transmitter: Transmitter) -> list[int] | list[None]:
     """The qualities to encode; ``None`` for a transmitter with one."""
     return [None] if transmitter.network.gains is None else transmitter.qualities
 
@@ -131,9 +131,9 @@ def _of_one_kind(jobs: list[_Job]) -> Iterator[list[tuple[_Job, Tensor]]]:
         pixels = loaded["img"]
         picture = torch.from_numpy(pixels[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
         picture = picture.flip(-1) if job.mirrored else picture
-        kind = job.level, picture.shape
+        kind = job.quality, picture.shape
         full = len(group) == at_once(*picture.shape[-2:])
-        if group and (full or kind != (group[0][0].level, group[0][1].shape)):
+        if group and (full or kind != (group[0][0].quality, group[0][1].shape)):
             yield group
             group = []
         group.append((job, picture))

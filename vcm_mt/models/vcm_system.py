@@ -107,8 +107,8 @@ class VCMSystem(BaseModel):
         net = build_codec(**codec)
         self.transmitter = Transmitter(net, quality, quantizer, gains)
         self.tasks = nn.ModuleDict({name: MODELS.build(task) for name, task in tasks.items()})
-        wanted = dict.fromkeys(task.receiver for _, task in named_tasks(self.tasks))
-        self.receivers = nn.ModuleDict({name: Receiver(copy.deepcopy(net.g_s)) for name in wanted})
+        names = dict.fromkeys(task.receiver for _, task in named_tasks(self.tasks))
+        self.receivers = nn.ModuleDict({name: Receiver(copy.deepcopy(net.g_s)) for name in names})
         # Convolutions are faster in channels_last. Tasks make their inputs contiguous.
         for part in (self.transmitter, self.receivers):
             part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

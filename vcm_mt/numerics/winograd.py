@@ -246,7 +246,7 @@ def _split(x, step, first, columns, planes, values, begin, end):
 
 
 @_kernel
-def _found(sums, plane, tile, phase, step, zeros):
+def _sums_of(sums, plane, tile, phase, step, zeros):
     slot = _slot(plane, phase) if step == 2 else 0
     at = (tile + slot) * len(zeros)
     return sums[plane, at : at + len(zeros)] if slot >= 0 else zeros
@@ -264,12 +264,12 @@ def _join(sums, scale, bias, step, columns, planes, out, begin, end):
                 tile = (row * columns + column) * step * step
                 for j in range(6):
                     _four(
-                        _found(sums, planes[0, j], tile, phase, step, zeros),
-                        _found(sums, planes[1, j], tile, phase, step, zeros),
-                        _found(sums, planes[2, j], tile, phase, step, zeros),
-                        _found(sums, planes[3, j], tile, phase, step, zeros),
-                        _found(sums, planes[4, j], tile, phase, step, zeros),
-                        _found(sums, planes[5, j], tile, phase, step, zeros),
+                        _sums_of(sums, planes[0, j], tile, phase, step, zeros),
+                        _sums_of(sums, planes[1, j], tile, phase, step, zeros),
+                        _sums_of(sums, planes[2, j], tile, phase, step, zeros),
+                        _sums_of(sums, planes[3, j], tile, phase, step, zeros),
+                        _sums_of(sums, planes[4, j], tile, phase, step, zeros),
+                        _sums_of(sums, planes[5, j], tile, phase, step, zeros),
                         half[j],
                     )
                 for i in range(4):
@@ -283,6 +283,6 @@ def _join(sums, scale, bias, step, columns, planes, out, begin, end):
                         for j in range(4):
                             place = step * (4 * column + j) + phase % 2
                             if place < width:
-                                line, found = out[y, place], _line(done, j, channels)
+                                line, result = out[y, place], _line(done, j, channels)
                                 for c in range(channels):
-                                    line[c] = found[c] / _DIVISOR * scale[c] + bias[c]
+                                    line[c] = result[c] / _DIVISOR * scale[c] + bias[c]
