@@ -65,7 +65,7 @@ def train(
 
 def _check_codec(start: Path, wanted: Config) -> None:
     """Refuse what does not fit: left to itself, mmengine leaves it out and trains on."""
-    given = ("checkpoint", "pretrained", "quality")
+    given = ("checkpoint", "pretrained", "quality", "fast")
     codecs = [
         {key: value for key, value in codec.items() if key not in given}
         for codec in (read_record(start)["codec"], wanted)
