@@ -1,4 +1,4 @@
-"""What a ``.vcm`` file holds, without decoding it."""
+"""Listing of the contents of ``.vcm`` files without decoding them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def print_contents(paths: Sequence[Path]) -> None:
     """Print kind, size, quality, transmitter and rate of each file.
 
     Raises:
-        BitstreamError: When one is damaged, after all others were printed.
+        BitstreamError: If a file is damaged, after all others were printed.
     """
     failed: list[str] = []
     for path in paths:
@@ -29,7 +29,7 @@ def print_contents(paths: Sequence[Path]) -> None:
 
 
 def _contents(data: bytes) -> tuple[dict[str, object], str]:
-    """What is said of a file, by name, and its first damage; empty if it has none."""
+    """The fields of a file by name, and its first damage, or an empty string."""
     reader = SequenceReader(data) if is_sequence(data) else [unpack(data)]
     header = reader.header if isinstance(reader, SequenceReader) else reader[0]
     bpp = 8 * len(data) / (header.height * header.width * len(reader))
