@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from vcm_mt.cli import bd_rate as command
 from vcm_mt.curves.bd_rate import bd_rate
 from vcm_mt.curves.rp_file import RPFile, load_points
 from vcm_mt.errors import MeasurementError
@@ -34,9 +35,12 @@ def compressai(path, results, **more):
     return str(path)
 
 
-def test_compressais_own_files_give_its_bd_rate(tmp_path):
-    anchor = load_points(compressai(tmp_path / "vtm.json", VTM))
-    test = load_points(compressai(tmp_path / "mbt2018-mean.json", MEAN_SCALE))
+def test_compressais_own_files_give_its_bd_rate(tmp_path, capsys):
+    anchor = compressai(tmp_path / "vtm.json", VTM)
+    test = compressai(tmp_path / "mbt2018-mean.json", MEAN_SCALE)
+    command.main(["--anchor", anchor, "--test", test, "--metric", "psnr"])
+    assert "+21.28 %" in capsys.readouterr().out
+    anchor, test = load_points(anchor), load_points(test)
     assert bd_rate(anchor, test, "psnr").value == pytest.approx(21.28, abs=0.005)
     assert set(test[0].metrics) == {"psnr", "ms_ssim"}  # times are no scores
     assert [point.quality for point in test] == [1, 2, 3, 4, 5, 6, 7, 8]

@@ -1,7 +1,8 @@
 """Compute BD-rates of curves against an anchor, with what a reader needs to trust them.
 
-A file is what `vcm-mt curve` wrote, or a table with `bpp` and scores; `paper` names the source
-paper's tables. FILE:CURVE chooses one curve; --test without one takes all of the file.
+A file is what `vcm-mt curve` wrote, a CSV table with `bpp` and scores, CompressAI's result JSON, or
+CompressAI-Vision's CSV; `paper` names the source paper's tables. FILE:CURVE chooses one curve;
+--test without one takes all of the file.
 
 Examples:
     vcm-mt bd-rate --anchor work_dirs/rp/rp_points.json:vvc --test work_dirs/rp/rp_points.json
