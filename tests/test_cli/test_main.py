@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from vcm_mt.bitstream.container import pack
 from vcm_mt.cli import options
 from vcm_mt.cli.main import COMMANDS, main
+from vcm_mt.structures import Packet
 from vcm_mt.version import __version__
 
 LISTING = Path(__file__).parent / "options.txt"
@@ -99,6 +101,20 @@ def test_help_imports_no_heavy_library(command):
     assert not HEAVY & set(modules.split())
 
 
+def test_info_needs_no_pytorch(tmp_path):
+    path = tmp_path / "a.vcm"
+    path.write_bytes(pack(Packet(30, 40, 3, b"abcd", b"symbols")))
+    code = (
+        "import sys\n"
+        "from vcm_mt.cli.main import main\n"
+        f"assert main(['info', {str(path)!r}]) == 0\n"
+        "assert not {'torch', 'mmengine', 'compressai'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "40 x 30" in done.stdout
+
+
 def test_choices_are_those_of_the_rooms_below():
     from vcm_mt.curves.bd_rate import MIN_POINTS, MONOTONE
     from vcm_mt.curves.bootstrap import RESAMPLES
@@ -170,6 +186,18 @@ def test_old_names_of_options_work_and_say_so(capsys, command, old, new):
     )
     assert said.startswith(f"vcm-mt {command}: {former} is deprecated")
     assert said.endswith(f"use {current}\n")
+
+
+def test_the_folder_of_a_mean_may_stand_in_front_for_a_version(monkeypatch, capsys):
+    from vcm_mt.apis import average as api
+
+    monkeypatch.setattr(api, "average", lambda trainings, out: f"{trainings} to {out}")
+    assert main(["average", "a", "b", "--out", "mean"]) == 0
+    new = capsys.readouterr()
+    assert main(["average", "mean", "a", "b"]) == 0
+    old = capsys.readouterr()
+    assert old.out == new.out and new.err == ""
+    assert old.err.startswith("vcm-mt average: OUT TRAINING ... is deprecated")
 
 
 @pytest.mark.parametrize(

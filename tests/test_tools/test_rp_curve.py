@@ -1,4 +1,4 @@
-"""tools/rp_curve.py, tools/bd_rate.py and tools/report.py, as a user runs them."""
+"""`vcm-mt curve`, `bd-rate` and `report`, as a user runs them, also by their names in tools/."""
 
 import csv
 import json
@@ -159,8 +159,8 @@ def test_two_processes_measure_the_same(measured, mini, tmp_path):
     folder, _ = measured
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"),
-            *("--master_port=29631", "tools/rp_curve.py", CONFIG, "--launcher", "pytorch"),
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+            *("-m", "vcm_mt", "curve", CONFIG, "--launcher", "pytorch"),
             *("--out", str(tmp_path), *options(mini)),
         ],
         capture_output=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from vcm_mt.curves.bd_rate import BDRate, bd_rate
 from vcm_mt.curves.bootstrap import RESAMPLES, Bootstrap
@@ -62,13 +63,12 @@ def rates_of_files(
         if not reference or not points:
             raise MeasurementError(f"{name if reference else anchor} has no points")
         bootstrap = _bootstrap(name, [*reference, *points], resamples, warn)
-
-        def rate(metric: str, points: list[RPPoint] = points, draws=bootstrap) -> BDRate:
-            return bd_rate(reference, points, metric, method, monotone=monotone, bootstrap=draws)
-
-        found = list(_rates(name, rate, metrics, [*reference, *points], warn))
-        if found:
-            rates[name] = found
+        rate = partial(
+            bd_rate, reference, points, method=method, monotone=monotone, bootstrap=bootstrap
+        )
+        of_curve = list(_rates(name, rate, metrics, [*reference, *points], warn))
+        if of_curve:
+            rates[name] = of_curve
     return rates
 
 
