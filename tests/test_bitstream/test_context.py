@@ -306,7 +306,7 @@ def test_weights_whose_sums_could_pass_2_to_the_53_are_refused(codec, part):
     layer = getattr(codec, part)
     layer = layer if part == "context_prediction" else layer[2]
     nn.init.constant_(layer.weight, 100.0)
-    with pytest.raises(ConfigError, match=rf"layer \d of {part} .* pass 2\^53"):
+    with pytest.raises(ConfigError, match=rf"layer \d of {part} .* exceed 2\^53"):
         entropy_model(codec).update_tables()
 
 
