@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
+from vcm_mt.cli.command import command
+
 ROOT = Path(__file__).resolve().parents[2]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "results.md"
 BEGIN = "<!-- begin: written by tools/dev/result_pages.py -->"
@@ -63,6 +65,7 @@ RECEIVERS = (
 )
 
 
+@command("start it again")
 def main() -> int:
     """Write the files."""
     for path, text in pages().items():

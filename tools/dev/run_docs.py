@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from vcm_mt.cli.command import command
+
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]*) -->\n)?```(?P<language>bash|python)\n(?P<code>.*?)\n```",
@@ -62,6 +64,7 @@ def run(block: Block) -> int:
     ).returncode
 
 
+@command("start it again")
 def main() -> int:
     """Run the blocks of each page until one fails."""
     parser = argparse.ArgumentParser(
