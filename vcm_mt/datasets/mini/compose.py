@@ -18,21 +18,21 @@ _VISIBLE_PERCENT = 50
 
 
 class Thing(NamedTuple):
-    """An object in a picture: its category index and the mask of what is visible of it."""
+    """An object in a picture: its category index and the mask of its visible part."""
 
     category: int
     mask: np.ndarray  # bool [H, W]
 
 
 class Sample(NamedTuple):
-    """A picture (uint8 [H, W, 3], RGB) and what is in it."""
+    """A picture, uint8 [H, W, 3], RGB, and its objects."""
 
     picture: np.ndarray
     things: list[Thing]
 
 
 def compose(seed: int, split: str, index: int) -> Sample:
-    """Make picture ``index`` of ``split``; the same arguments give the same pixels."""
+    """Generate picture ``index`` of ``split``; equal arguments give equal pixels."""
     rng = np.random.Generator(np.random.PCG64([seed, _SPLIT_KEYS[split], index]))
     canvas = background(rng, split, PICTURE_SIZE)
     things: list[Thing] = []
@@ -48,7 +48,7 @@ def compose(seed: int, split: str, index: int) -> Sample:
         mask[where] = opacity >= 128
         kept = [Thing(t.category, t.mask & ~mask) for t in things]
         if any(100 * t.mask.sum() < _VISIBLE_PERCENT * a for t, a in zip(kept, areas, strict=True)):
-            continue  # it would hide another object; leave it out
+            continue  # skip an object that would hide another one
         behind = canvas[where]
         paint, cover = draw_paint(rng, behind), opacity[..., None]
         canvas[where] = (paint * cover + behind * (255 - cover) + 127) // 255

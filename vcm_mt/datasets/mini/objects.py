@@ -1,4 +1,4 @@
-"""Things to find: handwritten digits and drawn shapes, as an opacity mask and a paint."""
+"""Objects of the embedded set: handwritten digits and drawn shapes, as opacity and paint."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SHAPES = ("star", "arrow")
 #: Category names in the order of their COCO ids, which start at 1.
 CLASSES = tuple(f"digit_{d}" for d in range(10)) + SHAPES
 
-_TRAIN_DIGITS = 1200  # of scikit-learn's 1797 handwritten digits; the others are val's
-_UPRIGHT = 25  # degrees by which an object may lean
+_TRAIN_DIGITS = 1200  # of scikit-learn's 1797 handwritten digits; the others are for val
+_UPRIGHT = 25  # largest rotation of an object in degrees
 
 
 @cache
