@@ -155,12 +155,21 @@ class Experiment:
     def _point(
         self, entries: list[dict[str, Any]], receiver: str, quality: int, tasks: list[str]
     ) -> RPPoint:
+        pictures = self._pictures(entries, receiver, tasks)
+        bpp = 0.0 if entries[0]["num_bytes"] is None else float(pictures.bpp()[0])
+        bits, estimated = [entry["bits_estimated"] for entry in entries], None
+        if bits[0] is not None:
+            estimated = float(np.mean(np.array(bits) / pictures.num_pixels))
+        names = (*pictures.matches, *pictures.fidelity)
+        scores = {name: float(pictures.score(name)[0]) for name in names}
+        return RPPoint(quality, bpp, estimated, scores, pictures)
+
+    def _pictures(self, entries: list[dict[str, Any]], receiver: str, tasks: list[str]) -> Pictures:
         own = [entry["receivers"][receiver] for entry in entries]
         fidelity = {
             name: np.array([np.nan if one[name] is None else one[name] for one in own])
             for name in FIDELITY
         }
-        fidelity = {name: values for name, values in fidelity.items() if not np.isnan(values).all()}
         matches = {
             f"{task}_mAP": Matches.of(
                 self.data.truths[task],
@@ -170,22 +179,12 @@ class Experiment:
             )
             for task in tasks
         }
-        pixels = np.array([entry["num_pixels"] for entry in entries])
-        coded = entries[0]["num_bytes"] is not None
-        pictures = Pictures(
-            pixels,
+        return Pictures(
+            np.array([entry["num_pixels"] for entry in entries]),
             np.array([entry["num_bytes"] or 0 for entry in entries]),
             np.array([entry["header_bytes"] for entry in entries]),
-            fidelity,
+            {name: values for name, values in fidelity.items() if not np.isnan(values).all()},
             matches,
-        )
-        estimated = [entry["bits_estimated"] for entry in entries]
-        return RPPoint(
-            quality,
-            float(pictures.bpp()[0]) if coded else 0.0,
-            None if estimated[0] is None else float(np.mean(np.array(estimated) / pixels)),
-            {name: float(pictures.score(name)[0]) for name in (*matches, *fidelity)},
-            pictures,
         )
 
 
