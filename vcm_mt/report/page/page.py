@@ -20,6 +20,8 @@ from vcm_mt.report.page.figures import COLOURS, DARK_COLOURS, curve_styles, rp_f
 from vcm_mt.report.page.pictures import WEBP_QUALITY, browser_data
 
 ABSENT = "\N{EN DASH}"
+#: In the order in which they apply.
+STYLES = ("style.css", "pictures.css", "screens.css")
 #: In the order in which they run, after plotly.js.
 SCRIPTS = ("app.js", "curves.js", "rates.js", "pictures.js")
 _FILES = files(__package__)
@@ -51,7 +53,7 @@ def render(report: Report) -> str:
         .from_string(_read("template.html"))
         .render(
             report=report,
-            style=_read("style.css"),
+            style="\n".join(map(_read, STYLES)),
             scripts=scripts,
             policy=_policy(scripts),
             data={"figures": figures, "browser": browser_data(report)},
