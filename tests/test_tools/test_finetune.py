@@ -322,7 +322,7 @@ def test_bad_input_is_told(mini, stage1, segm, light, tmp_path, finetune):
     again = fails("--resume", "--lora", "2")
     assert "another receiver (its tasks, rank)" in again
     shutil.rmtree(tmp_path / "w")
-    assert "is for people" in fails("--pictures", str(mini / "train"), task="det")
+    assert "is for human viewers" in fails("--pictures", str(mini / "train"), task="det")
     assert "no config at" in fails(config="configs/none.py")
     pictures = tmp_path / "pictures"
     shutil.copytree(mini / "val", pictures)

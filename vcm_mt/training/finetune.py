@@ -1,4 +1,4 @@
-"""Stage 2 from a config: which tasks, and what to train on."""
+"""The config of stage 2: one receiver for some of its tasks, and the data to train on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mmengine.config import Config, ConfigDict
 from vcm_mt.errors import ConfigError
 
 _WITHOUT_PICTURES = {"LoadAnnotations", "ResizeMasks", "PackDetInputs"}
-#: Transforms that leave the picture's bits alone, or whose bits are coded beside them.
+#: Transforms after which a stored bitstream is still the picture's; mirror images are stored too.
 _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
-#: MiB of originals' feature maps that a task keeps.
+#: MiB of feature maps of original pictures that a task keeps in memory.
 _REMEMBER = 1024
 
 
 def receiver_name(tasks: Sequence[str]) -> str:
-    """What a receiver for these tasks is called."""
+    """Name of the receiver for these tasks, such as ``det+segm``."""
     return "+".join(tasks)
 
 
 def for_tasks(config: Config, names: Sequence[str]) -> Config:
-    """The config with one receiver for these of its ``tasks``, and what they need of the data.
+    """Copy of a config with one receiver for some of its ``tasks``, and their data and metrics.
 
     Raises:
         ConfigError: When the config has no such task.
@@ -59,8 +59,8 @@ def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
     learned = [name for name, task in tasks.items() if _needs_annotations(task)]
     if learned:
         raise ConfigError(
-            f"task {', '.join(learned)} needs annotations: --pictures is for people, and for "
-            "detectors with loss_weight=0, feature_background=1"
+            f"task {', '.join(learned)} needs annotations: --pictures is for human viewers, "
+            "and for detectors with loss_weight=0, feature_background=1"
         )
     judged = [name for name, task in tasks.items() if _kind(task) != "HumanTask"]
     if val and judged:
@@ -80,16 +80,21 @@ def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
 
 
 def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path, bool]:
-    """Train on bitstreams in ``folder`` in place of the encoder.
+    """Change a config so that training reads bitstreams instead of running the encoder.
 
-    Originals are loaded only where a task compares with them, and what a detector makes of them is
-    kept.
+    Original pictures are loaded only where a task compares with them; a detector's feature maps of
+    them are kept in memory.
+
+    Args:
+        config: Of stage 2; changed in place.
+        folder: Where the bitstreams are.
+        checkpoint: Of the stage 1 that codes them.
 
     Returns:
-        The folder above the pictures, and whether mirror images are wanted too.
+        The folder above the pictures, and whether mirror images must be coded as well.
 
     Raises:
-        ConfigError: For a pipeline that changes pictures in another way than mirroring.
+        ConfigError: When the pipeline changes pictures in another way than by mirroring.
     """
     dataset = config.train_dataloader.dataset
     kinds = [_kind(step) for step in dataset.pipeline]
@@ -100,7 +105,7 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
         if step.get("direction", "horizontal") not in ("horizontal", ["horizontal"])
     ]
     if foreign:
-        raise ConfigError(f"{', '.join(foreign)} changes the bits: leave it out of the pipeline")
+        raise ConfigError(f"{', '.join(foreign)} changes the bits: remove it from the pipeline")
     prefix = dataset.get("data_prefix", {}).get("img", "")
     root = Path(dataset.get("data_root") or "") / prefix
     tasks = config.model.tasks.values()
@@ -114,7 +119,7 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
     )
     steps = [step for step in dataset.pipeline if compared or _kind(step) in _WITHOUT_PICTURES]
     at = len(steps) - 1 if compared else 0
-    # What the latent is under, and what a picture's maps are known by.
+    # Keys of the latent, and those by which a picture's feature maps are found again.
     keys = dict.fromkeys([*steps[-1]["meta_keys"], "y_hat", "img_path", "flip"])
     pack = {**steps[-1], "meta_keys": tuple(keys)}
     dataset.pipeline = [*steps[:at], load, *steps[at:-1], pack]
@@ -122,7 +127,7 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
 
 
 def _needs_annotations(task: Any) -> bool:
-    """A detector does, unless only its feature maps are compared with the original's."""
+    """Whether a task needs annotations: a detector does, unless it compares feature maps alone."""
     maps_alone = task.get("loss_weight") == 0 and task.get("feature_background", 1) == 1
     return _kind(task) != "HumanTask" and not maps_alone
 
