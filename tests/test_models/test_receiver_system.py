@@ -226,7 +226,7 @@ def test_people_see_more_than_mse():
     assert small["mse"] > 0
     assert small["ms_ssim"] == 0
     for wrong in ({"mse": 0.0}, {"mse": -1.0}):
-        with pytest.raises(ConfigError, match="factors"):
+        with pytest.raises(ConfigError, match="none of mse, ms_ssim, perceptual"):
             HumanTask(**wrong)
     with pytest.raises(ConfigError, match="VGG-16"):
         HumanTask(perceptual=1.0)
