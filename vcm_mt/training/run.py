@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import init_dist
 
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
+from vcm_mt.curves.table import markdown_table
 from vcm_mt.errors import ConfigError
 from vcm_mt.files import write_atomically
 from vcm_mt.training.config import use_amp
@@ -64,7 +65,7 @@ def train(
 
 
 def _check_codec(start: Path, wanted: Config) -> None:
-    """Refuse what does not fit: left to itself, mmengine leaves it out and trains on."""
+    """Refuse a checkpoint of another codec: mmengine would skip what does not fit and train on."""
     given = ("checkpoint", "pretrained", "quality", "fast")
     codecs = [
         {key: value for key, value in codec.items() if key not in given}
@@ -72,7 +73,7 @@ def _check_codec(start: Path, wanted: Config) -> None:
     ]
     if codecs[0] != codecs[1]:
         raise ConfigError(
-            f"{start} is of another codec, {codecs[0]}, than what is to be trained, {codecs[1]}"
+            f"{start} is of another codec, {codecs[0]}, than the config's, {codecs[1]}"
         )
 
 
@@ -91,19 +92,23 @@ def _check_accumulation(config: Config) -> None:
 
 
 def write_rates(work_dir: Path, levels: Sequence[int]) -> str:
-    """What became of levels with a target rate, as ``rates.md``: lambda and real bpp.
+    """Write ``rates.md``: what levels with a target rate were trained to.
+
+    Args:
+        work_dir: Folder above those of the levels.
+        levels: Levels that are trained; those without a target rate are left out.
 
     Returns:
-        The table.
+        The table: by level the target and the real rate in bpp, and lambda.
     """
-    lines = ["| level | target bpp | real bpp | deviation | lambda |", "|---|---|---|---|---|"]
+    rows = []
     for level in levels:
         found = read_record(find_checkpoint(work_dir / f"q{level}")).get("rate_target")
         if found is not None:
             target, bpp, lmbda = found["target"], found["bpp"], found["lmbda"]
             off = f"{bpp / target - 1:+.1%}"
-            lines.append(f"| {level} | {target:.4f} | {bpp:.4f} | {off} | {lmbda:.5f} |")
-    table = "\n".join(lines) + "\n"
+            rows.append((str(level), f"{target:.4f}", f"{bpp:.4f}", off, f"{lmbda:.5f}"))
+    table = markdown_table(("level", "target bpp", "real bpp", "deviation", "lambda"), rows)
     write_atomically(work_dir / "rates.md", [table.encode()])
     return table
 
