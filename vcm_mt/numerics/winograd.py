@@ -8,7 +8,9 @@ are transformed to 4x4 outputs. A 5x5 convolution of stride 2 has four phases of
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -111,20 +113,37 @@ class Tiles:
         rows, columns = (-(-length // side) for length in size)
         top, bottom = part or (0, rows)
         height = min(bottom - top, max(1, -(-_TILES // columns)))
-        first_kernels = self._kernels[0][1]
-        values, split = _room(height * columns, first_kernels.shape[1], first_kernels.dtype)
-        sums, joined = _room(height * columns, first_kernels.shape[2], first_kernels.dtype)
         memory = out if len(out) else np.empty((height * side, size[1], len(bias)), x.dtype)
-        for first in range(top, bottom, height):
-            count = min(height, bottom - first)
-            begin, end = first * side, min((first + count) * side, size[0])
-            strip = memory[begin:end] if len(out) else memory[: end - begin]
-            in_threads(_split, count, x, before, first, columns, self._planes, split)
-            for planes, kernels in self._kernels:
-                given, wanted = kernels.shape[1:]
-                torch.bmm(values[planes, :, :given], kernels, out=sums[planes, :, :wanted])
-            in_threads(_join, count, joined, scale, bias, behind, columns, self._planes, strip)
-            yield strip
+        with self._scratch(height * columns) as ((values, split), (sums, joined)):
+            for first in range(top, bottom, height):
+                count = min(height, bottom - first)
+                begin, end = first * side, min((first + count) * side, size[0])
+                strip = memory[begin:end] if len(out) else memory[: end - begin]
+                in_threads(_split, count, x, before, first, columns, self._planes, split)
+                for planes, kernels in self._kernels:
+                    given, wanted = kernels.shape[1:]
+                    torch.bmm(values[planes, :, :given], kernels, out=sums[planes, :, :wanted])
+                in_threads(_join, count, joined, scale, bias, behind, columns, self._planes, strip)
+                yield strip
+
+    @contextmanager
+    def _scratch(self, tiles: int) -> Iterator[list[tuple[Tensor, NDArray[Any]]]]:
+        """Memory of the values and of the sums of so many tiles.
+
+        For each a tensor [36, tiles, channels], and all of it, [36, more than tiles * channels].
+        The padding keeps the distance of a tile's 36 lines from being a multiple of 4 KiB, with
+        which they would share the same few cache sets.
+        """
+        first = self._kernels[0][1]
+        sizes = [tiles * channels for channels in first.shape[1:]]
+        lines = [size + -size % 1024 + 144 for size in sizes]
+        with _memory(36 * sum(lines), first.dtype) as memory:
+            parts = memory.split([36 * line for line in lines])
+            views = [part.view(36, line) for part, line in zip(parts, lines, strict=True)]
+            yield [
+                (view[:, :size].view(36, tiles, -1), view.numpy())
+                for view, size in zip(views, sizes, strict=True)
+            ]
 
 
 def _planes(transposed: bool) -> NDArray[np.int64]:
@@ -138,15 +157,23 @@ def _planes(transposed: bool) -> NDArray[np.int64]:
     return planes
 
 
-def _room(tiles: int, channels: int, dtype: torch.dtype) -> tuple[Tensor, NDArray[Any]]:
-    """A tensor [36, tiles, channels], and its memory, [36, more than tiles * channels].
+_kept = threading.local()
 
-    The padding keeps the distance of a tile's 36 lines from being a multiple of 4 KiB, with which
-    they would share the same few cache sets.
+
+@contextmanager
+def _memory(count: int, dtype: torch.dtype) -> Iterator[Tensor]:
+    """Memory of ``count`` values that this thread uses again.
+
+    To get new memory from the system takes longer than what is done in it.
     """
-    size = tiles * channels
-    memory = torch.empty(36, size + -size % 1024 + 144, dtype=dtype)
-    return memory[:, :size].view(36, tiles, channels), memory.numpy()
+    spare: list[Tensor] = _kept.__dict__.setdefault(str(dtype), [])
+    memory = spare.pop() if spare else torch.empty(0, dtype=dtype)
+    if len(memory) < count:
+        memory = torch.empty(count, dtype=dtype)
+    try:
+        yield memory[:count]
+    finally:
+        spare.append(memory)
 
 
 _kernel = njit(cache=True, nogil=True, boundscheck=False, fastmath={"contract", "reassoc"})
