@@ -120,7 +120,6 @@ def test_a_config_trains_a_step_and_evaluates(path, coco, mini, stage1, tmp_path
     found = dry_run(config, tmp_path / "work")
     assert not found.problems
     assert found.step.pictures == 2
-    assert 0 < found.step.loss < 1e7
     if "tasks" in Path(path).parts:
         return  # a task network trains by itself, without a codec
     assert found.evaluation.metrics["bpp"] > 0

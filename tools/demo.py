@@ -40,7 +40,6 @@ from vcm_mt.models.refiner import Known
 from vcm_mt.report.report import Wording, write_report
 from vcm_mt.report.results import write_results
 from vcm_mt.training.config import (
-    at_level,
     chains,
     check_inputs,
     level_before,
@@ -49,6 +48,7 @@ from vcm_mt.training.config import (
 )
 from vcm_mt.training.processes import keep_memory, run_commands, share_of_cores
 from vcm_mt.training.run import join_processes
+from vcm_mt.training.stage1 import starting_from
 
 SHORT = ("configs/experiments/demo.py", Path("work_dirs/demo"))
 LONG = ("configs/experiments/mini.py", Path("work_dirs/bench_rp"))
@@ -340,7 +340,7 @@ def measure(config: Config, folder: Path) -> RPFile:
         for level in other.levels:
             curves.add_trained(name, find_checkpoint(folder / name / f"q{level}"))
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
-        curves.add_untrained("mse_codec", start_from(config, checkpoint), number)
+        curves.add_untrained("mse_codec", starting_from(config, checkpoint), number)
     for entry in config.anchors:
         curves.add_anchor(*make_sweep(entry))
     made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
@@ -405,13 +405,6 @@ def strip(config: Config, folder: Path) -> None:
     Image.fromarray(pixels).save(folder / "receivers.jpg", quality=92)
     with SummaryWriter(str(folder / "receivers")) as writer:
         writer.add_image("receivers", pixels, dataformats="HWC")
-
-
-def start_from(config: Config, checkpoint: str) -> Config:
-    """The config of a codec as it was before stage 1."""
-    start = at_level(config, 1)
-    start.merge_from_dict({"model": {"codec": {"checkpoint": checkpoint}}})
-    return start
 
 
 def say(step: int, what: str) -> None:

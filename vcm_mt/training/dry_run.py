@@ -49,7 +49,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
         seconds: How long it took.
-        coding: See :func:`vcm_mt.models.score.report`; ``None`` where nothing is coded.
+        coding: See :func:`vcm_mt.models.score.score`; ``None`` where nothing is coded.
         found: Instances found, by task.
         metrics: What the config's evaluators make of this one picture.
     """
