@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_told_with_what_would(stage1_config, tmp_path, monk
     memory, disk = found.problems
     assert memory.endswith("set train_dataloader.batch_size=4")
     assert "give another --work-dir" in disk
-    assert dry_run_report(found).splitlines()[-1].startswith("verdict     not as it is")
+    assert dry_run_report(found).splitlines()[-1].startswith("verdict     not ready")
 
 
 def test_every_broken_picture_of_the_sample_is_told(own_set, tmp_path):

@@ -33,9 +33,9 @@ class Step(NamedTuple):
 
     Attributes:
         pictures: Batch size.
-        loss: What the step reported.
-        seconds: How long it took, loading apart.
-        peak: Peak memory in bytes: the GPU's, or this process's.
+        loss: The loss of the step.
+        seconds: Time of the step without loading.
+        peak: Peak memory of the GPU, or else of this process, in bytes.
     """
 
     pictures: int
@@ -48,10 +48,10 @@ class Evaluation(NamedTuple):
     """One picture's evaluation.
 
     Attributes:
-        seconds: How long it took.
-        coding: See :func:`vcm_mt.models.score.score`; ``None`` where nothing is coded.
-        found: Instances found, by task.
-        metrics: What the config's evaluators make of this one picture.
+        seconds: Time of the evaluation.
+        coding: See :func:`vcm_mt.models.score.score`; ``None`` if nothing is coded.
+        found: Number of instances found, by task.
+        metrics: Scores of the config's evaluators for this one picture.
     """
 
     seconds: float
@@ -61,25 +61,25 @@ class Evaluation(NamedTuple):
 
 
 class DryRun(NamedTuple):
-    """What a dry run found.
+    """Result of a dry run.
 
     Attributes:
-        data: The pictures to train on, and those to validate on.
-        weights: A line per file.
-        trained: Number of parameters that training changes.
-        frozen: Number of the others.
+        data: Surveys of the training and the validation set.
+        weights: One line per file of weights.
+        trained: Number of trained parameters.
+        frozen: Number of frozen parameters.
         one: A step on the largest picture alone.
-        step: A step on the batch size that the config asks for; ``None`` where it will not fit.
-        batch: That batch size.
+        step: A step with the config's batch size; ``None`` if it does not fit into memory.
+        batch: The config's batch size.
         fixed: Memory in bytes without any picture.
-        memory: What the machine, or its GPU, has in bytes.
-        evaluation: The largest picture of the validation set.
-        iterations: Of the whole training.
-        validations: Of the whole training.
-        work_dir: Where checkpoints will go.
-        checkpoints: How many there will be at most at a time.
-        checkpoint_bytes: Size of one.
-        free: Bytes free there.
+        memory: Memory of the GPU, or else of the machine, in bytes.
+        evaluation: Evaluation of the largest picture of the validation set.
+        iterations: Number of iterations of the whole training.
+        validations: Number of validations of the whole training.
+        work_dir: Folder of the checkpoints.
+        checkpoints: Largest number of checkpoints at a time.
+        checkpoint_bytes: Size of one checkpoint in bytes.
+        free: Free bytes in ``work_dir``.
     """
 
     data: list[Survey]
@@ -101,12 +101,12 @@ class DryRun(NamedTuple):
 
     @property
     def needed(self) -> int:
-        """Estimate of a batch's memory in bytes, from the step on one picture."""
+        """Memory that a batch needs, in bytes, estimated from the step on one picture."""
         return self.fixed + self.batch * (self.one.peak - self.fixed)
 
     @property
     def problems(self) -> list[str]:
-        """What would stop the training, each with what to do."""
+        """What would stop the training, each with a remedy."""
         found = []
         if self.step is None:
             fitting = max(1, (self.memory - self.fixed) // (self.one.peak - self.fixed))
@@ -126,7 +126,7 @@ class DryRun(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The whole training, as if all pictures were as large as the largest."""
+        """Time of the whole training if all pictures were as large as the largest."""
         step = self.step or self.one._replace(seconds=self.one.seconds * self.batch)
         _, val = self.data
         return step.seconds * self.iterations + (
@@ -135,11 +135,11 @@ class DryRun(NamedTuple):
 
 
 def dry_run(config: Config, work_dir: Path, amp: str | None = None) -> DryRun:
-    """Rehearse a training; see :func:`vcm_mt.training.run.train` for the arguments.
+    """Check a training before it starts; :func:`vcm_mt.training.run.train` has the arguments.
 
     Raises:
-        DataError: Names everything that is missing, weights that are published elsewhere
-            included, or every broken picture of a sample.
+        DataError: When data or weights are missing or pictures of a sample are broken; names all
+            of them.
         ConfigError: When the config's parts do not fit together, or ``work_dir`` cannot be
             written.
     """
@@ -149,7 +149,7 @@ def dry_run(config: Config, work_dir: Path, amp: str | None = None) -> DryRun:
     published = named_weights(config)
     check_inputs(config, weights=[w.path for w in published if not w.is_here()])
     use_amp(config, amp)
-    # What the libraries print on the way is not what is read here.
+    # The libraries' own output is not part of the report.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         config.merge_from_dict(
             {"work_dir": folder, "launcher": "none", "log_level": "ERROR", "load_from": None}
@@ -195,7 +195,7 @@ def _rehearse(runner: Runner, config: Config, work_dir: Path, folder: Path) -> D
 
 
 def _train(runner: Runner, loader: Any, largest: list[int], count: int) -> Step:
-    """A step on the largest pictures that a batch of the config may hold."""
+    """A step on the largest possible batch of ``count`` pictures."""
     batch = loader.collate_fn([loader.dataset[n] for n in islice(cycle(largest), count)])
     runner.model.train()
     start = time.perf_counter()
@@ -237,7 +237,7 @@ def _weights(config: Config) -> list[str]:
 
 
 def _kept_checkpoints(config: Config) -> int:
-    """As many as the hook keeps, and the one that is being written."""
+    """The number that the hook keeps, and the one that is being written."""
     hook = config.default_hooks.checkpoint
     kept = hook.get("max_keep_ckpts", -1)
     return 1 + (kept if kept > 0 else config.train_cfg.max_iters // hook.interval)

@@ -1,4 +1,4 @@
-"""A dry run's findings as a page of text."""
+"""The result of a dry run as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vcm_mt.training.dry_run import GB, DryRun, Evaluation
 
 
 def dry_run_report(run: DryRun) -> str:
-    """One finding a line, its subject in front; the last line says whether training can start."""
+    """One finding per line, behind its subject; the last line says whether training can start."""
     return "\n".join(f"{subject:12}{finding}" for subject, finding in _lines(run))
 
 
@@ -38,7 +38,7 @@ def _lines(run: DryRun) -> Iterator[tuple[str, str]]:
     yield (
         "time",
         f"{_time(run.seconds)} for {run.iterations} iterations and {run.validations} validations, "
-        "were all pictures that large",
+        "if all pictures were that large",
     )
     yield (
         "disk",
@@ -47,7 +47,7 @@ def _lines(run: DryRun) -> Iterator[tuple[str, str]]:
     )
     for problem in run.problems:
         yield "problem", problem
-    yield "verdict", "not as it is: see above" if run.problems else "ready to train"
+    yield "verdict", "not ready: see the problems above" if run.problems else "ready to train"
 
 
 def _evaluation(found: Evaluation) -> str:

@@ -1,4 +1,4 @@
-"""How work ends that something outside of it ends: by one clear error."""
+"""Turn what ends a command from outside into one clear error."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from vcm_mt.errors import TrainingError, VCMError
 
 GO_ON = "go on from the last checkpoint with the same command and --resume"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-#: Words of PyTorch's, oneDNN's and CUDA's libraries when memory runs out, in lower case.
+#: Messages of PyTorch, oneDNN and CUDA when memory runs out, in lower case.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc", "alloc_failed")
 
 
 @contextmanager
 def clear_ends(go_on: str = GO_ON, kind: type[VCMError] = TrainingError) -> Iterator[None]:
-    """For a tool's whole work: what ends it from outside becomes one clear error.
+    """Wrap the whole work of a command, so that whatever ends it from outside is one clear error.
 
     That is Ctrl-C, SIGTERM, a full disk, too little memory, and the death of a data loader's
     worker or of another process of a distributed training. Other errors are bugs and keep their
     traceback.
 
     Args:
-        go_on: How to go on, for the error's message.
-        kind: What the error is.
+        go_on: How to go on, for the message of the error.
+        kind: Class of the error.
 
     Raises:
-        VCMError: Of that kind; says what happened and how to go on.
+        VCMError: Of class ``kind``; says what happened and how to go on.
     """
     before = signal.signal(signal.SIGTERM, _terminate)
     # On a full disk, logging would print a traceback for each line that it cannot write, and
-    # TensorBoard's thread its own; the training itself ends at its next log all the same.
+    # TensorBoard's thread another one. The training ends at its next log in any case.
     logging.raiseExceptions = False
     threading.excepthook = _unless_full
     try:
@@ -47,7 +47,7 @@ def clear_ends(go_on: str = GO_ON, kind: type[VCMError] = TrainingError) -> Iter
     except (KeyboardInterrupt, EOFError, OSError, MemoryError, RuntimeError, SyntaxError) as error:
         try:
             reason = _reason(error, kind)
-        except RuntimeError as death:  # a worker's, told by a signal while this is looked into
+        except RuntimeError as death:  # of a worker, reported by a signal during _reason
             reason = _reason(death, kind)
         if reason is None:
             raise
@@ -70,10 +70,10 @@ def _is_full(error: BaseException | None) -> bool:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it stands for.
+    """An error, and the errors that caused it.
 
-    A signal raises wherever the training is just then, and mmengine turns whatever ends its
-    printing of a config into a SyntaxError.
+    A signal may raise anywhere, and mmengine turns any error while it prints a config into a
+    SyntaxError.
     """
     while error is not None:
         yield error
@@ -81,7 +81,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException, kind: type[VCMError]) -> str | None:
-    """What ended the work, and what to do about it; ``None`` if nothing that is known."""
+    """What ended the work and what to do about it; ``None`` for an unknown cause."""
     told = (_told_by(cause, kind is TrainingError) for cause in _causes(error))
     return next((reason for reason in told if reason is not None), None)
 
@@ -100,7 +100,7 @@ def _told_by(error: BaseException, training: bool) -> str | None:
             "checkpoint_activations=True in the config's tasks, or --amp bf16 on a GPU, then"
         )
     if text.startswith("DataLoader worker"):
-        if text.endswith("Terminated"):  # sent to all processes, and noticed there first
+        if text.endswith("Terminated"):  # sent to all processes, and a worker ended first
             return "stopped by SIGTERM:"
         return (
             f"{text}; probably memory ran out: lower train_dataloader.num_workers or its "
@@ -117,7 +117,7 @@ def _told_by(error: BaseException, training: bool) -> str | None:
 
 
 def _tells_of_memory(error: BaseException) -> str:
-    """The words that do, perhaps behind a worker's traceback; empty if none do."""
+    """The line that reports it, possibly behind a worker's traceback; empty if there is none."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return str(error) or type(error).__name__
     lines = str(error).splitlines()
@@ -136,7 +136,7 @@ def _tells_of_a_lost_process(error: BaseException, text: str) -> bool:
     from torch.utils.data._utils.signal_handling import _error_if_any_worker_fails
 
     if isinstance(error, ConnectionError | EOFError | FileNotFoundError):
-        # A worker that died handing over a batch: its connection closes before it counts as dead.
+        # A worker that died while it sent a batch: its connection closes before PyTorch notices.
         time.sleep(0.2)
         _error_if_any_worker_fails()
     lost = isinstance(error, distributed.DistError) or "gloo" in text

@@ -1,4 +1,4 @@
-"""A machine without a GPU: several commands at once, each on its share of cores; memory kept."""
+"""Processes on a machine without a GPU: memory that is kept, and commands side by side."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_memory() -> None:
-    """Keep large blocks that are freed, for the next step of a training.
+    """Have glibc keep freed memory for the next step, instead of returning it to the system.
 
-    glibc gives them back at every free, and the system clears them anew. Elsewhere than there, and
-    where the environment says how (``MALLOC_...``), nothing is changed.
+    The system would clear it again at each step. Nothing is changed on other platforms, and where
+    the environment sets ``MALLOC_...`` variables.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None or any(name.startswith("MALLOC_") for name in os.environ):
@@ -35,7 +35,7 @@ def keep_memory() -> None:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes."""
+    """Peak resident memory of this process in bytes."""
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
     import resource  # Windows has no such module
@@ -45,7 +45,7 @@ def peak_memory() -> int:
 
 
 def share_of_cores(jobs: int) -> dict[str, str]:
-    """The environment of one of ``jobs`` processes that share the machine."""
+    """Environment variables for one of ``jobs`` processes that share the cores."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     own = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **own}
@@ -54,17 +54,17 @@ def share_of_cores(jobs: int) -> dict[str, str]:
 def run_commands(commands: Mapping[str, Sequence[str]], jobs: int, show: str = "") -> None:
     """Run commands, ``jobs`` at a time.
 
-    The networks of the mini zoo are small and gain little from a second thread, so that
-    processes side by side use the cores better.
+    The networks of the embedded set are small and gain little from a second thread: processes
+    side by side use the cores better.
 
     Args:
-        commands: Command lines by the name that stands before each line of their output.
-        jobs: How many run at once; each gets its share of the cores as threads.
-        show: Print only lines that contain this.
+        commands: Command lines by name; the name is printed before each line of output.
+        jobs: Number of commands that run at once; the cores are divided among them.
+        show: Print only lines that contain this text.
 
     Raises:
-        CommandError: When a command ends with another status than 0; has the end of its
-            output. The others are stopped.
+        CommandError: When a command ends with a status other than 0, with the end of its
+            output. The other commands are stopped.
     """
     environment = share_of_cores(jobs)
     running: list[subprocess.Popen[str]] = []

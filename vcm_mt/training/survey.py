@@ -1,4 +1,4 @@
-"""A data set at a glance: how much, how large, and whether a sample of it can be read."""
+"""Survey of a data set: numbers, sizes, and whether a sample of the pictures can be read."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import Any, NamedTuple
 
 from vcm_mt.errors import VCMError
 
-#: How many pictures are read.
+#: Number of pictures that are read.
 SAMPLE = 32
 
 
 class Survey(NamedTuple):
-    """One split's pictures.
+    """The pictures of one split.
 
     Attributes:
         split: ``train`` or ``val``.
-        pictures: How many there are.
-        objects: How many annotated objects.
-        largest: Indexes of the pictures in the largest one's orientation, by falling area: what
-            a batch may hold at most.
-        size: Width and height of the largest one in pixels.
-        read: How many were loaded through the pipeline.
-        broken: What is wrong with those that cannot be trained on.
+        pictures: Number of pictures.
+        objects: Number of annotated objects.
+        largest: Indexes of the pictures with the orientation of the largest one, by falling area.
+            The first of them make the largest possible batch.
+        size: Width and height of the largest picture in pixels.
+        read: Number of pictures that were loaded through the pipeline.
+        broken: Errors of the pictures that cannot be trained on.
     """
 
     split: str
@@ -34,7 +34,7 @@ class Survey(NamedTuple):
 
 
 def survey(split: str, dataset: Any) -> Survey:
-    """Look at all annotations of a data set and at a sample of its pictures, evenly spaced."""
+    """Read all annotations of a data set, and an evenly spaced sample of its pictures."""
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     sizes = [(int(info["width"]), int(info["height"])) for info in infos]
     by_area = sorted(range(len(sizes)), key=lambda n: sizes[n][0] * sizes[n][1], reverse=True)

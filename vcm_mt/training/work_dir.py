@@ -1,4 +1,4 @@
-"""A training's folder: it can be written, and one training at a time writes it."""
+"""Work dirs: check that they can be written, and lock them for one training at a time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from vcm_mt.errors import ConfigError, TrainingError, VCMError
 
 _NAME = "training.lock"
-#: What systems answer when another process holds a lock, and when a file system has no locks.
+#: Error numbers when another process holds the lock, and when the file system has no locks.
 _HELD_BY_ANOTHER = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-#: Byte that Windows locks: nobody may read what is locked there, and the file says who has it.
+#: Offset of the byte that is locked on Windows. Locked bytes cannot be read, and the start of the
+#: file says which process holds it.
 _FAR = 1 << 20
 
 #: Folders that this process has locked.
@@ -28,10 +29,10 @@ _OWN: set[Path] = set()
 
 
 def check_work_dirs(folders: Iterable[Path]) -> None:
-    """Look whether folders could be made and written; makes nothing.
+    """Check that folders can be made and written, without making them.
 
     Raises:
-        ConfigError: For one that cannot.
+        ConfigError: When one cannot.
     """
     for folder in folders:
         place = folder.absolute()
@@ -44,14 +45,14 @@ def check_work_dirs(folders: Iterable[Path]) -> None:
 
 @contextmanager
 def own_work_dirs(folders: Iterable[Path]) -> Iterator[None]:
-    """Make trainings' folders, and keep other trainings out of them meanwhile.
+    """Make the work dirs of trainings, and lock them while the context is open.
 
-    The lock is the operating system's, so that it goes with the process, however that ends. Of the
-    processes of a distributed training, which have joined before, the first holds it for all.
+    The lock is the operating system's, so that it is released however the process ends. In a
+    distributed training, whose processes must have joined before, the first process holds it.
 
     Raises:
-        ConfigError: For a folder that cannot be made or written.
-        TrainingError: When another training is at work in one.
+        ConfigError: When a folder cannot be made or written.
+        TrainingError: When another training uses one of them.
     """
     with ExitStack() as held:
         refused: list[VCMError | None] = [None]
@@ -70,7 +71,7 @@ def own_work_dirs(folders: Iterable[Path]) -> Iterator[None]:
 @contextmanager
 def _owned(folder: Path) -> Iterator[None]:
     place = folder.resolve()
-    if place in _OWN:  # a caller's: to close the file a second time would free it
+    if place in _OWN:  # locked by a caller; closing the file again would release the lock
         yield
         return
     try:
@@ -88,7 +89,7 @@ def _owned(folder: Path) -> Iterator[None]:
 
 
 def _take(file: IO[str], folder: Path) -> None:
-    """Lock a file for this process, or say which one has it."""
+    """Lock a file for this process, or raise an error that names the process that holds it."""
     try:
         _lock(file)
         file.truncate(0)
@@ -112,7 +113,7 @@ def _take(file: IO[str], folder: Path) -> None:
 
 
 def _lock(file: IO[str]) -> None:
-    # Not flock(): a data loader's forked worker would share its lock and could outlive this.
+    # Not flock(): a forked worker of a data loader would share the lock and may outlive this.
     if sys.platform == "win32":
         import msvcrt
 
