@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vcm_mt"
 # What everything may import.
 FOUNDATION = {
     *("errors", "structures", "registry", "version", "compat", "device"),
-    *("files", "pictures", "backend", "visualization", "numerics", "config_path"),
+    *("files", "pictures", "backend", "visualization", "numerics", "config_path", "moved"),
 }
 
 # From the top: a room imports from those below it, and from those beside it that BESIDE names.

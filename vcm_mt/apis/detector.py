@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,3 +105,8 @@ class Detector:
         masks = objects.masks.numpy().astype(bool) if "masks" in objects else None
         boxes, scores, labels = (objects[key].numpy() for key in ("bboxes", "scores", "labels"))
         return Detections(boxes, scores, labels, masks)
+
+    def look(self, picture: Any) -> Detections:
+        """:meth:`predict` by its name of version 0.1, kept for one version."""
+        warnings.warn("Detector.look is now Detector.predict", FutureWarning, stacklevel=2)
+        return self.predict(picture)
