@@ -220,7 +220,7 @@ def test_levels_may_stand_in_front(command, rest):
 def test_commands_that_take_one_level_say_so(capsys, arguments):
     with pytest.raises(SystemExit):
         main(arguments)
-    assert "--quality: this command takes one level, not 1 2" in capsys.readouterr().err
+    assert "--quality: this command takes one quality, not 1 2" in capsys.readouterr().err
 
 
 def test_a_setting_without_its_value(capsys):

@@ -16,7 +16,7 @@ from vcm_mt.cli.command import Parser, command
 def make_parser() -> Parser:
     """Parser of the command."""
     parser = Parser("average", __doc__)
-    parser.add_argument("trainings", type=Path, nargs="+", help="folders or checkpoints of a level")
+    parser.add_argument("trainings", type=Path, nargs="+", help="folders or checkpoints")
     add.add_out(parser, "folder for the averaged checkpoint")
     return parser
 

@@ -49,7 +49,7 @@ def make_parser() -> Parser:
                         help="config of --codec; default CONFIG itself")  # fmt: skip
     parser.add_argument("--anchor", nargs="+", default=[], metavar="NAME[@Q,Q...]",
                         help=f"of {', '.join(ANCHORS)}")  # fmt: skip
-    add.add_quality(parser, "quality levels of --curve; default all")
+    add.add_quality(parser, "qualities of --curve; default all")
     task = add.add_task(parser, "which of the config's tasks are measured; default all")
     add.add_old_name(parser, "--tasks", task)
     add.add_refine(parser, "default CONFIG; the curves are called NAME_refined")

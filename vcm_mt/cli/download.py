@@ -38,7 +38,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _levels(text: str) -> tuple[str, range | None]:
-    """Name and levels of ``NAME``, ``NAME:3`` or ``NAME:1-6``; ``None`` for all levels."""
+    """Name and qualities of ``NAME``, ``NAME:3`` or ``NAME:1-6``; ``None`` for all qualities."""
     arch, _, levels = text.partition(":")
     if not levels:
         return arch, None

@@ -1,6 +1,6 @@
 """Check a training before it starts: data, weights, memory, disk and one step; write nothing.
 
-Of several quality levels the last one is rehearsed. `vcm-mt finetune --dry-run` does the same for
+Of several qualities the last one is rehearsed. `vcm-mt finetune --dry-run` does the same for
 a receiver, with that command's options.
 
 Examples:
@@ -21,7 +21,7 @@ def make_parser() -> Parser:
     """Parser of the command."""
     parser = Parser("dry-run", __doc__)
     parser.add_argument("config", help="config file of stage 1 or stage 2")
-    add.add_quality(parser, "quality levels; the last one is rehearsed; default the config's last")
+    add.add_quality(parser, "qualities; the last one is rehearsed; default the config's last")
     add.add_work_dir(parser)
     add.add_amp(parser, None, "the codec's transforms and the frozen networks")
     add.add_config_options(parser)

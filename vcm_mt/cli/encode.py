@@ -29,7 +29,7 @@ def make_parser() -> Parser:
         "--transmitter", type=Path, required=True, metavar="CHECKPOINT",
         help="checkpoint of stage 1, or its training's folder",
     )  # fmt: skip
-    add.add_quality(parser, "one quality level, of a transmitter with several; default the middle")
+    add.add_quality(parser, "one quality, of a transmitter with several; default the middle")
     add.add_refine(parser, "needed with --refine")
     parser.add_argument(
         "--refine-receivers", type=Path, nargs="+", default=[], metavar="FILE",

@@ -31,7 +31,7 @@ def make_parser() -> Parser:
         "--stage1", type=Path, metavar="PATH",
         help="stage 1: a training's folder or checkpoint; default the config's",
     )  # fmt: skip
-    add.add_quality(parser, "quality levels to train one after another; default all of stage 1")
+    add.add_quality(parser, "qualities to train one after another; default all of stage 1")
     add.add_work_dir(parser)
     parser.add_argument(
         "--from-bitstreams", nargs="?", const=True, type=Path, metavar="DIR",
@@ -79,7 +79,7 @@ def parse(
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train a receiver for every level that was asked for, or do a dry run of the last one."""
+    """Train a receiver for every quality that was asked for, or do a dry run of the last one."""
     from vcm_mt.training.config import default_config, load_config
     from vcm_mt.training.dry_run_report import dry_run_report
     from vcm_mt.training.stage2 import plan_receiver

@@ -69,17 +69,17 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_quality(parser: argparse.ArgumentParser, about: str) -> None:
-    """Add ``--quality``, one or more levels; see :func:`one_level`."""
-    parser.add_argument("--quality", type=int, nargs="+", metavar="LEVEL", help=about)
+    """Add ``--quality``, one or more qualities; see :func:`one_level`."""
+    parser.add_argument("--quality", type=int, nargs="+", metavar="QUALITY", help=about)
 
 
 def one_level(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int | None:
-    """The level of ``--quality`` for a command that takes one; ``None`` if none is given."""
+    """The value of ``--quality`` for a command that takes one; ``None`` if none is given."""
     if options.quality is None:
         return None
     if len(options.quality) > 1:
         given = " ".join(map(str, options.quality))
-        parser.error(f"--quality: this command takes one level, not {given}")
+        parser.error(f"--quality: this command takes one quality, not {given}")
     return options.quality[0]
 
 
@@ -110,7 +110,7 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
     """Add ``--dry-run``."""
     parser.add_argument(
         "--dry-run", action="store_true",
-        help="check data, weights, memory, disk and one step of the last level, and write nothing",
+        help="check data, weights, memory, disk and one step of the last one, and write nothing",
     )  # fmt: skip
 
 

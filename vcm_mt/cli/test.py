@@ -27,9 +27,7 @@ def make_parser() -> Parser:
     parser = Parser("test", __doc__)
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", type=Path, help="checkpoint, or its training's folder")
-    add.add_quality(
-        parser, "one quality level; default the checkpoint's, of several the middle one"
-    )
+    add.add_quality(parser, "one quality; default the checkpoint's, of several the middle one")
     receiver = parser.add_argument(
         "--receiver", type=Path, nargs="+", default=[], metavar="FILE",
         help="files of stage 2's receivers, measured beside the shared one",

@@ -1,4 +1,4 @@
-"""Train stage 1 of a codec at one or more quality levels, or a task network of the zoo.
+"""Train stage 1 of a codec at one or more qualities, or a task network of the zoo.
 
 A config of stage 2 is handed to `vcm-mt finetune`.
 
@@ -22,7 +22,7 @@ def make_parser() -> Parser:
     """Parser of the command."""
     parser = Parser("train", __doc__)
     parser.add_argument("config", help="config file")
-    add.add_quality(parser, "quality levels to train one after another; default all of the config")
+    add.add_quality(parser, "qualities to train one after another; default all of the config")
     add.add_work_dir(parser)
     add.add_resume(parser, "go on from the last checkpoint")
     add.add_amp(parser, None, "the codec's transforms and the frozen networks")
@@ -33,7 +33,7 @@ def make_parser() -> Parser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train every level that was asked for, or do a dry run of the last one."""
+    """Train every quality that was asked for, or do a dry run of the last one."""
     from vcm_mt.training.config import default_work_dir, load_config
 
     config = load_config(options.config, options.cfg_options)
