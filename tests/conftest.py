@@ -41,11 +41,6 @@ def pytest_configure(config):
         raise pytest.UsageError("--device cuda: PyTorch sees no GPU here")
 
 
-def pytest_xdist_auto_num_workers():
-    """One more than there are cores: many a test waits for a process, a signal or a time limit."""
-    return 1 + (os.cpu_count() or 1)
-
-
 #: Modules that take a minute or more: first, so that no process is left alone with one at the end.
 LONG = ("test_kill_test", "test_split", "test_other_codecs", "test_endings", "test_rp_curve")
 
