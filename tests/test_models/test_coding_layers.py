@@ -58,6 +58,18 @@ def test_maps_do_not_hang_on_the_number_of_threads(codec, threads, pictures):
 
 
 @pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_either_mode_without_gradients(codec, mode):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with mode():
+            assert codec.g_s(torch.randn(1, 12, 4, 7)).shape == (1, 3, 64, 112)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("everywhere")
 def test_kernels_follow_the_weights():
     layer = nn.Conv2d(4, 6, 5, 2, 2)
     x = torch.randn(1, 4, 20, 20)

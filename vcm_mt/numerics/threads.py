@@ -47,8 +47,11 @@ def alone(work: Callable[..., Any], parts: Iterable[tuple[Any, ...]]) -> None:
             work(*part)
         return
 
+    # Modes of PyTorch belong to a thread, and what is made in inference mode is only written there.
+    inference = torch.is_inference_mode_enabled()
+
     def do(part: tuple[Any, ...]) -> None:
-        with torch.no_grad():
+        with torch.inference_mode(inference), torch.no_grad():
             work(*part)
 
     for _ in _loners(os.getpid(), threads).map(do, given):
