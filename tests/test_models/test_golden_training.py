@@ -7,24 +7,32 @@ import pytest
 from tests.golden.train import GOLDEN, training_config, training_log
 
 LOG = json.loads(GOLDEN.read_text())
-#: Largest relative differences. One machine gives the same bits each time. With PyTorch and oneDNN
-#: held to SSE4.1, AVX2 or AVX-512 the losses of all 24 steps agreed within 2e-5, and their parts
-#: within 1e-4; a learning rate that is 1 % larger moves the third step's loss by 3e-4.
-LOSS, PARTS = 1e-4, 5e-4
+#: Steps that are compared closely. Rounding differs between processors, and each step of training
+#: enlarges it: with PyTorch and oneDNN held to SSE4.1, AVX2 or AVX-512, on Intel and AMD, losses
+#: agreed within 1e-6 in these steps and within 1e-4 in all 24, their parts within 1e-5 and 2e-3.
+#: A learning rate that is 1 % larger moves the third step's loss by 3e-4.
+CLOSE = 10
+#: Largest relative differences of the loss and of its parts: in those steps, and later.
+LOSS, PARTS = (1e-5, 1e-3), (1e-4, 2e-2)
 
 
 def _differences(log):
-    """The largest relative difference of each name, over all steps of ``log``."""
-    gaps = dict.fromkeys(LOG[0], 0.0)
-    for step, golden in zip(log, LOG, strict=False):
+    """The largest relative difference of each name, early and late in ``log``."""
+    gaps = {name: [0.0, 0.0] for name in LOG[0]}
+    for number, (step, golden) in enumerate(zip(log, LOG, strict=False)):
         for name, value in golden.items():
-            gaps[name] = max(gaps[name], abs(step[name] - value) / max(abs(value), 1e-3))
+            gap = abs(step[name] - value) / max(abs(value), 1e-3)
+            gaps[name][number >= CLOSE] = max(gaps[name][number >= CLOSE], gap)
     return gaps
 
 
 def _is_golden(log):
-    gaps = _differences(log)
-    return all(gap < (LOSS if name == "loss" else PARTS) for name, gap in gaps.items())
+    limits = {name: LOSS if name == "loss" else PARTS for name in LOG[0]}
+    return all(
+        gap < limit
+        for name, gaps in _differences(log).items()
+        for gap, limit in zip(gaps, limits[name], strict=True)
+    )
 
 
 @pytest.fixture
