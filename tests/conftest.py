@@ -41,12 +41,18 @@ def pytest_configure(config):
         raise pytest.UsageError("--device cuda: PyTorch sees no GPU here")
 
 
-#: Modules that take a minute or more: first, so that no process is left alone with one at the end.
-LONG = ("test_kill_test", "test_split", "test_other_codecs", "test_endings", "test_rp_curve")
+#: The modules that take longest, the longest first: no process is left alone with one at the end.
+LONG = (
+    "test_finetune", "test_endings", "test_rp_curve", "test_train_and_test", "test_codec",
+    "test_distributed", "test_devices", "test_variable_rate", "test_runner", "test_other_codecs",
+    "test_resume", "test_configs", "test_wheel", "test_shared_out", "test_split", "test_truth",
+    "test_outputs", "test_golden_training",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: item.path.stem not in LONG)
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
     if config.getoption("--device") == "cuda":
         skip = pytest.mark.skip(reason="for a CPU alone")
         for item in items:
@@ -147,23 +153,61 @@ def people_config(stage1_config: Config) -> Iterator[Config]:
 
 #: Starts processes that have imported already what takes a script most of its time to import.
 _STARTER = multiprocessing.get_context("forkserver")
-_STARTER.set_forkserver_preload(["vcm_mt.training.run", "vcm_mt.report.report"])
+_STARTER.set_forkserver_preload(
+    ["vcm_mt.training.run", "vcm_mt.report.report", "vcm_mt.models.vcm_system", "vcm_mt.engine",
+     "vcm_mt.apis.codec", "vcm_mt.evaluation.metrics", "vcm_mt.datasets.coco"]
+)  # fmt: skip
+
+
+class Tool:
+    """A script of tools/ that runs as a user would start it, in a process of its own.
+
+    Args:
+        name: Of the script, without its ending.
+        arguments: Of its command line.
+        environment: Variables beside those of this process. ``OMP_NUM_THREADS`` is the number of
+            PyTorch's threads; others that libraries read at import come too late.
+    """
+
+    def __init__(self, name: str, *arguments: str, **environment: str) -> None:
+        self.command = [f"tools/{name}.py", *arguments]
+        self._folder = tempfile.TemporaryDirectory()
+        self._told = [Path(self._folder.name) / stream for stream in ("out", "err")]
+        variables = {**os.environ, **environment}
+        self._process = _STARTER.Process(
+            target=_run_script, args=(self.command, variables, *self._told)
+        )
+        self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """Its status, or None while it runs."""
+        return self._process.exitcode
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it, and wait for that."""
+        self._process.kill()
+        self._process.join()
+
+    def ended(self, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+        """Wait for its end; its status and what it printed."""
+        self._process.join(timeout)
+        assert self.poll() is not None, "it goes on"
+        out, err = (path.read_text() for path in self._told)
+        return subprocess.CompletedProcess(self.command, self.poll(), out, err)
 
 
 def run_tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a script of tools/ as a user would, in a process of its own."""
-    command = [f"tools/{name}.py", *arguments]
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        process = _STARTER.Process(target=_run_script, args=(command, dict(os.environ), out, err))
-        process.start()
-        try:
-            process.join()
-        finally:
-            process.kill()
-        return subprocess.CompletedProcess(
-            command, process.exitcode, out.read_text(), err.read_text()
-        )
+    """Run a script of tools/ to its end."""
+    tool = Tool(name, *arguments)
+    try:
+        return tool.ended()
+    finally:
+        tool.kill()
 
 
 def _run_script(command: list[str], environment: dict[str, str], out: Path, err: Path) -> None:
@@ -173,6 +217,7 @@ def _run_script(command: list[str], environment: dict[str, str], out: Path, err:
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(environment)
+    torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     sys.argv = command
     sys.path.insert(0, str((ROOT / command[0]).parent))
     try:

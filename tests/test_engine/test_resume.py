@@ -1,14 +1,11 @@
 """A training that is killed and resumed ends where an undisturbed one ends."""
 
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
-from tests.conftest import ROOT, run_tool, small_options
+from tests.conftest import ROOT, Tool, run_tool, small_options
 
 
 def _arguments(mini, work_dir, **more):
@@ -30,19 +27,13 @@ def _weights(work_dir):
 
 
 def _kill_after_first_checkpoint(arguments, work_dir):
-    process = subprocess.Popen(
-        [sys.executable, "tools/train.py", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = Tool("train", *arguments)
     deadline = time.monotonic() + 240
     while not (work_dir / "q3" / "last_checkpoint").is_file():
         assert process.poll() is None, "it ended before its first checkpoint"
         assert time.monotonic() < deadline, "no checkpoint"
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
 
 
 def test_killed_and_resumed_equals_undisturbed(mini, tmp_path):

@@ -1,8 +1,5 @@
 """Every codec of CompressAI's with a hyperprior, by config alone, through both stages."""
 
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +9,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
+from tests.conftest import Tool
 from tests.test_models.test_vcm_system import _optimizers
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.system import build_system
@@ -102,13 +100,7 @@ def test_one_process_encodes_another_decodes(stage1_config, name, last, tmp_path
     Image.fromarray(picture).save(tmp_path / "a.png")
 
     def tool(threads, *arguments):
-        done = subprocess.run(
-            [sys.executable, "tools/codec.py", *map(str, arguments)],
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = Tool("codec", *map(str, arguments), OMP_NUM_THREADS=threads).ended()
         assert done.returncode == 0, done.stderr[-2000:]
 
     tool("1", "encode", tmp_path / "a.png", "-o", tmp_path / "coded", "--transmitter", stage1)

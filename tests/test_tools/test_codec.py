@@ -21,7 +21,7 @@ from compressai.models import MeanScaleHyperprior
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.conftest import ROOT, run_tool
+from tests.conftest import ROOT, Tool, run_tool
 from vcm_mt.apis import Receiver, Transmitter
 from vcm_mt.apis.pictures import read_picture
 from vcm_mt.bitstream.container import SequenceReader, SequenceWriter, pack, unpack
@@ -590,18 +590,15 @@ def test_a_stopped_run_says_how_to_go_on(checkpoint, tmp_path):
     for name in range(300):
         Image.fromarray(_noise(384, 512, 3)).save(tmp_path / "in" / f"{name:03}.bmp")
     given = ["encode", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [sys.executable, "tools/codec.py", *given, "--transmitter", str(checkpoint)],
-        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    process = Tool("codec", *given, "--transmitter", str(checkpoint))
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("out/*.vcm")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+    process.send(signal.SIGINT)
+    done = process.ended(60)
+    said = done.stderr
+    assert done.returncode == 1
     assert said.endswith(
         "StoppedError: stopped by Ctrl-C: the same command with --resume goes on\n"
     )

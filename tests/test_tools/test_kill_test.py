@@ -7,8 +7,8 @@ import pytest
 from tests.conftest import run_tool
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
-def test_kills(kills):
+@pytest.mark.slow
+def test_kills(kills=30):
     done = run_tool("benchmarks/kill_test", "--kills", str(kills))
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     (hits,) = re.findall(

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -12,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, run_tool
+from tests.conftest import ROOT, Tool, run_tool
 from vcm_mt.curves.rp import Pictures, RPPoint
 from vcm_mt.curves.rp_file import RPCurve, RPFile
 from vcm_mt.evaluation.journal import Journal
@@ -123,16 +121,12 @@ def test_a_second_run_measures_nothing(measured, mini):
 @pytest.mark.parametrize("moment", [pytest.param("streams", marks=pytest.mark.slow), "mse"])
 def test_a_killed_run_goes_on_where_it_was(measured, mini, tmp_path, moment):
     folder, _ = measured
-    command = [sys.executable, "tools/rp_curve.py", CONFIG, "--out", str(tmp_path), *options(mini)]
-    running = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    running = Tool("rp_curve", CONFIG, "--out", str(tmp_path), *options(mini))
     wanted = "streams/*/*/*.bin" if moment == "streams" else "points/*/pictures-0.jsonl"
     while not any(path.stat().st_size for path in tmp_path.glob(wanted)):
         assert running.poll() is None, "it ended before it could be killed"
         time.sleep(0.005)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
+    running.kill()
     for path in tmp_path.glob("points/*/pictures-0.jsonl"):
         if not (path.parent / "points.json").is_file():
             path.write_bytes(path.read_bytes() + b'{"index": 3, "num_by')  # a torn line

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Tool
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints
 from vcm_mt.errors import TrainingError, VCMError
 from vcm_mt.training.endings import clear_ends
@@ -35,27 +35,22 @@ def training(people_config, tmp_path):
     # Under `make test-slow &` Ctrl-C is ignored, and a process that is started would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _start(*options, launcher=(sys.executable,), wait=True, **environment):
+    def _start(*options, wait=True, **environment):
         people_config.dump(tmp_path / "config.py")
-        command = [*launcher, "tools/train.py", str(tmp_path / "config.py")]
-        process = subprocess.Popen(
-            [*command, "--work-dir", str(tmp_path / "w"), *options],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        started.append(process)
+        given = [str(tmp_path / "config.py"), "--work-dir", str(tmp_path / "w"), *options]
+        tool = Tool("train", *given, PYTHONPATH=str(ROOT), **environment)
+        started.append(tool)
         deadline = time.monotonic() + _HANG
         while wait and not list_checkpoints(tmp_path / "w"):
-            assert process.poll() is None, process.stderr.read()[-3000:]
+            assert tool.poll() is None, tool.ended().stderr[-3000:]
             assert time.monotonic() < deadline, "no checkpoint yet"
             time.sleep(0.05)
-        return process
+        return tool
 
     yield _start
     signal.signal(signal.SIGINT, before)
-    for process in started:
-        process.kill()
+    for tool in started:
+        tool.kill()
 
 
 def _children(pid):
@@ -63,8 +58,9 @@ def _children(pid):
 
 
 def _told(process, *words):
-    _, said = process.communicate(timeout=_HANG)
-    assert process.returncode == 1, said[-3000:]
+    done = process.ended(_HANG)
+    said = done.stderr
+    assert done.returncode == 1, said[-3000:]
     assert "Traceback" not in said, said[-3000:]
     lines = re.findall("TrainingError: .*", said)
     assert len(lines) == 1, said[-3000:]
@@ -73,15 +69,11 @@ def _told(process, *words):
         assert word in line, line
 
 
-def _goes_on(training, work_dir, **kwargs):
+def _goes_on(config, work_dir):
     at = torch.load(find_checkpoint(work_dir), weights_only=True)["meta"]["iter"]
-    options = ["--resume", *kwargs.pop("options", ())]
-    process = training(
-        *options, "--cfg-options", f"train_cfg.max_iters={at + 2}", wait=False, **kwargs
-    )
-    _, said = process.communicate(timeout=_HANG)
-    assert process.returncode == 0, said[-3000:]
-    assert find_checkpoint(work_dir).name == f"iter_{at + 2}.pth"
+    config.train_cfg.max_iters = at + 1
+    train(config, work_dir, resume=True)
+    assert find_checkpoint(work_dir).name == f"iter_{at + 1}.pth"
     assert not list(work_dir.glob("*.part"))
 
 
@@ -91,7 +83,7 @@ def _goes_on(training, work_dir, **kwargs):
 )
 def test_stopped(training, number, name):
     process = training()
-    process.send_signal(number)
+    process.send(number)
     _told(process, f"stopped by {name}")
 
 
@@ -103,7 +95,6 @@ def test_no_worker_outlives_a_killed_training(people_config, training):
     workers = _children(process.pid)
     assert workers
     process.kill()
-    process.wait()
     deadline = time.monotonic() + _HANG
     while any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers):
         assert time.monotonic() < deadline, "a worker stays"
@@ -190,11 +181,7 @@ def test_a_second_training_in_the_same_folder(training, people_config, tmp_path)
     with pytest.raises(TrainingError, match=f"another training.*process {process.pid}"):
         train(people_config, tmp_path / "w")
     process.kill()
-    process.wait()
-    at = torch.load(find_checkpoint(tmp_path / "w"), weights_only=True)["meta"]["iter"]
-    people_config.train_cfg.max_iters = at + 1
-    train(people_config, tmp_path / "w", resume=True)
-    assert (tmp_path / "w" / f"iter_{at + 1}.pth").is_file()
+    _goes_on(people_config, tmp_path / "w")
 
 
 def test_a_bug_stays_one():
@@ -203,24 +190,24 @@ def test_a_bug_stays_one():
     assert not isinstance(caught.value, VCMError)
 
 
-def test_a_killed_worker(training, tmp_path):
+def test_a_killed_worker(training, people_config, tmp_path):
     process = training()
     (worker,) = _children(process.pid)
     os.kill(worker, signal.SIGKILL)
     _told(process, "DataLoader worker (pid", str(worker), "memory", "num_workers")
-    _goes_on(training, tmp_path / "w")
+    _goes_on(people_config, tmp_path / "w")
 
 
 def test_a_worker_that_hangs(training, people_config, tmp_path):
     """Here its storage does, as a network's may: the picture is a pipe that nobody writes to."""
     folder = shutil.copytree(people_config.train_dataloader.dataset.data_root, tmp_path / "set")
     people_config.train_dataloader.dataset.data_root = str(folder)
-    people_config.train_dataloader.timeout = 4
+    people_config.train_dataloader.timeout = 2
     process = training()
     for picture in (folder / "train").iterdir():
         picture.unlink()
         os.mkfifo(picture)
-    _told(process, "DataLoader timed out after 4 seconds", "train_dataloader.timeout")
+    _told(process, "DataLoader timed out after 2 seconds", "train_dataloader.timeout")
 
 
 def test_a_lost_process_is_noticed_by_the_other(training):
@@ -234,14 +221,22 @@ def test_a_lost_process_is_noticed_by_the_other(training):
 
 
 @pytest.mark.slow
-def test_torchrun_ends_and_goes_on(training, tmp_path):
-    both = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-            "--master_port", "29628"]  # fmt: skip
-    agent = training("--launcher", "pytorch", launcher=both)
+def test_torchrun_ends_and_goes_on(people_config, training, tmp_path):
+    """`training` is asked for its settings of `people_config` alone."""
+    people_config.dump(tmp_path / "config.py")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+        "--master_port", "29628", "tools/train.py", str(tmp_path / "config.py"),
+        "--work-dir", str(tmp_path / "w"), "--launcher", "pytorch",
+    ]  # fmt: skip
+    agent = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not list_checkpoints(tmp_path / "w"):
+        assert agent.poll() is None
+        time.sleep(0.05)
     os.kill(_children(agent.pid)[1], signal.SIGKILL)
     _, said = agent.communicate(timeout=_HANG)
     assert agent.returncode == 1
     (told,) = [line for line in said.splitlines() if line.startswith("TrainingError: ")]
     assert "stopped by SIGTERM" in told or "another process of this training is gone" in told
     assert "--resume" in told
-    _goes_on(training, tmp_path / "w", launcher=both, options=["--launcher", "pytorch"])
+    _goes_on(people_config, tmp_path / "w")

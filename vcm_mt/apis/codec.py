@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,8 +31,10 @@ from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.files import write_atomically
 from vcm_mt.models import receivers, transmitter
 from vcm_mt.models.codec import build_codec
-from vcm_mt.models.refiner import Refiner
 from vcm_mt.structures import Packet
+
+if TYPE_CHECKING:
+    from vcm_mt.models.refiner import Refiner  # imports mmdet, which plain coding does without
 
 #: Ending of a receiver's file.
 ENDING = ".safetensors"

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from vcm_mt.curves.bd_rate import bd_rate
+from vcm_mt.curves.markdown import markdown_table
 from vcm_mt.curves.rp import RPPoint, metric_title
-from vcm_mt.curves.table import markdown_table
 
 
 def seeds_markdown(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tabulate import tabulate
-
 from vcm_mt.curves.bd_rate import MIN_POINTS, BDRate
+from vcm_mt.curves.markdown import markdown_table
 from vcm_mt.curves.rp import RPPoint, metric_title, sort_points
 from vcm_mt.errors import MeasurementError
 
@@ -80,21 +79,6 @@ def bd_table_markdown(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
         for bd in figures
     ]
     return markdown_table(header, rows)
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, names in its first column and figures in the others.
-
-    Args:
-        header: One name per column.
-        rows: One text per cell, shown as it is.
-    """
-    escaped = [[cell.replace("|", r"\|") for cell in row] for row in (header, *rows)]
-    align = ("left", *["right"] * (len(header) - 1))
-    table = tabulate(
-        escaped[1:], escaped[0], tablefmt="pipe", colalign=align, disable_numparse=True
-    )
-    return f"{table}\n"
 
 
 def number(value: float | None, form: str) -> str:

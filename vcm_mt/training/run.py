@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import init_dist
 
 from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record
-from vcm_mt.curves.table import markdown_table
+from vcm_mt.curves.markdown import markdown_table
 from vcm_mt.errors import ConfigError
 from vcm_mt.files import write_atomically
 from vcm_mt.training.config import use_amp
