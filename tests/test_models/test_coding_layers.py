@@ -70,6 +70,18 @@ def test_either_mode_without_gradients(codec, mode):
 
 
 @pytest.mark.usefixtures("everywhere")
+def test_memory_that_is_kept_serves_both_modes(codec):
+    x = torch.rand(1, 3, 256, 192)
+    with torch.inference_mode():
+        wanted = codec.g_a(x).clone()
+    with torch.no_grad():
+        again = codec.g_a(x)
+        assert torch.equal(again, wanted)
+        codec.g_a(x + 1)  # what was returned is not written again
+        assert torch.equal(again, wanted)
+
+
+@pytest.mark.usefixtures("everywhere")
 def test_kernels_follow_the_weights():
     layer = nn.Conv2d(4, 6, 5, 2, 2)
     x = torch.randn(1, 4, 20, 20)

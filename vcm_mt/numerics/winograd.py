@@ -8,7 +8,6 @@ are transformed to 4x4 outputs. A 5x5 convolution of stride 2 has four phases of
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from vcm_mt.numerics.scratch import scratch
 from vcm_mt.numerics.threads import in_threads
 
 #: Largest number of channels; and the distance of lines of channels in a kernel's memory. That is
@@ -137,7 +137,7 @@ class Tiles:
         first = self._kernels[0][1]
         sizes = [tiles * channels for channels in first.shape[1:]]
         lines = [size + -size % 1024 + 144 for size in sizes]
-        with _memory(36 * sum(lines), first.dtype) as memory:
+        with scratch(36 * sum(lines), first.dtype) as memory:
             parts = memory.split([36 * line for line in lines])
             views = [part.view(36, line) for part, line in zip(parts, lines, strict=True)]
             yield [
@@ -155,25 +155,6 @@ def _planes(transposed: bool) -> NDArray[np.int64]:
     for number, place in enumerate(place for kind in rows for place in itertools.product(*kind)):
         planes[place] = number
     return planes
-
-
-_kept = threading.local()
-
-
-@contextmanager
-def _memory(count: int, dtype: torch.dtype) -> Iterator[Tensor]:
-    """Memory of ``count`` values that this thread uses again.
-
-    To get new memory from the system takes longer than what is done in it.
-    """
-    spare: list[Tensor] = _kept.__dict__.setdefault(str(dtype), [])
-    memory = spare.pop() if spare else torch.empty(0, dtype=dtype)
-    if len(memory) < count:
-        memory = torch.empty(count, dtype=dtype)
-    try:
-        yield memory[:count]
-    finally:
-        spare.append(memory)
 
 
 _kernel = njit(cache=True, nogil=True, boundscheck=False, fastmath={"contract", "reassoc"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol, cast
 
 import torch
@@ -14,6 +16,7 @@ from vcm_mt.models.fast.conv import FastConv
 from vcm_mt.models.fast.deconv import SubpixelDeconv
 from vcm_mt.models.fast.gdn import FastGDN
 from vcm_mt.models.fast.winograd import is_fast, products_of, shares
+from vcm_mt.numerics.scratch import scratch
 from vcm_mt.numerics.threads import alone
 
 #: Values of a strip, chosen to stay in a core's cache.
@@ -34,15 +37,18 @@ class FastTransform(nn.Sequential):
         if not _is_coding(x):
             return super().forward(x)
         layers: list[nn.Module] = list(self)
-        while layers:
-            layer, *layers = layers
-            gdn = layers[0] if layers and isinstance(layers[0], FastGDN) else None
-            strips = _strips_of(layer, gdn, x)
-            if strips is None:
-                x = layer(x)
-            else:
-                x = _stage(strips, gdn, x)
-                layers = layers[gdn is not None :]
+        with ExitStack() as maps:
+            while layers:
+                layer, *layers = layers
+                gdn = layers[0] if layers and isinstance(layers[0], FastGDN) else None
+                strips = _strips_of(layer, gdn, x)
+                if strips is None:
+                    x = layer(x)
+                else:
+                    layers = layers[gdn is not None :]
+                    shape = strips.shape(x)
+                    out = maps.enter_context(_map(shape)) if layers else x.new_empty(shape)
+                    x = _stage(strips, gdn, x, out.permute(0, 3, 1, 2))
         return x
 
 
@@ -140,11 +146,16 @@ def _is_plain(layer: nn.Conv2d) -> bool:
     )
 
 
-def _stage(layer: _Strips, gdn: FastGDN | None, x: Tensor) -> Tensor:
-    """``gdn(layer(x))``, or ``layer(x)`` without a GDN, in channels_last."""
+@contextmanager
+def _map(shape: tuple[int, int, int, int]) -> Iterator[Tensor]:
+    """Memory of a map between two layers."""
+    with scratch(math.prod(shape), torch.float32) as memory:
+        yield memory.view(shape)
+
+
+def _stage(layer: _Strips, gdn: FastGDN | None, x: Tensor, out: Tensor) -> Tensor:
+    """``gdn(layer(x))``, or ``layer(x)`` without a GDN, in ``out``, channels_last."""
     x = x.contiguous(memory_format=torch.channels_last)
-    shape = layer.shape(x)
-    out = x.new_empty(shape).permute(0, 3, 1, 2)
 
     def fill(index: int, first: int, last: int) -> None:
         at = first * layer.side
@@ -156,5 +167,5 @@ def _stage(layer: _Strips, gdn: FastGDN | None, x: Tensor) -> Tensor:
             else:
                 gdn.write(strip, place)
 
-    alone(fill, shares(len(x), -(-shape[1] // layer.side)))
+    alone(fill, shares(len(x), -(-out.shape[2] // layer.side)))
     return out
