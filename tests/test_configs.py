@@ -22,7 +22,7 @@ from vcm_mt.training.finetune import for_tasks
 
 LEAVES = sorted(
     str(path.relative_to(ROOT))
-    for pattern in ("*.py", "mini/**/*.py")
+    for pattern in ("*.py", "mini/**/*.py", "photos/*.py")
     for path in (ROOT / "configs").glob(pattern)
 )
 #: With the networks of the paper: Faster R-CNN X101, Mask R-CNN R50.
@@ -35,7 +35,10 @@ CATEGORY_IDS = [number for number in range(1, 91) if number not in _UNUSED]
 
 @pytest.fixture(scope="session")
 def coco(mini, tmp_path_factory) -> Path:
-    """COCO 2017 in small: its folders, its 80 categories, pictures of the embedded set."""
+    """COCO 2017 in small: its folders, its 80 categories, pictures of the embedded set.
+
+    And the photographs, whose splits have other names.
+    """
     from mmdet.datasets import CocoDataset
 
     folder = tmp_path_factory.mktemp("coco")
@@ -55,6 +58,9 @@ def coco(mini, tmp_path_factory) -> Path:
         written = {"images": pictures, "annotations": objects, "categories": categories}
         path = folder / "annotations" / f"instances_{split}2017.json"
         path.write_text(json.dumps(written))
+        for photos in {"train": ["train"], "val": ["tune", "val"]}[split]:
+            (folder / photos).symlink_to(f"{split}2017")
+            (folder / "annotations" / f"{photos}.json").symlink_to(path.name)
     return folder
 
 
@@ -115,7 +121,8 @@ def test_a_config_trains_a_step_and_evaluates(path, coco, mini, stage1, tmp_path
     if "stage1" in config:
         config = for_tasks(config, config.task)
         mini_codec = {"arch": "MeanScaleHyperprior", "N": 48, "M": 96}
-        codec = mini_codec if "mini" in path else {"arch": "mbt2018-mean", "quality": 1}
+        small = "mini" in path or "photos" in path
+        codec = mini_codec if small else {"arch": "mbt2018-mean", "quality": 1}
         config.model.stage1 = stage1(codec)
     found = dry_run(config, tmp_path / "work")
     assert not found.problems

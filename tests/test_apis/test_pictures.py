@@ -69,8 +69,16 @@ def test_a_detectors_maps_alone_need_no_annotations():
     use_pictures(config, Path("somewhere"))
     assert config.train_dataloader.dataset.type == "PictureFolder"
     assert config.val_dataloader.dataset.type == "vcm_mt.CheckedCocoDataset"
-    with pytest.raises(ConfigError, match="validated on annotations"):
-        use_pictures(config, Path("somewhere"), Path("elsewhere"))
+    use_pictures(config, Path("somewhere"), Path("elsewhere"))
+    assert config.val_dataloader.dataset.type == "PictureFolder"
+    assert [one["type"] for one in config.val_evaluator] == ["CodingMetric"]
+
+
+def test_a_detector_that_is_its_own_truth_needs_none():
+    config = _config(truth="own")
+    use_pictures(config, Path("somewhere"))
+    kinds = [step["type"] for step in config.train_dataloader.dataset.pipeline]
+    assert not any("Annotations" in kind for kind in kinds)
 
 
 @pytest.mark.parametrize("changes", [{}, {"loss_weight": 0.0}, {"feature_background": 1.0}])

@@ -157,6 +157,19 @@ def test_the_perceptual_terms_network():
     assert not named_weights(config)
 
 
+def test_yolox_comes_from_its_authors():
+    (weights,) = named_weights(load_config("configs/photos/stage1_det.py"))
+    assert weights.path == Path("weights/yolox_nano.pth")
+    assert weights.url.startswith("https://github.com/Megvii-BaseDetection/YOLOX/releases/")
+    assert weights.licence == "Apache-2.0 (YOLOX's authors)"
+
+
+def test_a_detector_that_nobody_publishes_and_that_has_no_weights():
+    config = load_config("configs/photos/stage1_det.py")
+    config.model.tasks.det.checkpoint = None
+    assert named_weights(config) == []
+
+
 def test_what_needs_no_download(download, capsys):
     assert download("configs/mini/stage1_det.py") == 0
     assert "no published weights" in capsys.readouterr().out

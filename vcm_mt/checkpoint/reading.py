@@ -129,9 +129,10 @@ def _telling(source: str | Path) -> Iterator[None]:
 
 
 def _tensors(content: object) -> dict[str, Tensor]:
-    """The tensors of a state dict, or of the one in a checkpoint."""
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    """The tensors of a state dict, or of the one in a checkpoint: OpenMMLab's, or YOLOX's."""
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
     if not isinstance(content, dict):
         raise ValueError("it holds no dictionary of weights")
     return {name: value for name, value in content.items() if isinstance(value, Tensor)}

@@ -37,10 +37,7 @@ def make_parser() -> Parser:
         "--from-bitstreams", nargs="?", const=True, type=Path, metavar="DIR",
         help="code the training set once into DIR (default below the work dir), train on that",
     )  # fmt: skip
-    parser.add_argument(
-        "--pictures", type=Path, nargs="+", default=[], metavar="DIR",
-        help="for human viewers: a folder to train on, perhaps one to validate on; no annotations",
-    )  # fmt: skip
+    add.add_pictures(parser)
     _add_receiver_kind(parser)
     add.add_resume(parser, "go on from the last checkpoint")
     add.add_amp(parser, None, "the decoder and the frozen networks")
@@ -71,8 +68,7 @@ def parse(
     options = parser.parse_args(arguments, known)
     if not (options.task or options.config):
         parser.error("say which receiver: --task NAME, or --config FILE")
-    if len(options.pictures) > 2:
-        parser.error("--pictures takes one folder or two")
+    add.check_pictures(parser, options)
     if options.dry_run and options.from_bitstreams:
         parser.error("--dry-run codes no training set: leave --from-bitstreams out")
     return options

@@ -101,6 +101,21 @@ def add_work_dir(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Add ``--pictures``; see :func:`check_pictures`."""
+    parser.add_argument(
+        "--pictures", type=Path, nargs="+", default=[], metavar="DIR",
+        help="a folder to train on in place of the config's data, perhaps one to validate on; for "
+        'tasks without annotations: people, and detectors with truth="own"',
+    )  # fmt: skip
+
+
+def check_pictures(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse more folders than one to train and one to validate on."""
+    if len(options.pictures) > 2:
+        parser.error("--pictures takes one folder or two")
+
+
 def add_resume(parser: argparse.ArgumentParser, about: str) -> None:
     """Add ``--resume``: go on where an earlier run of the same command stopped."""
     parser.add_argument("--resume", action="store_true", help=about)

@@ -6,6 +6,7 @@ Examples:
     vcm-mt train configs/mini/stage1_det.py --quality 1 2 3
     vcm-mt train configs/stage1_det.py --dry-run
     vcm-mt train configs/stage1_det.py --resume --cfg-options train_dataloader.batch_size=4
+    vcm-mt train configs/photos/stage1_det_own.py --pictures holidays/    no labels needed
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def make_parser() -> Parser:
     parser.add_argument("config", help="config file")
     add.add_quality(parser, "qualities to train one after another; default all of the config")
     add.add_work_dir(parser)
+    add.add_pictures(parser)
     add.add_resume(parser, "go on from the last checkpoint")
     add.add_amp(parser, None, "the codec's transforms and the frozen networks")
     add.add_dry_run(parser)
@@ -40,9 +42,12 @@ def run(options: argparse.Namespace) -> int:
     if config.get("model", {}).get("type") == "ReceiverSystem":
         return finetune.run(finetune.parse(["--config", options.config], options))
     from vcm_mt.training.dry_run_report import dry_run_report
+    from vcm_mt.training.finetune import use_pictures
     from vcm_mt.training.stage1 import rehearse_level, train_levels
 
     work_dir = options.work_dir or default_work_dir(config)
+    if options.pictures:
+        use_pictures(config, *options.pictures)
     if options.dry_run:
         rehearsal = rehearse_level(config, work_dir, options.quality, options.amp)
         print(dry_run_report(rehearsal))
@@ -58,4 +63,7 @@ def run(options: argparse.Namespace) -> int:
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train."""
-    return run(make_parser().parse_args(arguments))
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    add.check_pictures(parser, options)
+    return run(options)

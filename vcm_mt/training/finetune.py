@@ -11,7 +11,8 @@ from mmengine.config import Config, ConfigDict
 
 from vcm_mt.errors import ConfigError
 
-_WITHOUT_PICTURES = {"LoadAnnotations", "ResizeMasks", "PackDetInputs"}
+_OF_ANNOTATIONS = {"LoadAnnotations", "ResizeMasks"}
+_WITHOUT_PICTURES = _OF_ANNOTATIONS | {"PackDetInputs"}
 #: Transforms after which a stored bitstream is still the picture's; mirror images are stored too.
 _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
 #: MiB of feature maps of original pictures that a task keeps in memory.
@@ -52,6 +53,8 @@ def for_tasks(config: Config, names: Sequence[str]) -> Config:
 def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
     """Train on a folder of pictures without annotations, and validate on one if given.
 
+    Validation on such a folder measures rate and fidelity alone: tasks are judged by annotations.
+
     Raises:
         ConfigError: When a task needs annotations.
     """
@@ -60,20 +63,15 @@ def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
     if learned:
         raise ConfigError(
             f"task {', '.join(learned)} needs annotations: --pictures is for human viewers, "
-            "and for detectors with loss_weight=0, feature_background=1"
+            'and for detectors with truth="own", or loss_weight=0 and feature_background=1'
         )
-    judged = [name for name, task in tasks.items() if _kind(task) != "HumanTask"]
-    if val and judged:
-        raise ConfigError(
-            f"task {', '.join(judged)} is validated on annotations: give --pictures one folder"
-        )
+    if val:
+        config.val_evaluator = config.test_evaluator = [dict(type="CodingMetric")]
     for loader, folder in (("train", train), ("val", val), ("test", val)):
         if folder is None:
             continue
         dataset = config[f"{loader}_dataloader"].dataset
-        pipeline = [
-            step for step in dataset.pipeline if _kind(step) in ("LoadPicture", "PackDetInputs")
-        ]
+        pipeline = [step for step in dataset.pipeline if _kind(step) not in _OF_ANNOTATIONS]
         config[f"{loader}_dataloader"].dataset = ConfigDict(
             type="PictureFolder", data_root=str(folder), pipeline=pipeline
         )
@@ -109,7 +107,10 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
     prefix = dataset.get("data_prefix", {}).get("img", "")
     root = Path(dataset.get("data_root") or "") / prefix
     tasks = config.model.tasks.values()
-    compared = any(_kind(task) == "HumanTask" or task.get("feature_weight") for task in tasks)
+    compared = any(
+        _kind(task) == "HumanTask" or task.get("feature_weight") or task.get("truth") == "own"
+        for task in tasks
+    )
     for task in tasks:
         if task.get("feature_weight"):
             task.setdefault("remember", _REMEMBER)
@@ -127,9 +128,13 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
 
 
 def _needs_annotations(task: Any) -> bool:
-    """Whether a task needs annotations: a detector does, unless it compares feature maps alone."""
+    """Whether a task needs annotations: a detector does, unless it is its own truth.
+
+    One that compares feature maps alone has no loss that needs any.
+    """
     maps_alone = task.get("loss_weight") == 0 and task.get("feature_background", 1) == 1
-    return _kind(task) != "HumanTask" and not maps_alone
+    alone = maps_alone or task.get("truth") == "own"
+    return _kind(task) != "HumanTask" and not alone
 
 
 def _kind(entry: Any) -> str:

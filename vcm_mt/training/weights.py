@@ -23,10 +23,13 @@ from vcm_mt.training.config import at_level, qualities
 _SECONDS = 30
 _LICENCES = {
     "mmdet": "Apache-2.0 (mmdet's model zoo)",
+    "yolox": "Apache-2.0 (YOLOX's authors)",
     "compressai": "BSD-3-Clause-Clear (CompressAI)",
     "torchvision": "BSD-3-Clause (torchvision)",
     "": "see its address",
 }
+#: Where YOLOX's authors publish their networks; mmdet has the smallest one's config alone.
+_YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
 
 
 class Weights(NamedTuple):
@@ -182,9 +185,11 @@ def _of_tasks(tasks: Any) -> Iterator[Weights]:
             yield _in_cache(given, "torchvision" if given == vgg else "")
         elif _name(given) == _name(vgg):
             yield Weights(Path(given), vgg, "torchvision")
+        elif re.fullmatch(r"yolox_(nano|tiny|s|m|l|x)\.pth", _name(given)):
+            yield Weights(Path(given), _YOLOX + _name(given), "yolox")
         elif str(task.get("detector", "")).startswith("mmdet::"):
             published = _mmdets(task["detector"])
-            if _name(published) == _name(given):
+            if given and _name(published) == _name(given):
                 yield Weights(Path(given), published, "mmdet")
 
 

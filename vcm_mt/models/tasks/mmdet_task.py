@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,24 +15,33 @@ from mmdet.structures.bbox import get_box_tensor
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
-from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks.base import Task
 from vcm_mt.models.tasks.detector_config import read_detector
+from vcm_mt.models.tasks.detector_modes import (
+    feature_maps,
+    heads_training,
+    maps_of,
+    mmdet_scope,
+    quietly,
+    running,
+)
 from vcm_mt.models.tasks.fast_detector import FastDetector, Switches
 from vcm_mt.models.tasks.feature_cache import FeatureCache
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
 from vcm_mt.models.tasks.geometry import DetectorGeometry, geometry_of
+from vcm_mt.models.tasks.own_truth import OwnTruth
 from vcm_mt.models.tasks.seeded_sampling import (
     DRAW_SEED,
     drawing_by_picture,
     hand_seed,
     samplers_of,
 )
+from vcm_mt.models.tasks.yolox_names import in_mmdets_names
 from vcm_mt.registry import MODELS
 
 #: Key in a data sample's metainfo of its original's feature maps.
@@ -75,6 +82,9 @@ class MMDetTask(Task):
         fast_roi_align: On a CPU, train through :class:`vcm_mt.models.fast.roi_align.FastRoIAlign`.
         checkpoint_activations: Recompute the backbone's maps for the gradient, block by block:
             less memory for more time.
+        truth: Ground truth of the detector's own loss and of the foreground: ``"labels"``, those of
+            the data set, or ``"own"``, the detector's predictions on the original.
+        score: Lowest score of predictions that count as such truth, in [0, 1].
         remember: MiB of feature maps of originals to keep, so that each is computed once. For
             trainings that see each picture unchanged, or mirrored, many times.
         weight: See :class:`Task`.
@@ -82,8 +92,8 @@ class MMDetTask(Task):
         quick_roi_align: Former name of ``fast_roi_align``.
 
     Raises:
-        ConfigError: If the config contains no detector, the weights belong to another one, or
-            both factors are 0.
+        ConfigError: If the config contains no detector, the weights belong to another one, both
+            factors are 0, or ``truth`` is something else.
     """
 
     def __init__(
@@ -98,6 +108,8 @@ class MMDetTask(Task):
         fold: bool = False,
         fast_roi_align: bool = False,
         checkpoint_activations: bool = False,
+        truth: str = "labels",
+        score: float = 0.5,
         remember: int = 0,
         weight: float = 1.0,
         receiver: str = "shared",
@@ -106,12 +118,16 @@ class MMDetTask(Task):
         super().__init__(weight, receiver)
         if min(loss_weight, feature_weight) < 0 or not loss_weight + feature_weight > 0:
             raise ConfigError("loss_weight and feature_weight: none below 0, not both 0")
+        if truth not in ("labels", "own"):
+            raise ConfigError(f'truth must be "labels" or "own", not {truth!r}')
         if quick_roi_align is not None:
             warnings.warn("quick_roi_align is now called fast_roi_align", FutureWarning, 2)
             fast_roi_align = quick_roi_align
         self.loss_weight = loss_weight
         self.feature_weight = feature_weight
         self.feature_background = feature_background
+        self.truth, self.score = truth, score
+        self._own = OwnTruth(self._predicted) if truth == "own" else None
         self.amp = amp
         self._cache = FeatureCache(remember << 20) if remember else None
         self.fast = FastDetector(Switches(amp, fold, fast_roi_align, checkpoint_activations))
@@ -119,9 +135,10 @@ class MMDetTask(Task):
         self.masks = plan.masks
         self.detector = _build(plan.model)
         if checkpoint:
-            load_strictly(self.detector, read_state_dict(checkpoint), checkpoint)
+            weights = in_mmdets_names(read_state_dict(checkpoint))
+            load_strictly(self.detector, weights, checkpoint)
         else:
-            with _quietly():
+            with quietly():
                 self.detector.init_weights()
         self._samplers = samplers_of(self.detector)
         names = [name for name, _ in self.detector.named_modules()]
@@ -145,9 +162,11 @@ class MMDetTask(Task):
     def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
         """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
         with_truth = bool(self.loss_weight) or self.feature_background != 1
+        if self._own is not None and with_truth:
+            data_samples = self._own.samples(x, data_samples)
         inputs, samples = self.geometry.prepare(x_hat, data_samples, with_truth)
         detector = self.fast.of(self.detector)  # the detector itself if no switch is on
-        with _running(inputs), _maps_of(detector) as maps:
+        with running(inputs), maps_of(detector) as maps:
             losses = self._own_loss(detector, inputs, samples, data_samples)
         if self.feature_weight:
             foreground = inputs.new_ones(len(inputs), 1, 1, 1)
@@ -155,7 +174,7 @@ class MMDetTask(Task):
                 boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
                 foreground = boxes_to_map(boxes, inputs.shape[-2:], inputs)
             original = self._maps_of_originals(detector, x, data_samples, foreground)
-            decoded = _feature_maps(maps[0])
+            decoded = feature_maps(maps[0])
             distance = feature_distance(decoded, original, foreground, self.feature_background)
             losses["loss_feature"] = self.feature_weight * distance
         return losses
@@ -174,7 +193,7 @@ class MMDetTask(Task):
             hand_seed(given, sample)
         if MessageHub.get_current_instance().get_info("epoch") is None:
             MessageHub.get_current_instance().update_info("epoch", 0)  # TOOD reads it
-        with _heads_training(detector), drawing_by_picture(self._samplers):
+        with heads_training(detector), drawing_by_picture(self._samplers):
             losses = detector.loss(inputs, samples)
         return {
             # Reduced as mmengine does; the loss of a mask head has one dimension.
@@ -214,9 +233,9 @@ class MMDetTask(Task):
                 "set it to 0 to train from bitstreams alone"
             )
         originals, _ = self.geometry.prepare(x, data_samples, with_truth=False)
-        with _running(originals), _maps_of(detector) as maps:
+        with running(originals), maps_of(detector) as maps:
             detector.extract_feat(originals)
-        return _feature_maps(maps[0])
+        return feature_maps(maps[0])
 
     def settle_precision(self, known: str | None = None) -> str:
         """See :meth:`Task.settle_precision`."""
@@ -232,7 +251,7 @@ class MMDetTask(Task):
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:
         """Boxes (and masks) in native coordinates; see :meth:`Task.predict`."""
         inputs, samples = self.geometry.prepare(x_hat, data_samples, with_truth=False)
-        with _running(inputs):
+        with running(inputs):
             results = self.detector.predict(inputs, samples, rescale=True)
         if not all("pred_instances" in result for result in results):
             raise ConfigError(
@@ -243,94 +262,27 @@ class MMDetTask(Task):
 
     def own_truth(self, x: Tensor, data_sample: Any, score: float) -> Any:
         """See :meth:`Task.own_truth`; the sample also keeps the original's feature maps."""
-        (instances,) = self.predict(x, [data_sample])
-        instances = instances[instances.scores >= score]
-        truth = InstanceData(bboxes=instances.bboxes, labels=instances.labels)
-        if self.masks and "masks" in instances:
-            masks = instances.masks.cpu().numpy().astype(np.uint8)
-            truth.masks = BitmapMasks(masks, *x.shape[-2:])
-        sample = data_sample.clone()
-        sample.gt_instances = truth
-        sample.ignored_instances = InstanceData(bboxes=truth.bboxes[:0], labels=truth.labels[:0])
+        own = OwnTruth(lambda picture, sample: self._predicted(picture, sample, score))
+        (sample,) = own.samples(x, [data_sample])
         sample.set_metainfo({DRAW_SEED: 0})  # the same samples, and so the same loss, each time
         if self.feature_weight:
             maps = self._original_maps(self.fast.of(self.detector), x, [sample])
             sample.set_metainfo({_MAPS: maps})
         return sample
 
-
-def _mmdet_scope() -> Any:
-    """Look up modules that a detector builds while it runs in mmdet's registry."""
-    return DefaultScope.overwrite_default_scope("mmdet")
-
-
-@contextmanager
-def _running(x: Tensor) -> Iterator[None]:
-    """Run in mmdet's scope and in float32: NMS and RoIAlign of mmcv accept no bfloat16."""
-    with _mmdet_scope(), torch.autocast(x.device.type, enabled=False):
-        yield
-
-
-@contextmanager
-def _maps_of(detector: Any) -> Iterator[list[Any]]:
-    """Collect the feature maps that the heads are given while the detector runs."""
-    maps: list[Any] = []
-    source = detector.neck if detector.with_neck else detector.backbone
-    handle = source.register_forward_hook(lambda module, inputs, output: maps.append(output))
-    try:
-        yield maps
-    finally:
-        handle.remove()
-
-
-def _feature_maps(output: Any) -> list[Tensor]:
-    """The output of a neck or backbone as a list of maps [B, C, h, w]."""
-    maps = [output] if isinstance(output, Tensor) else output
-    if isinstance(maps, list | tuple) and all(isinstance(m, Tensor) and m.ndim == 4 for m in maps):
-        return list(maps)
-    raise ConfigError(
-        f"the detector's neck returns {type(output).__name__}, not a list of feature maps: "
-        "leave feature_weight at 0 for this detector"
-    )
-
-
-@contextmanager
-def _heads_training(detector: nn.Module) -> Iterator[None]:
-    """Set the modules that compute a loss to training mode, and undo it.
-
-    In eval mode FCOS scales its boxes, SOLO suppresses scores and DINO leaves out its denoising
-    queries: their losses would be wrong, or fail. The layers below (batch norm, dropout) stay
-    in eval mode. Losses with running statistics (GHM, Seesaw) update copies, which are dropped.
-    """
-    heads = [module for module in detector.modules() if hasattr(module, "loss")]
-    before = [head.training for head in heads]
-    kept = {part: dict(part._buffers) for head in heads for part in head.modules()}
-    try:
-        for head in heads:
-            head.training = True
-        for part, buffers in kept.items():
-            part._buffers.update({n: v if v is None else v.clone() for n, v in buffers.items()})
-        yield
-    finally:
-        for head, mode in zip(heads, before, strict=True):
-            head.training = mode
-        for part, buffers in kept.items():
-            part._buffers.update(buffers)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Suppress the two lines that mmengine logs for each parameter."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    def _predicted(self, x: Tensor, data_sample: Any, score: float | None = None) -> InstanceData:
+        """Predictions on an original [1, 3, H, W] as ground truth for its loss."""
+        (instances,) = self.predict(x, [data_sample])
+        instances = instances[instances.scores >= (self.score if score is None else score)]
+        truth = InstanceData(bboxes=instances.bboxes, labels=instances.labels)
+        if self.masks and "masks" in instances:
+            masks = instances.masks.cpu().numpy().astype(np.uint8)
+            truth.masks = BitmapMasks(masks, *x.shape[-2:])
+        return truth
 
 
 def _build(model: ConfigDict) -> Any:
-    with _mmdet_scope():
+    with mmdet_scope():
         detector = MMDET_MODELS.build(model)
     preprocessor = detector.data_preprocessor
     if type(preprocessor) is not DetDataPreprocessor:

@@ -1,0 +1,19 @@
+# What looks at photographs: YOLOX-nano, trained on COCO by its authors, and people.
+#   vcm-mt download configs/photos/stage1_det.py     fetches the weights
+photos_tasks = dict(
+    det=dict(
+        type="MMDetTask",
+        detector="mmdet::yolox/yolox_nano_8xb8-300e_coco.py",
+        checkpoint="weights/yolox_nano.pth",
+        fold=True,
+        amp="auto",
+    ),
+    human=dict(type="HumanTask"),
+)
+_tune = "data/photos/annotations/tune.json"
+_val = "data/photos/annotations/val.json"
+photos_evaluators = dict(
+    coding=dict(type="CodingMetric"),
+    det_tune=dict(type="TaskCocoMetric", task="det", ann_file=_tune, metric="bbox"),
+    det=dict(type="TaskCocoMetric", task="det", ann_file=_val, metric="bbox"),
+)

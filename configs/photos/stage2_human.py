@@ -1,0 +1,4 @@
+# Stage 2 on the photographs: a receiver for people.
+#   vcm-mt finetune --task human --config configs/photos/stage2_human.py
+_base_ = "../_base_/stage2_photos.py"
+task = ["human"]

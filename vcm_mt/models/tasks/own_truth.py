@@ -1,0 +1,64 @@
+"""Training without labels: a frozen network's predictions on originals are its ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from vcm_mt.errors import ConfigError
+
+#: Key in the metainfo of data samples whose ground truth is the network's own already.
+_OWN = "own_truth"
+
+
+class OwnTruth:
+    """Predictions on original pictures, each made once per picture and flip.
+
+    Args:
+        predict: Called as ``predict(x, data_sample)`` with one original, float [1, 3, H, W], for
+            its ground truth in native coordinates.
+    """
+
+    def __init__(self, predict: Callable[[Tensor, Any], InstanceData]) -> None:
+        self._predict = predict
+        self._known: dict[tuple[Any, ...], InstanceData] = {}
+
+    def samples(self, x: Tensor | None, data_samples: list[Any]) -> list[Any]:
+        """Copies of data samples with predictions on their originals as ground truth.
+
+        Args:
+            x: The originals, float [B, 3, H, W], padded.
+            data_samples: mmdet data samples at native resolution; their own ground truth is
+                ignored.
+
+        Raises:
+            ConfigError: If there are no originals.
+        """
+        if x is None:
+            raise ConfigError(
+                'truth="own" looks at the original pictures, and there are none: set it to '
+                '"labels" to train from bitstreams alone'
+            )
+        pairs = zip(x, data_samples, strict=True)
+        return [self._sample(picture[None], sample) for picture, sample in pairs]
+
+    def _sample(self, picture: Tensor, given: Any) -> Any:
+        if given.get(_OWN):
+            return given
+        height, width = given.img_shape[:2]
+        # A crop is another picture each time. Its size differs from the file's.
+        whole = given.get("img_path") and tuple(given.img_shape) == tuple(given.ori_shape)
+        key = (given.get("img_path"), bool(given.get("flip")), given.get("flip_direction"))
+        truth = self._known.get(key) if whole else None
+        if truth is None:
+            truth = self._predict(picture[..., :height, :width], given)
+            if whole:
+                self._known[key] = truth
+        sample = given.clone()
+        sample.set_metainfo({_OWN: True})
+        sample.gt_instances = truth
+        sample.ignored_instances = InstanceData(bboxes=truth.bboxes[:0], labels=truth.labels[:0])
+        return sample
