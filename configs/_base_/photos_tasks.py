@@ -3,7 +3,7 @@
 photos_tasks = dict(
     det=dict(
         type="MMDetTask",
-        detector="mmdet::yolox/yolox_nano_8xb8-300e_coco.py",
+        detector="vcm_mt::photos/tasks/yolox_nano.py",
         checkpoint="weights/yolox_nano.pth",
         fold=True,
         amp="auto",

@@ -41,7 +41,7 @@ from vcm_mt.models.tasks.seeded_sampling import (
     hand_seed,
     samplers_of,
 )
-from vcm_mt.models.tasks.yolox_names import in_mmdets_names
+from vcm_mt.models.tasks.yolox import in_mmdets_names
 from vcm_mt.registry import MODELS
 
 #: Key in a data sample's metainfo of its original's feature maps.
