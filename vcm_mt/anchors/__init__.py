@@ -8,6 +8,7 @@ from vcm_mt.anchors.cache import CachedAnchor, CodedPicture, code_pictures
 from vcm_mt.anchors.hevc import HEVC
 from vcm_mt.anchors.names import ANCHORS, make_anchor, make_sweep
 from vcm_mt.anchors.pillow import AVIF, JPEG, WebP
+from vcm_mt.anchors.scaled import ScaledAnchor
 from vcm_mt.anchors.vtm import VTM
 from vcm_mt.anchors.vvc import VVC
 
@@ -27,6 +28,7 @@ __all__ = [
     "CachedAnchor",
     "CodedPicture",
     "CompressAIModel",
+    "ScaledAnchor",
     "WebP",
     "code_pictures",
     "make_anchor",

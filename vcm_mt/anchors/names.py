@@ -9,6 +9,7 @@ from vcm_mt.anchors.av1 import AV1
 from vcm_mt.anchors.base import Anchor, check_quality
 from vcm_mt.anchors.hevc import HEVC
 from vcm_mt.anchors.pillow import AVIF, JPEG, WebP
+from vcm_mt.anchors.scaled import ScaledAnchor
 from vcm_mt.anchors.vtm import VTM
 from vcm_mt.anchors.vvc import VVC
 from vcm_mt.errors import MeasurementError
@@ -22,6 +23,8 @@ def _compressai(argument: str) -> Anchor:
     return CompressAIModel(arch, checkpoints=own)
 
 
+#: Precedes the scale in an anchor's name.
+SCALE = "@scale="
 #: What makes an anchor, by its name; capitals stand for what is to be filled in.
 ANCHORS: Mapping[str, Callable[..., Anchor]] = {
     "vvc": VVC,
@@ -39,14 +42,21 @@ ANCHORS: Mapping[str, Callable[..., Anchor]] = {
 
 
 def make_anchor(spec: str) -> Anchor:
-    """Make an anchor by name: 'vvc', 'vvc:slow', 'compressai:bmshj2018-hyperprior'.
+    """Make an anchor by name: 'vvc', 'vvc:slow', 'vvc@scale=0.5', 'compressai:mbt2018-mean'.
 
     Own weights of CompressAI's models are levels 1, 2, ... in the order of their files.
 
     Raises:
-        MeasurementError: An unknown name, preset or architecture.
+        MeasurementError: An unknown name, preset or architecture, or no such scale.
         AnchorError: The codec is not there.
     """
+    plain, scaled, scale = spec.partition(SCALE)
+    if scaled:
+        try:
+            factor = float(scale)
+        except ValueError:
+            raise MeasurementError(f"write {plain}{SCALE}0.5, not {spec!r}") from None
+        return ScaledAnchor(make_anchor(plain), factor)
     name, colon, argument = spec.partition(":")
     for known, make in ANCHORS.items():
         if known.partition(":")[:2] == (name, colon):
@@ -57,13 +67,18 @@ def make_anchor(spec: str) -> Anchor:
 def make_sweep(entry: str) -> tuple[str, Anchor, tuple[int, ...]]:
     """An anchor and its qualities: 'vvc:slow@22,27,32', or 'vvc:slow' for its own sweep.
 
+    A scale comes first: 'vvc@scale=0.5@22,27,32'.
+
     Returns:
-        The name before the @ without files, the anchor, the qualities.
+        The name before the @ without files, with the scale behind a dash; the anchor, the
+        qualities.
 
     Raises:
         MeasurementError: As `make_anchor`, or the qualities are no numbers, or not the codec's.
     """
     name, _, sweep = entry.rpartition("@") if "@" in entry else (entry, "", "")
+    if f"@{sweep}".startswith(SCALE):
+        name, sweep = entry, ""
     anchor = make_anchor(name)
     try:
         qualities = tuple(int(quality) for quality in sweep.split(",")) if sweep else ()
@@ -71,4 +86,6 @@ def make_sweep(entry: str) -> tuple[str, Anchor, tuple[int, ...]]:
         raise MeasurementError(f"write {name}@22,27,32, not {entry!r}") from None
     for quality in qualities:
         check_quality(name, "quality", anchor.quality_range, quality)
-    return name.partition("=")[0], anchor, qualities or anchor.qualities
+    plain, scaled, scale = name.partition(SCALE)
+    title = plain.partition("=")[0] + (f"-{float(scale):g}" if scaled else "")
+    return title, anchor, qualities or anchor.qualities

@@ -2,8 +2,9 @@ r"""Measure R-P curves: bits per pixel against the tasks' scores, on real bytes 
 
 A curve is the folder of a stage 1, then those of its receivers of stage 2; every receiver becomes
 a curve of its own on the same bytes. An anchor is a name that is listed below, with a sweep of
-qualities behind an @, or its own sweep. All tasks of the config look at every picture in one pass.
-What was measured is kept: a run that was stopped goes on, and one that is done is read.
+qualities behind an @, or its own sweep; vvc@scale=0.5 codes pictures at half their size. All tasks
+of the config look at every picture in one pass. What was measured is kept: a run that was stopped
+goes on, and one that is done is read.
 
 Writes rp_points.json and .csv, bd_rate.json, results.json, rp_table.md, plots, and pictures for
 `vcm-mt report`. Under torchrun the pictures are shared out among the processes.
@@ -47,7 +48,7 @@ def make_parser() -> Parser:
                         help="codecs as a config starts to train them")  # fmt: skip
     parser.add_argument("--codec-config", metavar="CONFIG",
                         help="config of --codec; default CONFIG itself")  # fmt: skip
-    parser.add_argument("--anchor", nargs="+", default=[], metavar="NAME[@Q,Q...]",
+    parser.add_argument("--anchor", nargs="+", default=[], metavar="NAME[@scale=S][@Q,Q...]",
                         help=f"of {', '.join(ANCHORS)}")  # fmt: skip
     add.add_quality(parser, "qualities of --curve; default all")
     task = add.add_task(parser, "which of the config's tasks are measured; default all")
