@@ -23,6 +23,7 @@ def make_parser() -> Parser:
     parser.add_argument("config", help="config file of stage 1 or stage 2")
     add.add_quality(parser, "qualities; the last one is rehearsed; default the config's last")
     add.add_work_dir(parser)
+    add.add_pictures(parser)
     add.add_amp(parser, None, "the codec's transforms and the frozen networks")
     add.add_config_options(parser)
     parser.set_defaults(dry_run=True, resume=False, launcher="none")
@@ -32,4 +33,7 @@ def make_parser() -> Parser:
 @command("start it again")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rehearse, and print what was seen."""
-    return train.run(make_parser().parse_args(arguments))
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    add.check_pictures(parser, options)
+    return train.run(options)
