@@ -20,12 +20,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from vcm_mt.apis.loading import below, load_training, misfit, to_device
 from vcm_mt.apis.pictures import in_range, to_array, to_tensor
 from vcm_mt.bitstream.container import FINGERPRINT_BYTES, check_size, unpack
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.bitstream.gains import Gains
-from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict, training_checkpoint
+from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict, zoo_receiver
 from vcm_mt.device import pick_device
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.files import write_atomically
@@ -63,7 +64,8 @@ class Transmitter:
         """Load the transmitter of a training.
 
         Args:
-            path: A checkpoint, or the folder of a training.
+            path: A checkpoint, the folder of a training, a file of
+                :func:`vcm_mt.apis.packing.pack`, or ``zoo://NAME``.
             amp: Precision of ``g_a``, see :func:`vcm_mt.models.precision.amp_dtype`.
             device: See :func:`vcm_mt.device.pick_device`.
 
@@ -154,7 +156,8 @@ class Receiver:
         """Load a receiver.
 
         Args:
-            path: A checkpoint, the folder of a training, or a file of :meth:`save`.
+            path: A checkpoint, the folder of a training, a file of :meth:`save` or of
+                :func:`vcm_mt.apis.packing.pack`, or ``zoo://NAME``.
             name: Name of the receiver, if a checkpoint has several.
             amp: Precision of ``g_s``, see :func:`vcm_mt.models.precision.amp_dtype`.
             base: For the file of a LoRA receiver, the receiver that it was trained on: a
@@ -165,10 +168,10 @@ class Receiver:
             ConfigError: If there is no such receiver, a LoRA receiver is given without its base
                 or with another one, or the device is not available.
         """
-        path, device = Path(path), pick_device(device)
-        if path.suffix != ENDING:
-            receiver = cls._of_training(path, name, device)
-        elif "base" in read_record(path):
+        (path, alias), device = zoo_receiver(path), pick_device(device)
+        if path.suffix != ENDING or "transmitter" not in (record := read_record(path)):
+            receiver = cls._of_training(path, name or alias, device)
+        elif "base" in record:
             receiver = cls._on_base(path, base, device)
         else:
             receiver = cls._load_file(path, device)
@@ -205,7 +208,7 @@ class Receiver:
         synthesis.load_state_dict(adapter, strict=False)
         receiver = cls(below.entropy, synthesis, record, below.gains)
         receiver.merge()
-        _place(receiver._parts, device)
+        to_device(receiver._parts, device)
         return receiver
 
     @classmethod
@@ -217,13 +220,13 @@ class Receiver:
             synthesis = receivers.Receiver(codec.g_s, depth=record.get("depth", 0))
             gains = Gains(record["gains"], codec.M) if "gains" in record else None
             if gains is not None:
-                gains.load_state_dict(_below("gains.", state))
-            entropy.load_decoder_state_dict(_below("entropy.", state))
-            synthesis.load_state_dict(_below("synthesis.", state))
+                gains.load_state_dict(below("gains.", state))
+            entropy.load_decoder_state_dict(below("entropy.", state))
+            synthesis.load_state_dict(below("synthesis.", state))
             receiver = cls(entropy, synthesis, record, gains)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise _misfit(path, error) from error
-        _place(receiver._parts, device)
+            raise misfit(path, error) from error
+        to_device(receiver._parts, device)
         return receiver
 
     @property
@@ -298,50 +301,3 @@ class Receiver:
             BitstreamError: If the bytes are damaged or of another transmitter.
         """
         return transmitter.decode_packets(packets, self.entropy, self._mark, self.gains)
-
-
-def load_training(
-    path: str | Path, device: str | torch.device | None = None
-) -> tuple[transmitter.Transmitter, dict[str, receivers.Receiver], dict[str, Any]]:
-    """Load the transmitter, the receivers by name, and the record of a training.
-
-    Args:
-        path: Its folder or a checkpoint.
-        device: See :func:`vcm_mt.device.pick_device`.
-
-    Raises:
-        ConfigError: If there is no checkpoint of a training, or the device is not available.
-    """
-    place, file = pick_device(device), training_checkpoint(Path(path))
-    record = read_record(file)
-    state = read_state_dict(str(file))
-    names = sorted({key.split(".")[1] for key in state if key.startswith("receivers.")})
-    kind = record.get("rank", 0), record.get("depth", 0)
-    wanted = {k: v for k, v in state.items() if k.startswith(("transmitter.", "receivers."))}
-    try:
-        codec = build_codec(**record["codec"])
-        network = transmitter.Transmitter(codec, record["quality"], gains=record.get("gains", ()))
-        known = {
-            name: receivers.Receiver(build_codec(**record["codec"]).g_s, *kind) for name in names
-        }
-        parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(known)})
-        parts.load_state_dict(wanted)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise _misfit(file, error) from error
-    _place(parts, place)
-    return network, known, record
-
-
-def _misfit(path: Path, error: Exception) -> ConfigError:
-    """The error for a file whose weights do not match the codec in its record."""
-    first = " ".join(str(error).split())[:200]
-    return ConfigError(f"{path} does not fit the codec that it names: {first}")
-
-
-def _below(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-
-
-def _place(network: nn.Module, device: torch.device) -> None:
-    """Move a network to a device, in channels_last, where convolutions are fastest."""
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

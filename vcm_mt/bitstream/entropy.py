@@ -22,6 +22,7 @@ from compressai.models.utils import update_registered_buffers
 from torch import Tensor, nn
 
 from vcm_mt.bitstream import rans
+from vcm_mt.bitstream.compact import build_integers
 from vcm_mt.bitstream.integer import IntegerSynthesis
 from vcm_mt.bitstream.rans import Ints, Tables
 from vcm_mt.bitstream.symbols import in_threads, require_symbols, rows, tables_of
@@ -326,6 +327,7 @@ class Hyperprior(nn.Module):
                 update_registered_buffers(
                     getattr(self, name), prefix + name, tables, state_dict, policy="resize"
                 )
+        build_integers(state_dict, prefix, self.h_s, self._narrow)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._joined = None
 

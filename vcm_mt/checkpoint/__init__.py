@@ -3,16 +3,18 @@
 from vcm_mt.checkpoint.discovery import find_checkpoint, list_checkpoints, training_checkpoint
 from vcm_mt.checkpoint.reading import read_record, read_state_dict
 from vcm_mt.checkpoint.strict import fingerprint, load_strictly
-from vcm_mt.checkpoint.zoo import ZOO_PREFIX, zoo_path
+from vcm_mt.checkpoint.zoo import ZOO_PREFIX, local_path, zoo_path, zoo_receiver
 
 __all__ = [
     "ZOO_PREFIX",
     "find_checkpoint",
     "fingerprint",
     "list_checkpoints",
+    "local_path",
     "load_strictly",
     "read_record",
     "read_state_dict",
     "training_checkpoint",
     "zoo_path",
+    "zoo_receiver",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from vcm_mt.checkpoint.reading import read_record
+from vcm_mt.checkpoint.zoo import local_path
 from vcm_mt.errors import ConfigError
 
 _CHECKPOINTS = ("iter_*.pth", "epoch_*.pth")
@@ -49,11 +50,12 @@ def find_checkpoint(work_dir: Path) -> Path:
 
 
 def training_checkpoint(path: Path) -> Path:
-    """The checkpoint of a training that a path stands for: a file, or a folder's last one.
+    """The checkpoint that a path stands for: a file, a folder's last one, or ``zoo://NAME``.
 
     Raises:
         ConfigError: When there is none, or it is a receiver's file, which holds no transmitter.
     """
+    path = local_path(path)
     if path.is_dir():
         return find_checkpoint(path)
     if path.suffix == ".safetensors" and "transmitter" in read_record(path):

@@ -17,6 +17,38 @@ def zoo_path(name: str) -> Path:
     return Path(str(files("vcm_mt") / "zoo" / f"{name}.safetensors"))
 
 
+def local_path(path: str | Path) -> Path:
+    """The file that a path stands for: ``zoo://NAME`` is one of the mini zoo, which is checked.
+
+    Raises:
+        ConfigError: When the zoo has no such network, or the file is not the one that it lists.
+    """
+    return zoo_receiver(path)[0]
+
+
+def zoo_receiver(path: str | Path) -> tuple[Path, str | None]:
+    """The file that a path stands for, and the receiver in it that ``zoo://NAME`` means.
+
+    A receiver has a name of its own in the zoo, and shares the file of its transmitter.
+
+    Raises:
+        ConfigError: See :func:`local_path`.
+    """
+    scheme, colon, rest = str(path).partition(":")  # a Path has lost a slash
+    if (scheme, colon) != ("zoo", ":"):
+        return Path(path), None
+    name = rest.strip("/")
+    listing = json.loads(zoo_path("zoo").with_suffix(".json").read_text())
+    known = {Path(file).stem: (file, None) for file in listing}
+    for file, entry in listing.items():
+        known |= {alias: (file, receiver) for alias, receiver in entry.get("receivers", {}).items()}
+    if name not in known:
+        raise ConfigError(f"the zoo has no {name!r}, but {', '.join(sorted(known))}")
+    file, receiver = known[name]
+    check_digest(zoo_path(Path(file).stem))
+    return zoo_path(Path(file).stem), receiver
+
+
 def check_digest(path: Path) -> None:
     """Make sure that a file of the zoo is the one that ``zoo.json`` beside it lists.
 

@@ -1,7 +1,7 @@
 """Decode .vcm files to PNG.
 
-A sequence of pictures becomes a folder. What decodes is a receiver's file, or the receiver inside
-a checkpoint.
+A sequence of pictures becomes a folder. What decodes is a receiver's file, the receiver inside a
+checkpoint, or zoo://NAME.
 
 Examples:
     vcm-mt decode street.vcm -o street.png --receiver receiver.safetensors

@@ -1,7 +1,7 @@
 r"""Encode pictures and videos to .vcm files.
 
-Inputs are pictures, videos, and folders of them. The transmitter is a checkpoint of stage 1, or
-its training's folder.
+Inputs are pictures, videos, and folders of them. The transmitter is a checkpoint of stage 1, its
+training's folder, a file of `vcm-mt export --whole`, or zoo://NAME.
 
 Examples:
     vcm-mt encode street.jpg -o street.vcm --transmitter work_dirs/demo/stage1_det/q2

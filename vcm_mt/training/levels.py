@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from vcm_mt.checkpoint import find_checkpoint, list_checkpoints, read_record, training_checkpoint
+from vcm_mt.checkpoint import (
+    find_checkpoint,
+    list_checkpoints,
+    local_path,
+    read_record,
+    training_checkpoint,
+)
 from vcm_mt.errors import ConfigError
 
 
@@ -14,12 +20,13 @@ def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int,
 
     Args:
         path: A training's folder with ``q1``, ``q2``, ...; that of one level, or of a codec of
-            variable rate; or a checkpoint.
+            variable rate; a checkpoint; or ``zoo://NAME``.
         qualities: The levels wanted; by default all that are there.
 
     Raises:
         ConfigError: When there is no such training or level.
     """
+    path = local_path(path)
     if path.is_file() or list_checkpoints(path):
         checkpoint = training_checkpoint(path)
         record = read_record(checkpoint)

@@ -1,0 +1,94 @@
+"""A trained codec as one small file: the transmitter and its receivers, in half precision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from vcm_mt.apis.codec import ENDING, Receiver
+from vcm_mt.apis.loading import load_training
+from vcm_mt.bitstream.compact import without_integers
+from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.checkpoint import training_checkpoint
+from vcm_mt.errors import ConfigError
+from vcm_mt.files import write_atomically
+
+#: Key of the record of packed codecs.
+_PACKED = "packed"
+
+
+def pack(source: str | Path, target: Path, files: Sequence[str | Path] = ()) -> str:
+    """Write a codec's transmitter and receivers to one file.
+
+    Kernels are rounded to half precision, and the entropy tables are built for them. So a packed
+    codec is a transmitter of its own: streams of the codec that it was made of are not its streams.
+    Pack first, then train receivers on the packed file, and pack that again with them: the second
+    time the transmitter stays as it is.
+
+    Args:
+        source: A checkpoint of stage 1, the folder of a training, or a packed codec.
+        target: The file to write, ``.safetensors``.
+        files: Receivers of the packed codec to put in.
+
+    Returns:
+        The transmitter's fingerprint.
+
+    Raises:
+        ConfigError: If the name of ``target`` ends differently, ``source`` is no codec, or a
+            receiver belongs to another transmitter or has a latent adapter.
+    """
+    if target.suffix != ENDING:
+        raise ConfigError(f"a packed codec's file must end in {ENDING}: {target} does not")
+    network, known, record = load_training(source, "cpu")
+    parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(known)})
+    if not record.get(_PACKED):
+        _round(parts)
+        network.update_tables()
+    mark = network.fingerprint()
+    for file in files:
+        receiver = Receiver.load(file, base=training_checkpoint(Path(source)), device="cpu")
+        _check(receiver, file, mark, source)
+        receiver.merge()
+        parts.get_submodule("receivers").add_module(receiver.record["name"], receiver.synthesis)
+    _round(parts)
+    state = {name: _compact(name, value) for name, value in parts.state_dict().items()}
+    if type(network.entropy) is Hyperprior:
+        state = without_integers(state, "transmitter.entropy.")
+    kept = {key: value for key, value in record.items() if key in ("codec", "quality", "gains")}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, [save(state, {"record": json.dumps({**kept, _PACKED: True})})])
+    return mark
+
+
+def _check(receiver: Receiver, file: str | Path, mark: str, source: str | Path) -> None:
+    record: dict[str, Any] = receiver.record
+    if record["transmitter"] != mark:
+        raise ConfigError(
+            f"{file} is a receiver of another transmitter than {source}: pack the codec first, and "
+            "train receivers on the packed file"
+        )
+    if record.get("depth"):
+        raise ConfigError(f"{file} has a latent adapter, which a packed codec cannot hold")
+
+
+@torch.no_grad()
+def _round(parts: nn.Module) -> None:
+    for name, value in parts.named_parameters():
+        value.copy_(_compact(name, value).float())
+
+
+def _compact(name: str, value: Tensor) -> Tensor:
+    """Half precision for kernels and matrices, the bulk of a file.
+
+    All else stays exact: the quantiles bound the tables, and a likelihood's bound of 1e-9 would
+    become zero.
+    """
+    value = value.detach()
+    is_kernel = value.dim() > 1 and value.is_floating_point() and not name.endswith("quantiles")
+    return (value.half() if is_kernel else value).contiguous()
