@@ -331,8 +331,8 @@ def measure(config: Config, folder: Path) -> RPFile:
             checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
             files = [receiver_file(folder, task, level) for task in refined.tasks]
             own = files if refined.get("receivers") else []  # that their tasks look through
-            sender = refining(through, checkpoint, refined.steps, known=known, receivers=own)
-            curves.add_trained(name, checkpoint, files, transmitter=sender)
+            refiner = refining(through, checkpoint, refined.steps, known=known, receivers=own)
+            curves.add_trained(name, checkpoint, files, transmitter=refiner)
     if config.variable:
         files = [variable_file(folder, task) for task in config.variable.tasks]
         curves.add_trained(VARIABLE, find_checkpoint(folder / VARIABLE), files)
@@ -386,22 +386,22 @@ def one_stream(config: Config, folder: Path) -> tuple[TestSet, TrainedCodec, Poi
     plan = config.stage2
     level = plan.levels[len(plan.levels) // 2]
     checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
-    (sender,) = trained(checkpoint, [receiver_file(folder, task, level) for task in plan.tasks])
+    (codec,) = trained(checkpoint, [receiver_file(folder, task, level) for task in plan.tasks])
     judged = load_config(plan.config.format(task="segm"))
     experiment = Experiment(judged, folder, ["det", "segm"])
-    return experiment.data, sender, experiment.points(sender)
+    return experiment.data, codec, experiment.points(codec)
 
 
 def strip(config: Config, folder: Path) -> None:
     """Draw a few pictures as every receiver sees them, as a file and for TensorBoard."""
-    data, sender, points = one_stream(config, folder)
+    data, codec, points = one_stream(config, folder)
     if config.stage2.levels != config.measured:
         text = rp_table_markdown(
             {name: [point] for name, point in points.items()}, [*points["shared"].metrics]
         )
         (folder / "receivers.md").write_text(text, encoding="utf-8")
         print(f"\nThe receivers of one bitstream:\n\n{text}")
-    pixels = receiver_strip(data, sender)
+    pixels = receiver_strip(data, codec)
     Image.fromarray(pixels).save(folder / "receivers.jpg", quality=92)
     with SummaryWriter(str(folder / "receivers")) as writer:
         writer.add_image("receivers", pixels, dataformats="HWC")

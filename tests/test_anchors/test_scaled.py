@@ -5,8 +5,6 @@ import pytest
 from PIL import Image
 
 from vcm_mt.anchors import JPEG, VVC, ScaledAnchor, make_anchor, make_sweep
-from vcm_mt.curves.monotone import front_points
-from vcm_mt.curves.rp import RPPoint
 from vcm_mt.errors import MeasurementError
 
 
@@ -49,12 +47,3 @@ def test_scales_lie_between_0_and_1(scale):
 def test_what_is_no_number_is_told(entry):
     with pytest.raises(MeasurementError, match=r"write jpeg@"):
         make_sweep(entry)
-
-
-def test_the_front_takes_the_best_of_all_curves():
-    plain = [RPPoint(q, bpp, metrics={"mAP": s}) for q, bpp, s in ((47, 0.1, 20), (42, 0.3, 30))]
-    small = [RPPoint(q, bpp, metrics={"mAP": s}) for q, bpp, s in ((47, 0.05, 15), (42, 0.1, 22),
-                                                                  (37, 0.4, 25))]  # fmt: skip
-    front = front_points([*plain, *small], "mAP")
-    assert [(point.bpp, point.metrics["mAP"]) for point in front] == [(0.05, 15), (0.1, 22),
-                                                                     (0.3, 30)]  # fmt: skip

@@ -152,8 +152,8 @@ def results(checkpoint: Path, seeds: list[int], iterations: int) -> dict[str, di
         for way in ways
     }
     receivers["shared"] = Receiver.load(checkpoint)
-    sender = TrainedCodec(Transmitter.load(checkpoint), receivers)
-    found = Experiment(load_config(path), place, ["segm"]).points(sender)
+    codec = TrainedCodec(Transmitter.load(checkpoint), receivers)
+    found = Experiment(load_config(path), place, ["segm"]).points(codec)
     scores = {name: point.metrics["segm_mAP"] for name, point in found.items()}
     return {
         "shared": {"all": scores["shared"]},

@@ -96,21 +96,26 @@ def timed(
     x = torch.cat([picture(height, width, n % len(PHOTOGRAPHS)) for n in range(together)])
     x = x.to(device)
     theirs = network(x, options.pretrained).to(device)
-    sender, receiver = ends(theirs, amp, device)
-    padded = pad(x, sender.entropy.divisor)
+    transmitter, receiver = ends(theirs, amp, device)
+    padded = pad(x, transmitter.entropy.divisor)
     with torch.no_grad():
         if not amp and together == 1:
             yield from entropy_coders(theirs, padded, options.repeats)
         sent = theirs.compress(padded)
-        coded = sender.encode(x)
+        coded = transmitter.encode(x)
+
+        def encode() -> list[bytes]:
+            return transmitter.encode(x)
 
         def decode() -> Tensor:
-            return receiver(sender.decode_packets([unpack(data) for data in coded]))
+            return receiver(transmitter.decode_packets([unpack(data) for data in coded]))
 
         strings, shape = sent["strings"], sent["shape"]
         yield (
             "encode",
-            in_turns(lambda: theirs.compress(padded), lambda: sender.encode(x), options.repeats),
+            in_turns(
+                lambda: theirs.compress(padded), lambda: transmitter.encode(x), options.repeats
+            ),
         )
         yield "decode", in_turns(lambda: theirs.decompress(strings, shape), decode, options.repeats)
 
@@ -198,12 +203,12 @@ def ends(codec: MeanScaleHyperprior, amp: bool | str, device: str) -> tuple[Tran
     """The same weights in this project's hands."""
     own = build_codec("mbt2018-mean", quality=3)
     own.load_state_dict(codec.state_dict())
-    sender, receiver = Transmitter(own), Receiver(own.g_s)
-    sender.update_tables()
-    sender.amp = receiver.amp = amp
-    for part in (sender, receiver):
+    transmitter, receiver = Transmitter(own), Receiver(own.g_s)
+    transmitter.update_tables()
+    transmitter.amp = receiver.amp = amp
+    for part in (transmitter, receiver):
         part.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return sender, receiver
+    return transmitter, receiver
 
 
 @torch.no_grad()
@@ -213,22 +218,22 @@ def costs() -> dict[str, Any]:
     found: dict[str, list[float]] = {"integer": [], "bfloat16": [], "psnr": []}
     for name in ZOO:
         codec = build_codec("MeanScaleHyperprior", N=48, M=96, checkpoint=f"zoo://{name}")
-        sender, receiver = Transmitter(codec).eval(), Receiver(codec.g_s).eval()
-        sender.update_tables()
-        floats = FloatHyperprior.of(sender.entropy)
-        y = [sender.analyse(x) for x in pictures]
-        ours = sum(len(sender.entropy.compress(one)[0]) for one in y)
+        transmitter, receiver = Transmitter(codec).eval(), Receiver(codec.g_s).eval()
+        transmitter.update_tables()
+        floats = FloatHyperprior.of(transmitter.entropy)
+        y = [transmitter.analyse(x) for x in pictures]
+        ours = sum(len(transmitter.entropy.compress(one)[0]) for one in y)
         theirs = sum(len(floats.compress(one)[0]) for one in y)
         found["integer"].append(100 * (ours / theirs - 1))
-        exact = [receiver(sender.entropy(one).y_hat) for one in y]
+        exact = [receiver(transmitter.entropy(one).y_hat) for one in y]
         if not multiplies_bfloat16("cpu"):
             continue
-        sender.amp = receiver.amp = "bf16"
-        y = [sender.analyse(x) for x in pictures]
+        transmitter.amp = receiver.amp = "bf16"
+        y = [transmitter.analyse(x) for x in pictures]
         found["bfloat16"].append(
-            100 * (sum(len(sender.entropy.compress(one)[0]) for one in y) / ours - 1)
+            100 * (sum(len(transmitter.entropy.compress(one)[0]) for one in y) / ours - 1)
         )
-        quick = [receiver(sender.entropy(one).y_hat) for one in y]
+        quick = [receiver(transmitter.entropy(one).y_hat) for one in y]
         found["psnr"].append(_psnr(exact, pictures) - _psnr(quick, pictures))
     means = {key: float(np.mean(values)) for key, values in found.items() if values}
     integer = {"rate_cost_percent": means["integer"], "each": found["integer"]}

@@ -78,8 +78,8 @@ def main() -> int:
             seconds[name] = train(checkpoint, task, kind, options.iterations, place / name)
             files[name] = place / name / f"q{quality}" / f"{task}.safetensors"
             print(f"{name}: {files[name]}, {seconds[name]:.0f} s", flush=True)
-    (sender,) = trained(checkpoint, list(files.values()))
-    points = Experiment(config, place, ["det", "segm"]).points(sender)
+    (codec,) = trained(checkpoint, list(files.values()))
+    points = Experiment(config, place, ["det", "segm"]).points(codec)
     lines = [
         f"One stream of {points['shared'].bpp:.4f} bpp, {options.iterations} iterations a "
         f"receiver, light ones of rank {options.rank}, deep ones of {options.depth} blocks.\n",

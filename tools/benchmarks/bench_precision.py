@@ -52,12 +52,12 @@ def jobs() -> dict[str, dict[str, Callable[[], Any]]]:
     coded = pairs["fp32"][0].encode(x)
 
     def decode(amp: str) -> Callable[[], Any]:
-        sender, receiver = pairs[amp]
-        return lambda: receiver(sender.decode_packets([unpack(data) for data in coded]))
+        transmitter, receiver = pairs[amp]
+        return lambda: receiver(transmitter.decode_packets([unpack(data) for data in coded]))
 
     return {
         "training step": {amp: partial(side.step, data) for amp, side in sides.items()},
-        "encode": {amp: partial(sender.encode, x) for amp, (sender, _) in pairs.items()},
+        "encode": {amp: partial(transmitter.encode, x) for amp, (transmitter, _) in pairs.items()},
         "decode": {amp: decode(amp) for amp in PRECISIONS},
     }
 

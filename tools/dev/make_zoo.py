@@ -42,17 +42,17 @@ def ship_points(folder: Path) -> None:
     """Put an experiment's points of anchors, MSE codecs and originals into the zoo."""
     config = load_config("configs/experiments/mini.py")
     experiment = Experiment(load_config("configs/mini/stage2_segm.py"), folder)
-    senders: list[CodecUnderTest] = [Originals()]
+    codecs: list[CodecUnderTest] = [Originals()]
     for _, anchor, sweep in map(make_sweep, config.anchors):
-        senders += [AnchorCodec(anchor, quality, folder / "streams") for quality in sweep]
+        codecs += [AnchorCodec(anchor, quality, folder / "streams") for quality in sweep]
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         start = at_level(config, 1)
         start.merge_from_dict({"model": {"codec": {"checkpoint": checkpoint}}})
-        senders.append(untrained(start, "mse_codec", number))
+        codecs.append(untrained(start, "mse_codec", number))
     records = []
-    for sender in senders:
-        experiment.points(sender)
-        of = {"data": experiment.data.data_digest, **sender.record}
+    for codec in codecs:
+        experiment.points(codec)
+        of = {"data": experiment.data.data_digest, **codec.record}
         records += experiment.store.records(of)
     zoo_path("points").with_suffix(".json").write_text(json.dumps(records) + "\n")
 

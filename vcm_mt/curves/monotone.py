@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from vcm_mt.curves.rp import Curve, RPPoint, scored
+from vcm_mt.curves.rp import Curve
 from vcm_mt.errors import MeasurementError
 
 #: Fewest points for a cubic fit to say more than the points themselves.
@@ -33,20 +32,6 @@ def front(curve: Curve) -> Front:
     best_before = np.concatenate([[-np.inf], np.maximum.accumulate(curve.scores)[:-1]])
     keep = curve.scores > best_before
     return Front(taken(curve, keep), taken(curve, ~keep))
-
-
-def front_points(points: Sequence[RPPoint], metric: str) -> list[RPPoint]:
-    """The Pareto front of points, which may be of several curves, by rising rate.
-
-    Raises:
-        MeasurementError: A point lacks the metric.
-    """
-    best, kept = -np.inf, []
-    for point in sorted(scored(points, metric), key=lambda one: (one.bpp, -one.metrics[metric])):
-        if point.metrics[metric] > best:
-            best = point.metrics[metric]
-            kept.append(point)
-    return kept
 
 
 def fitted(curve: Curve) -> Curve:

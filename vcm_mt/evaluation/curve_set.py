@@ -14,7 +14,6 @@ from mmengine.dist import get_rank, get_world_size
 
 from vcm_mt.anchors import Anchor
 from vcm_mt.apis.codec import Transmitter
-from vcm_mt.curves.monotone import front_points
 from vcm_mt.curves.rp_file import ANCHOR, LEARNED, OURS, RPCurve, RPFile
 from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.codecs import AnchorCodec, CodecUnderTest, Originals
@@ -92,18 +91,6 @@ class Curves:
         for quality in qualities:
             codec = AnchorCodec(anchor, quality, folder, jobs)
             self.add(codec, {"shared": name.replace(":", "-")}, about, record.name)
-
-    def add_front(self, name: str, curves: Sequence[str], metric: str) -> None:
-        """Add the Pareto front of curves that are there as a curve of its own, without samples.
-
-        Args:
-            name: Of the curve.
-            curves: Names of curves.
-            metric: Score by which points are on the front.
-        """
-        points = [point for curve in curves for point in self.found[curve].points]
-        about = {"role": ANCHOR, "name": "best of " + ", ".join(curves), "metric": metric}
-        self.found[name] = RPCurve(front_points(points, metric), about["name"], about)
 
     def add(
         self, codec: CodecUnderTest, curves: dict[str, str], about: dict[str, Any], title: str
