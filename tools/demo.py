@@ -131,7 +131,7 @@ def train_variable(config: Config, folder: Path) -> None:
 
 
 def train_others(config: Config, folder: Path) -> None:
-    """Let some levels go on through other networks, for the matrix."""
+    """Train some levels further through other networks, for the matrix of networks."""
     commands = {
         f"{name}, level {level}": [
             sys.executable, "tools/train.py", plan.config, "--resume", "--quality", str(level),
@@ -305,7 +305,7 @@ def measure_together() -> None:
 
 
 def measure_all(config: Config, folder: Path) -> None:
-    """One process's share; the next that asks for a point reads it."""
+    """Measure one process's share; points are stored, and read by the next that asks for them."""
     measure(config, folder)
     one_stream(config, folder)
     if config.seeds:

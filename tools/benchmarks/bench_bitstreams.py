@@ -113,7 +113,7 @@ def compare(name: str, checkpoint: Path, turns: int, steps: int) -> dict[str, An
 
 
 def of_size(wide: int, latent: int) -> Path:
-    """A checkpoint of a codec of this N and M after one step: fit for timing, and no more."""
+    """A checkpoint of a codec of this N and M after one step, for timing only."""
     place = OUT / f"size_{wide}_{latent}"
     command = [
         sys.executable, "tools/train.py", "configs/mini/stage1_det.py", "--quality", "3",

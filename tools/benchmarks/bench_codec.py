@@ -113,9 +113,7 @@ def timed(
         strings, shape = sent["strings"], sent["shape"]
         yield (
             "encode",
-            in_turns(
-                lambda: theirs.compress(padded), lambda: transmitter.encode(x), options.repeats
-            ),
+            in_turns(lambda: theirs.compress(padded), encode, options.repeats),
         )
         yield "decode", in_turns(lambda: theirs.decompress(strings, shape), decode, options.repeats)
 
@@ -176,7 +174,7 @@ def seconds_of(function: Callable[[], Any], calls: int) -> float:
 
 
 def network(x: Tensor, pretrained: bool) -> MeanScaleHyperprior:
-    """The codec to be timed, in CompressAI's hands."""
+    """The codec to be timed, as CompressAI builds it."""
     torch.manual_seed(0)
     codec = image_models["mbt2018-mean"](quality=3, pretrained=pretrained).eval().to(x.device)
     if not pretrained:
@@ -187,7 +185,7 @@ def network(x: Tensor, pretrained: bool) -> MeanScaleHyperprior:
 
 @torch.no_grad()
 def spread_out(codec: MeanScaleHyperprior, x: Tensor) -> None:
-    """Give each channel of the latent its spread, and let ``h_s`` know it."""
+    """Scale each channel of the latent to a fixed spread, which ``h_s`` then predicts."""
     y = codec.g_a(x)
     std = y.std(dim=(0, 2, 3)).clamp_min(1e-6)
     wanted = torch.tensor(np.geomspace(*SPREAD, len(std))).to(std)
@@ -200,7 +198,7 @@ def spread_out(codec: MeanScaleHyperprior, x: Tensor) -> None:
 
 
 def ends(codec: MeanScaleHyperprior, amp: bool | str, device: str) -> tuple[Transmitter, Receiver]:
-    """The same weights in this project's hands."""
+    """This project's transmitter and receiver with the same weights."""
     own = build_codec("mbt2018-mean", quality=3)
     own.load_state_dict(codec.state_dict())
     transmitter, receiver = Transmitter(own), Receiver(own.g_s)

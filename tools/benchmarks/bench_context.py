@@ -1,4 +1,4 @@
-"""An autoregressive codec by wavefronts, place by place, and in CompressAI's hands.
+"""An autoregressive codec by wavefronts, place by place, and by CompressAI's code.
 
 python tools/benchmarks/bench_context.py --repeats 3
 

@@ -1,4 +1,4 @@
-"""Light and deep receivers beside full ones, on one stream: size, training time, result.
+"""LoRA receivers and latent adapters beside full receivers, on one stream: size, time, result.
 
 python tools/benchmarks/bench_light.py work_dirs/bench_rp/stage1_det/q3
 

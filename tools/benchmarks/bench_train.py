@@ -109,7 +109,7 @@ def _memory(name: str) -> int:
 
 
 def curves(device: str, steps: int) -> dict[str, Any]:
-    """Train both from the same start and lay their losses over each other."""
+    """Train both from the same start, and plot their losses together."""
     setting = SETTINGS["mini"]
     data = batches(setting, steps)
     found = {}

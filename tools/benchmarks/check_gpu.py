@@ -1,4 +1,4 @@
-"""All that wants a GPU, in one go of at most 25 minutes, into docs/results/gpu.
+"""Run everything that needs a GPU, in at most 25 minutes; results go to docs/results/gpu.
 
 python tools/benchmarks/check_gpu.py
 
@@ -95,7 +95,7 @@ def parts() -> dict[str, Part]:
 
 
 class Outcome(NamedTuple):
-    """What became of a part: ``why`` is empty if all went well."""
+    """The outcome of a part: ``why`` is empty if all went well."""
 
     seconds: float
     why: str
@@ -139,7 +139,7 @@ def last_line(log: Path) -> str:
 
 
 def run_all(todo: Mapping[str, Part], out: Path, logs: Path) -> dict[str, Outcome]:
-    """Run the parts one after another and write down what became of them."""
+    """Run the parts one after another, and write down their outcomes."""
     for folder in (out, logs):
         folder.mkdir(parents=True, exist_ok=True)
     outcomes = {}

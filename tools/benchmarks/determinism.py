@@ -1,4 +1,4 @@
-"""Does what one setting of a machine encodes decode under every other?
+"""Check that streams encoded under one setting of a machine decode under every other.
 
 python tools/benchmarks/determinism.py --pictures 200 --torch 2.9.1
 
@@ -57,7 +57,7 @@ Indexes = NDArray[np.uint8]
 
 
 class Setting(NamedTuple):
-    """How a machine may be set."""
+    """One setting of a machine."""
 
     threads: int = 1
     batch: int = 1
@@ -213,7 +213,7 @@ def other_torch(release: str) -> Path:
 
 
 def report(names: list[str], number: int) -> dict[str, Any]:
-    """All that the settings said, and the table."""
+    """The results of every setting, and the table."""
     first = names[0]
     told = {name: json.loads((OUT / f"{_slug(name)}.json").read_text()) for name in names}
     rows = {}

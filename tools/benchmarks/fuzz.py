@@ -1,4 +1,4 @@
-"""Damage streams in every way and see that each is refused in one way.
+"""Damage streams in many ways, and check that each is refused with one kind of error.
 
 python tools/benchmarks/fuzz.py --cases 100000 --seed 0
 
@@ -46,7 +46,7 @@ def flip(data: bytes, chance: random.Random) -> bytes:
 
 
 def cut(data: bytes, chance: random.Random) -> bytes:
-    """End anywhere."""
+    """Cut the stream at a random place."""
     return data[: chance.randrange(len(data))]
 
 
@@ -68,7 +68,7 @@ def lie(data: bytes, chance: random.Random) -> bytes:
 
 
 def noise(data: bytes, chance: random.Random) -> bytes:
-    """A header, then anything."""
+    """A valid header, then random bytes."""
     keep = chance.randrange(container._FIXED_BYTES + 6)
     return data[:keep] + chance.randbytes(chance.randrange(400))
 
@@ -77,12 +77,12 @@ DAMAGES: tuple[Damage, ...] = (flip, cut, splice, lie, noise)
 
 
 def mend(data: bytes) -> bytes:
-    """A fitting checksum at the end."""
+    """Replace the checksum by the right one."""
     return container._checked(data[:-4])
 
 
 def read(receiver: Receiver, data: bytes) -> set[Packet]:
-    """All that a program would do with a file; the pictures that it accepts."""
+    """Decode a file as a program would; return the pictures that it accepts."""
     packets = list(SequenceReader(data)) if is_sequence(data) else [unpack(data)]
     for packet in packets:
         picture = receiver.decode_packets([packet])

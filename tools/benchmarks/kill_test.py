@@ -1,4 +1,4 @@
-"""Kill a training again and again, go on each time, and compare with one that was left alone.
+"""Kill a training repeatedly, resume it each time, and compare with an undisturbed one.
 
 python tools/benchmarks/kill_test.py --kills 30
 
@@ -55,10 +55,10 @@ default_hooks = dict(
 
 @register_backend("slow_disk")
 class SlowDisk(AtomicBackend):
-    """Takes its time, so that kills hit a checkpoint while it is being written."""
+    """Writes checkpoints slowly, so that kills hit one while it is being written."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """As its base, in pieces."""
+        """Write the file in pieces."""
 
         def pieces() -> Iterator[bytes]:
             size = len(obj) // _PIECES + 1
@@ -70,7 +70,7 @@ class SlowDisk(AtomicBackend):
 
 
 class Kill(NamedTuple):
-    """What a kill met, and what was there after it."""
+    """What a kill interrupted, and the files that it left."""
 
     in_write: bool
     iteration: int
@@ -89,7 +89,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def start(config: Path, work_dir: Path) -> subprocess.Popen[bytes]:
-    """A training in a process of its own, its words in ``log.txt``."""
+    """A training in a process of its own, its output in ``log.txt``."""
     work_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "tools/train.py", str(config), "--work-dir", str(work_dir)]
     # With more threads, sums may come in another order: that is another training.
@@ -112,7 +112,7 @@ def finish(config: Path, work_dir: Path) -> None:
 
 
 def kill(config: Path, work_dir: Path, moments: random.Random, in_write: bool, life: float) -> Kill:
-    """Start, kill, and look at what is there.
+    """Start a training, kill it, and check the files that it left.
 
     Args:
         config: Of the training.
@@ -185,7 +185,7 @@ def differences(one: Any, other: Any, name: str = "") -> Iterator[str]:
 
 
 def kill_and_compare(options: argparse.Namespace, folder: Path) -> None:
-    """Do all of it.
+    """Run the whole test.
 
     Raises:
         VCMError: When a checkpoint was lost, or the two trainings differ.

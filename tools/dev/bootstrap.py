@@ -119,7 +119,7 @@ def runs(python: str | Path) -> bool:
 
 
 def check_machine() -> None:
-    """Say now what would otherwise surface minutes later.
+    """Report problems that would otherwise appear minutes later.
 
     Raises:
         SetupError: On Windows, or under another Python; or the C++ compiler, Python's headers or
@@ -326,7 +326,7 @@ def last_lines() -> list[str]:
 
 
 def activity(lines: list[str]) -> str:
-    """What pip or the compiler is at, in a few words, by the end of their output."""
+    """What pip or the compiler is doing, in a few words, by the end of their output."""
     for line in reversed(lines):
         if compiled := re.match(r"\s*\[(\d+)/(\d+)\] ", line):
             return "compiling {} of {}".format(*compiled.groups())
