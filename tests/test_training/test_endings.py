@@ -222,7 +222,7 @@ def test_a_lost_process_is_noticed_by_the_other(training):
 
 @pytest.mark.slow
 def test_torchrun_ends_and_goes_on(people_config, training, tmp_path):
-    """`training` is asked for its settings of `people_config` alone."""
+    assert training  # the fixture makes the config one of many steps
     people_config.dump(tmp_path / "config.py")
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",

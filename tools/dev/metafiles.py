@@ -114,7 +114,7 @@ def photos() -> dict[str, Any]:
         "Metrics": json.loads(path.read_text(encoding="utf-8")),
     }
     model = _zoo_model("photos_mse_base", name, "configs/photos/mse_base.py")
-    data = "277 photographs of COCO 2017 train, 220 of Open Images"
+    data = "277 photographs of COCO 2017 train, 220 others (CC BY 4.0)"
     return {
         "Collections": [_collection(name, data, ["MeanScaleHyperprior"])],
         "Models": [model | {"Results": [result]}],

@@ -46,6 +46,8 @@ def pack(source: str | Path, target: Path, files: Sequence[str | Path] = ()) -> 
     if target.suffix != ENDING:
         raise ConfigError(f"a packed codec's file must end in {ENDING}: {target} does not")
     network, known, record = load_training(source, "cpu")
+    if record.get("rank") or record.get("depth"):
+        raise ConfigError(f"{source} is of stage 2: give stage 1's codec, and receivers' files")
     parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(known)})
     if not record.get(_PACKED):
         _round(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ _OWN = "own_truth"
 
 
 class OwnTruth:
-    """Predictions on original pictures, each made once per picture and flip.
+    """Predictions on original pictures, each made once per picture and mirror image.
 
     Args:
         predict: Called as ``predict(x, data_sample)`` with one original, float [1, 3, H, W], for
@@ -24,7 +25,7 @@ class OwnTruth:
 
     def __init__(self, predict: Callable[[Tensor, Any], InstanceData]) -> None:
         self._predict = predict
-        self._known: dict[tuple[Any, ...], InstanceData] = {}
+        self._known: dict[bytes, InstanceData] = {}
 
     def samples(self, x: Tensor | None, data_samples: list[Any]) -> list[Any]:
         """Copies of data samples with predictions on their originals as ground truth.
@@ -49,13 +50,15 @@ class OwnTruth:
         if given.get(_OWN):
             return given
         height, width = given.img_shape[:2]
-        # A crop is another picture each time. Its size differs from the file's.
-        whole = given.get("img_path") and tuple(given.img_shape) == tuple(given.ori_shape)
-        key = (given.get("img_path"), bool(given.get("flip")), given.get("flip_direction"))
-        truth = self._known.get(key) if whole else None
+        # By its pixels: not every pipeline tells of a flip. A crop, whose size differs from the
+        # file's, is another picture each time and is not kept.
+        whole = tuple(given.img_shape[:2]) == tuple(given.ori_shape[:2])
+        original = picture[..., :height, :width]
+        key = hashlib.sha256(original.cpu().numpy().tobytes()).digest() if whole else None
+        truth = self._known.get(key) if key else None
         if truth is None:
-            truth = self._predict(picture[..., :height, :width], given)
-            if whole:
+            truth = self._predict(original, given)
+            if key:
                 self._known[key] = truth
         sample = given.clone()
         sample.set_metainfo({_OWN: True})
