@@ -88,11 +88,16 @@ def published(found: RPFile) -> RPFile:
 
     Every point keeps its rates and scores, and bytes, PSNR and MS-SSIM by picture. Detections take
     most of the space, and intervals are computed from them: the first standard, the learned codecs
-    and the shared decoders keep all, another receiver keeps those of its own task.
+    and the shared decoders keep those of the tasks that a receiver is made for, or of all tasks
+    where none is; another receiver keeps those of its own task.
     """
     others = [name for name in found.curves if _role(found, name) == ANCHOR][1:]
+    receivers = [_receiver(found, name) for name in found.curves]
+    served = [m for m in metrics_of(found) if any(_made_for(one, m) for one in receivers)]
 
     def kept(name: str, metric: str) -> bool:
+        if served and metric not in served:
+            return False
         if _role(found, name) == OURS:
             return _fits(_receiver(found, name), metric)
         return name not in others
@@ -167,8 +172,11 @@ def shown_curves(found: RPFile, metric: str) -> dict[str, list[RPPoint]]:
 
 def _fits(receiver: str, metric: str) -> bool:
     """Whether a receiver was made for what the metric judges; the shared one counts for all."""
-    made_for = metric.removesuffix("_mAP") if metric.endswith("_mAP") else "human"
-    return receiver == "shared" or made_for in receiver
+    return receiver == "shared" or _made_for(receiver, metric)
+
+
+def _made_for(receiver: str, metric: str) -> bool:
+    return (metric.removesuffix("_mAP") if metric.endswith("_mAP") else "human") in receiver
 
 
 def _summary(found: RPFile, told: dict[str, Any]) -> dict[str, Any]:
