@@ -40,7 +40,8 @@ MODELS = {
     "data_preprocessor": {"transmitter"},
     "score": {"similarity", "sizes", "tasks"},
     "vcm_system": {"codec", "precision", "transmitter", "receivers", "score", "sizes", "tasks"},
-    "refiner": {"precision", "receivers", "tasks", "vcm_system"},
+    "objectives": {"tasks", "vcm_system"},
+    "refiner": {"objectives", "precision", "receivers", "tasks", "vcm_system"},
     "receiver_system": {"vcm_system", "receivers", "sizes"},
 }
 

@@ -34,11 +34,11 @@ from vcm_mt.errors import CommandError, ConfigError
 from vcm_mt.evaluation.codecs import TrainedCodec
 from vcm_mt.evaluation.curve_set import Curves, versions
 from vcm_mt.evaluation.experiment import Experiment, trained
-from vcm_mt.evaluation.strip import receiver_strip
 from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.models.refiner import Known
 from vcm_mt.report.report import Wording, write_report
 from vcm_mt.report.results import write_results
+from vcm_mt.report.strip import receiver_strip
 from vcm_mt.training.config import (
     chains,
     check_inputs,
@@ -57,7 +57,7 @@ VARIABLE = "stage1_det_vbr"
 #: Settings that stage 1 does not depend on.
 AFTER_TRAINING = (
     *("measured", "mse_codecs", "anchors", "samples", "resamples", "report"),
-    *("stage2", "variable", "others", "seeds", "refine"),
+    *("stage2", "variable", "others", "seeds", "refine", "refiner"),
     *("test_cfg", "test_dataloader", "test_evaluator"),
 )
 

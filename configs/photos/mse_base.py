@@ -1,6 +1,5 @@
 # A mean-scale hyperprior for people, trained from nothing on crops of the photographs: the start
-# of every codec for photographs. zoo://photos_mse_base has had 9,000 of these steps, is some 2.5 dB
-# below VVC, and is there to go on from: model.codec.checkpoint=zoo://photos_mse_base.
+# of every codec for photographs. zoo.json says which steps zoo://photos_mse_base has had.
 #   vcm-mt train configs/photos/mse_base.py --pictures DIR
 _base_ = ["../_base_/photos_coco.py", "../_base_/soap_schedule.py"]
 
@@ -13,7 +12,7 @@ model = dict(
 )
 
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=6,
     dataset=dict(
         pipeline=[
             {{_base_.load_picture}},
@@ -21,7 +20,8 @@ train_dataloader = dict(
             dict(
                 type="mmdet.RandomResize", scale=(640, 640), ratio_range=(0.6, 1.2), keep_ratio=True
             ),
-            dict(type="mmdet.RandomCrop", crop_size=(160, 160), allow_negative_crop=True),
+            # A multiple of 64: no step is spent on a padded border.
+            dict(type="mmdet.RandomCrop", crop_size=(192, 192), allow_negative_crop=True),
             {{_base_.pack}},
         ]
     ),

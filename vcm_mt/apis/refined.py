@@ -31,7 +31,8 @@ def refining(
     """Load a transmitter with the frozen tasks and the lambda of its training.
 
     Args:
-        config: The config of its training, or that config's file; tasks and lambda are used.
+        config: The config of its training, or that config's file; tasks and lambda are used, and
+            ``refiner``, a dict with arguments of :class:`vcm_mt.models.refiner.Refiner`.
         path: A checkpoint, or the folder of the training.
         steps: Refinement steps, see :class:`vcm_mt.models.refiner.Refiner`.
         amp: Precision of ``g_a``, see :func:`vcm_mt.models.precision.amp_dtype`.
@@ -42,8 +43,8 @@ def refining(
         device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
-        ConfigError: If the checkpoint is not of such a training, a receiver belongs to another
-            transmitter or to none of the tasks, or the device is not available.
+        ConfigError: If the checkpoint is not of such a training, ``refiner`` is wrong, a receiver
+            belongs to another transmitter or to none of the tasks, or the device is not available.
     """
     place = pick_device(device)
     config = config if isinstance(config, Config) else load_config(config)
@@ -54,6 +55,7 @@ def refining(
             f"{config.filename} is not a config of stage 1: give the one that trained {path}"
         )
     several = qualities(config) or config.model.get("gains")
+    how = config.get("refiner", {})
     config = at_level(config, record["quality"]) if several else config.copy()
     config.model.codec = record["codec"]  # without the weights that training started from
     system = build_system(config, checkpoint, place)
@@ -61,7 +63,11 @@ def refining(
         system.lmbdas = [record["rate_target"]["lmbda"]]
     _use_receivers(system, [Path(file) for file in receivers], checkpoint, place)
     system.transmitter.amp = amp
-    return Transmitter(system.transmitter, Refiner(system, steps, known=known))
+    try:
+        refiner = Refiner(system, steps, known=known, **how)
+    except TypeError as error:
+        raise ConfigError(f"refiner in {config.filename}: {error}") from error
+    return Transmitter(system.transmitter, refiner)
 
 
 def _use_receivers(

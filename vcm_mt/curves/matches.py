@@ -57,7 +57,7 @@ class Matches:
             ids: The pictures' image_id, in the order of the data set.
         """
         with quiet():
-            judge = COCOeval(_copied(truth), _results(truth, found), kind)
+            judge = COCOeval(own_copy(truth), results_of(truth, found), kind)
             judge.params.imgIds = list(ids)
             judge.params.maxDets = [MAX_DETECTIONS]
             judge.params.areaRng, judge.params.areaRngLbl = [judge.params.areaRng[0]], ["all"]
@@ -138,7 +138,7 @@ def quiet() -> AbstractContextManager[Any]:
     return redirect_stdout(io.StringIO())
 
 
-def _copied(truth: COCO) -> COCO:
+def own_copy(truth: COCO) -> COCO:
     """Copy annotations, as COCOeval writes masks and flags into them."""
     copy = COCO()
     copy.dataset = {
@@ -149,7 +149,8 @@ def _copied(truth: COCO) -> COCO:
     return copy
 
 
-def _results(truth: COCO, found: Sequence[dict[str, Any]]) -> COCO:
+def results_of(truth: COCO, found: Sequence[dict[str, Any]]) -> COCO:
+    """Detections in COCO's result format as pycocotools takes them."""
     if found:
         return truth.loadRes([dict(one) for one in found])  # as it writes into them
     empty = COCO()

@@ -18,6 +18,7 @@ from vcm_mt.checkpoint import read_record
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.points import Points, PointStore
 from vcm_mt.curves.rp import Pictures, RPPoint
+from vcm_mt.curves.sizes import further_scores
 from vcm_mt.errors import ConfigError, MeasurementError, VCMError, naming
 from vcm_mt.evaluation.codecs import CodecUnderTest, Originals, TrainedCodec
 from vcm_mt.evaluation.journal import Journal
@@ -103,7 +104,8 @@ class Experiment:
                 )
             for task, digest in self.data.task_digests.items():
                 if tasks.get(task) == digest and point.pictures is not None:
-                    metrics[f"{task}_mAP"] = point.metrics[f"{task}_mAP"]
+                    own = {n: v for n, v in point.metrics.items() if n.startswith(f"{task}_")}
+                    metrics |= own
                     matches[f"{task}_mAP"] = point.pictures.matches[f"{task}_mAP"]
         metrics |= {name: first.metrics[name] for name in FIDELITY if name in first.metrics}
         assert first.pictures is not None
@@ -162,6 +164,11 @@ class Experiment:
             estimated = float(np.mean(np.array(bits) / pictures.num_pixels))
         names = (*pictures.matches, *pictures.fidelity)
         scores = {name: float(pictures.score(name)[0]) for name in names}
+        for task in tasks:
+            found = _found(entries, receiver, task)
+            data = self.data
+            more = further_scores(data.truths[task], found, data.kinds[task], data.ids)
+            scores |= {f"{task}_{name}": value for name, value in more.items()}
         return RPPoint(quality, bpp, estimated, scores, pictures)
 
     def _pictures(self, entries: list[dict[str, Any]], receiver: str, tasks: list[str]) -> Pictures:
@@ -173,7 +180,7 @@ class Experiment:
         matches = {
             f"{task}_mAP": Matches.of(
                 self.data.truths[task],
-                [found for one in own for found in one["found"][task]],
+                _found(entries, receiver, task),
                 self.data.kinds[task],
                 self.data.ids,
             )
@@ -186,6 +193,10 @@ class Experiment:
             {name: values for name, values in fidelity.items() if not np.isnan(values).all()},
             matches,
         )
+
+
+def _found(entries: list[dict[str, Any]], receiver: str, task: str) -> list[dict[str, Any]]:
+    return [one for entry in entries for one in entry["receivers"][receiver]["found"][task]]
 
 
 def on_first(work: Callable[[], _T]) -> _T:

@@ -93,7 +93,8 @@ def published(found: RPFile) -> RPFile:
     """
     others = [name for name in found.curves if _role(found, name) == ANCHOR][1:]
     receivers = [_receiver(found, name) for name in found.curves]
-    served = [m for m in metrics_of(found) if any(_made_for(one, m) for one in receivers)]
+    tasks = [metric for metric in metrics_of(found) if metric.endswith("_mAP")]
+    served = [task for task in tasks if any(_made_for(one, task) for one in receivers)]
 
     def kept(name: str, metric: str) -> bool:
         if served and metric not in served:
@@ -128,9 +129,12 @@ def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
 
 
 def metrics_of(found: RPFile) -> list[str]:
-    """All metrics that some curve has at all its points, the tasks' first."""
+    """All metrics that an anchor has at all its points, or a curve if there is no anchor.
+
+    The tasks' mAP comes first.
+    """
     known: dict[str, None] = {}
-    for curve in found.curves.values():
+    for curve in [found.curves[name] for name in anchors_of(found) or found.curves]:
         for metric in set.intersection(*(set(point.metrics) for point in curve.points)):
             known[metric] = None
     return sorted(known, key=lambda metric: (not metric.endswith("_mAP"), metric))
@@ -222,9 +226,10 @@ def _text(found: RPFile, rates: Rates, refused: Sequence[str]) -> str:
 
 
 def _plots(found: RPFile, rates: Rates, folder: Path) -> None:
-    """Write a plot per metric."""
+    """Write a plot per metric; mAP stands for the task's other scores."""
     anchors = anchors_of(found)
-    for number, metric in enumerate(metrics_of(found)):
+    plotted = [metric for metric in metrics_of(found) if "_AP" not in metric]
+    for number, metric in enumerate(plotted):
         shown = shown_curves(found, metric)
         own = rates.get(metric, {})
         plot_rp_curves(

@@ -76,6 +76,23 @@ class Task(nn.Module, ABC):
         """
         return data_sample
 
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What the network makes of pictures before it decides, for a distance between pictures.
+
+        Args:
+            x: Pictures of one size, float [B, 3, H, W], RGB in [0, 1].
+
+        Returns:
+            Feature maps, each [B, C, h, w].
+
+        Raises:
+            ConfigError: If the task has none.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no feature maps: refine with "
+            'refiner = dict(objective="loss") in the config'
+        )
+
     @abstractmethod
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData] | None:
         """Predictions per picture, in native coordinates; ``None`` for a viewer.

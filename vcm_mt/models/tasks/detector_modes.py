@@ -44,8 +44,8 @@ def feature_maps(output: Any) -> list[Tensor]:
     if isinstance(maps, list | tuple) and all(isinstance(m, Tensor) and m.ndim == 4 for m in maps):
         return list(maps)
     raise ConfigError(
-        f"the detector's neck returns {type(output).__name__}, not a list of feature maps: "
-        "leave feature_weight at 0 for this detector"
+        f"the detector's neck returns {type(output).__name__}, not a list of feature maps: leave "
+        'feature_weight at 0 for this detector, and refine with refiner = dict(objective="loss")'
     )
 
 

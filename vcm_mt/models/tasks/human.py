@@ -111,6 +111,10 @@ class HumanTask(Task):
                 maps.append(x)
         return maps
 
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The pictures themselves, so that the distance is the squared error."""
+        return [x]
+
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> None:  # noqa: ARG002
         """Return ``None``: a viewer predicts nothing, and fidelity is measured separately."""
         return None

@@ -15,7 +15,7 @@ from mmdet.structures.bbox import get_box_tensor
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
-from mmengine.structures import InstanceData
+from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
@@ -232,10 +232,19 @@ class MMDetTask(Task):
                 "feature_weight compares with the original pictures, and there are none: "
                 "set it to 0 to train from bitstreams alone"
             )
-        originals, _ = self.geometry.prepare(x, data_samples, with_truth=False)
-        with running(originals), maps_of(detector) as maps:
-            detector.extract_feat(originals)
+        return self._maps(detector, x, data_samples)
+
+    def _maps(self, detector: Any, x: Tensor, data_samples: list[Any]) -> list[Tensor]:
+        inputs, _ = self.geometry.prepare(x, data_samples, with_truth=False)
+        with running(inputs), maps_of(detector) as maps:
+            detector.extract_feat(inputs)
         return feature_maps(maps[0])
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps that the heads are given; see :meth:`Task.features`."""
+        size = tuple(x.shape[-2:])
+        plain = BaseDataElement(metainfo={"img_shape": size, "ori_shape": size})
+        return self._maps(self.fast.of(self.detector), x, [plain] * len(x))
 
     def settle_precision(self, known: str | None = None) -> str:
         """See :meth:`Task.settle_precision`."""
