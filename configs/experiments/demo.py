@@ -1,6 +1,7 @@
 # The experiment of `make demo` (tools/demo.py): stage 1 by configs/mini/demo.py, then this.
 _base_ = "../mini/demo.py"
 
+judge = "configs/mini/stage2_segm.py"
 measured = [1, 2, 3, 4]
 resamples = 500
 

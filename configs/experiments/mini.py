@@ -2,6 +2,7 @@
 # configs/mini/stage1_det_paper.py, then this. docs/results/mini holds what it measured.
 _base_ = "../mini/stage1_det_paper.py"
 
+judge = "configs/mini/stage2_segm.py"
 measured = [1, 2, 3, 4, 5, 6]
 
 # Receivers, at every level.

@@ -155,3 +155,25 @@ def test_pictures_and_batches_are_the_same_in_order(config):
     ):
         assert index == wanted
         np.testing.assert_array_equal((255 * picture[0]).permute(1, 2, 0).round(), pixels)
+
+
+def test_records_are_packed_and_found_again(tmp_path):
+    first = PointStore(tmp_path / "a")
+    first.add({"codec": "vvc", "qp": 32}, {"det": ["n"]}, {"shared": RPPoint(32, 0.1)})
+    first.add({"codec": "ours"}, {"det": ["n"]}, {"shared": RPPoint(1, 0.2)})
+    first.pack(tmp_path / "kept.json.xz", lambda record: "qp" in record["of"])
+    second = PointStore(tmp_path / "b", tmp_path / "kept.json.xz")
+    (record,) = second.records({"codec": "vvc", "qp": 32})
+    assert record["points"]["shared"]["bpp"] == 0.1
+    assert not second.records({"codec": "ours"})
+    second.add({"codec": "vvc", "qp": 37}, {"det": ["n"]}, {"shared": RPPoint(37, 0.05)})
+    second.pack(tmp_path / "both.json.xz", lambda record: True)
+    third = PointStore(tmp_path / "c", tmp_path / "both.json.xz")
+    assert all(third.records({"codec": "vvc", "qp": qp}) for qp in (32, 37))
+
+
+def test_damaged_records_are_told(tmp_path):
+    (tmp_path / "kept.json.xz").write_bytes(b"nothing")
+    with pytest.raises(MeasurementError, match=r"kept\.json\.xz is damaged"):
+        PointStore(tmp_path, tmp_path / "kept.json.xz")
+    assert not PointStore(tmp_path, tmp_path / "none.json.xz").records({})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vcm_mt.curves.rp import RPPoint
+from vcm_mt.errors import MeasurementError
 from vcm_mt.files import write_atomically
 
 #: The points of one pass, by receiver.
@@ -23,12 +26,12 @@ class PointStore:
 
     Args:
         folder: Where records are added, in a folder per codec and tasks.
-        shipped: A file of records that ships with the package; read only.
+        shipped: A file of records that were measured before, JSON or ``.xz`` of it; read only.
     """
 
     def __init__(self, folder: Path, shipped: Path | None = None) -> None:
         self._folder = folder
-        self._shipped = json.loads(shipped.read_bytes()) if shipped else []
+        self._shipped = _unpacked(shipped) if shipped and shipped.is_file() else []
 
     def place(self, of: dict[str, Any], tasks: dict[str, Any]) -> Path:
         """The folder of a codec's pass for these tasks."""
@@ -47,6 +50,28 @@ class PointStore:
         told = {name: point.to_dict() for name, point in points.items()}
         record = json.dumps({"of": of, "tasks": tasks, "points": told}) + "\n"
         write_atomically(place / _FILE, [record.encode()])
+
+    def pack(self, file: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Write the records that are ``wanted``, own and shipped, into one file.
+
+        Args:
+            file: A ``.json.xz``, to be given as ``shipped``.
+            wanted: Called with a record.
+        """
+        own = [_read(path) for path in sorted(self._folder.glob(f"*/{_FILE}"))]
+        records = [record for record in [*own, *self._shipped] if record and wanted(record)]
+        write_atomically(file, [lzma.compress(json.dumps(records).encode(), preset=9)])
+
+
+def _unpacked(file: Path) -> list[dict[str, Any]]:
+    data = file.read_bytes()
+    try:
+        records: list[dict[str, Any]] = json.loads(
+            lzma.decompress(data) if file.suffix == ".xz" else data
+        )
+    except (ValueError, lzma.LZMAError) as error:
+        raise MeasurementError(f"{file} is damaged: {error}") from error
+    return records
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -1,0 +1,48 @@
+# The experiment of `make bench-photos`: stage 1 by configs/photos/stage1_det.py, then this.
+# docs/results/photos holds what it measured.
+_base_ = "../photos/stage1_det.py"
+
+judge = "configs/photos/stage2_det.py"
+measured = [1, 2, 3, 4, 5, 6]
+
+# Receivers, at every level.
+stage2 = dict(
+    config="configs/photos/stage2_{task}.py",
+    tasks=["det", "human"],
+    levels=measured,
+    max_iters=dict(det=300, human=600),
+)
+variable = seeds = None
+others = dict()
+
+refine = dict(stage1_det_refined=dict(steps=8, levels=measured, tasks=["det", "human"]))
+mse_codecs = [
+    "work_dirs/photos/mse_codec/q1/iter_1500.pth",
+    "work_dirs/photos/mse_codec/q2/iter_1500.pth",
+    "work_dirs/photos/mse_codec/q3/iter_1500.pth",
+    "work_dirs/photos/mse_codec/q4/iter_1500.pth",
+]
+anchors = [
+    "vvc",
+    "vvc@scale=0.75",
+    "vvc@scale=0.5",
+    "vvc@scale=0.25",
+    "hevc@47,42,37,32,27",
+    "av1@59,51,43,35,27",
+    "jpeg@5,10,20,35,55,75",
+]
+# The best points of VVC on pictures of any scale, as an anchor of its own.
+fronts = dict(vvc_scaled=["vvc", "vvc-0.75", "vvc-0.5", "vvc-0.25"])
+# The anchors' points, measured before.
+kept = "docs/results/photos/anchors.json.xz"
+samples = 3
+resamples = 1000
+report = dict(
+    title="A codec for photographs, trained through YOLOX-nano",
+    targets=dict(det_mAP=-61.16),
+    notes=[
+        "The target is the source paper's figure, on all of COCO with VTM as the anchor.",
+        "Levels, lengths and learning rates were chosen on pictures of COCO's train set (the split "
+        "tune); nothing was chosen on the 328 pictures that are measured here.",
+    ],
+)

@@ -1,0 +1,425 @@
+"""Train and measure what a config of configs/experiments lists: stage 1, stage 2, all curves.
+
+python tools/experiment.py configs/experiments/photos.py
+
+It can be stopped and resumed. Models and measurements go to work_dirs/experiments/NAME, for the
+experiment's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_rank
+from mmengine.logging import MMLogger
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+from vcm_mt.anchors import make_sweep
+from vcm_mt.apis.refined import refining
+from vcm_mt.checkpoint import find_checkpoint, zoo_path
+from vcm_mt.cli.command import command
+from vcm_mt.curves.fronts import front_curve
+from vcm_mt.curves.points import Points
+from vcm_mt.curves.rp_file import RPFile
+from vcm_mt.curves.seeds import seeds_markdown
+from vcm_mt.curves.table import rp_table_markdown
+from vcm_mt.errors import CommandError, ConfigError
+from vcm_mt.evaluation.codecs import TrainedCodec
+from vcm_mt.evaluation.curve_set import Curves, versions
+from vcm_mt.evaluation.experiment import Experiment, trained
+from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.models.refiner import Known
+from vcm_mt.report.report import Wording, write_report
+from vcm_mt.report.results import write_results
+from vcm_mt.report.strip import receiver_strip
+from vcm_mt.training.config import (
+    chains,
+    check_inputs,
+    level_before,
+    load_config,
+    qualities,
+)
+from vcm_mt.training.processes import keep_memory, run_commands, share_of_cores
+from vcm_mt.training.run import join_processes
+from vcm_mt.training.stage1 import starting_from
+
+#: The codec for all rates.
+VARIABLE = "stage1_det_vbr"
+#: Settings that stage 1 does not depend on.
+AFTER_TRAINING = (
+    *("measured", "judge", "mse_codecs", "anchors", "fronts", "kept", "samples", "resamples"),
+    *("report", "stage2", "variable", "others", "seeds", "refine", "refiner"),
+    *("test_cfg", "test_dataloader", "test_evaluator"),
+)
+
+
+def train_levels(config: Config, work_dir: Path) -> None:
+    """Train the levels that are not finished, as many chains at once as there are cores for."""
+    keep_recipe(config, work_dir)
+    commands = {
+        "levels " + ", ".join(map(str, chain)): [
+            sys.executable, "tools/train.py", config.filename, "--resume",
+            "--work-dir", str(work_dir), "--quality", *map(str, chain),
+        ]
+        for chain in chains(config, qualities(config))
+        if not all((work_dir / f"q{level}" / "done").is_file() for level in chain)
+    }  # fmt: skip
+    run_commands(commands, jobs(), show="Iter(")
+    for level in qualities(config):
+        (work_dir / f"q{level}" / "done").touch()
+
+
+def train_receivers(config: Config, folder: Path, stage1: str = "stage1_det") -> None:
+    """Train the receivers of a stage 1 that are not there yet."""
+    plan = config.stage2
+    commands = {
+        f"{task}, level {level}": [
+            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            "--config", plan.config.format(task=task), "--stage1", str(folder / stage1),
+            "--quality", str(level), "--work-dir", str(receivers(folder, task, stage1)),
+            # Measured later, all of them on the same bytes.
+            "--cfg-options", *settings(plan, task), "train_cfg.val_begin=1000000000",
+        ]
+        for level in plan.levels
+        for task in plan.tasks
+        if not receiver_file(folder, task, level, stage1).is_file()
+    }  # fmt: skip
+    run_commands(commands, jobs(), show="Iter(")
+
+
+def settings(plan: Config, task: str) -> list[str]:
+    """How a task's receiver is trained: ``max_iters`` of all or by task, and its ``options``."""
+    count = plan.max_iters if isinstance(plan.max_iters, int) else plan.max_iters[task]
+    own = plan.get("options", {}).get(task, {})
+    return [
+        f"train_cfg.max_iters={count}",
+        f"param_scheduler.1.T_max={count}",
+        *(f"{key}={value}" for key, value in own.items()),
+    ]
+
+
+def train_variable(config: Config, folder: Path) -> None:
+    """Train the codec for all rates from a level of stage 1, and its receivers."""
+    plan, place = config.variable, folder / VARIABLE
+    start = find_checkpoint(folder / "stage1_det" / f"q{plan.after}")
+    stage1 = [
+        sys.executable, "tools/train.py", plan.config, "--resume", "--work-dir", str(place),
+        "--cfg-options", f"load_from={start}",
+    ]  # fmt: skip
+    run_commands({} if (place / "done").is_file() else {"all rates": stage1}, 1, show="Iter(")
+    (place / "done").touch()
+    commands = {
+        f"{task}, all rates": [
+            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            "--config", config.stage2.config.format(task=task), "--stage1", str(place),
+            "--work-dir", str(receivers(folder, task, VARIABLE)),
+            "--cfg-options", "train_cfg.val_begin=1000000000",
+        ]
+        for task in plan.tasks
+        if not variable_file(folder, task).is_file()
+    }  # fmt: skip
+    run_commands(commands, jobs(), show="Iter(")
+
+
+def train_others(config: Config, folder: Path) -> None:
+    """Train some levels further through other networks, for the matrix of networks."""
+    commands = {
+        f"{name}, level {level}": [
+            sys.executable, "tools/train.py", plan.config, "--resume", "--quality", str(level),
+            "--work-dir", str(folder / name), "--cfg-options", f"levels.{level - 1}.after=None",
+            f"load_from={find_checkpoint(folder / 'stage1_det' / f'q{level}')}",
+            f"train_cfg.max_iters={plan.max_iters}", f"param_scheduler.1.T_max={plan.max_iters}",
+            "train_cfg.val_begin=1000000000",
+        ]
+        for name, plan in config.others.items()
+        for level in plan.levels
+        if not (folder / name / f"q{level}" / "done").is_file()
+    }  # fmt: skip
+    run_commands(commands, jobs(), show="Iter(")
+    for name, plan in config.others.items():
+        for level in plan.levels:
+            (folder / name / f"q{level}" / "done").touch()
+
+
+def train_seeds(config: Config, folder: Path) -> None:
+    """Train one level, and its receivers, with other seeds."""
+    plan, place = config.seeds, folder / "seeds"
+    level = str(plan.level)
+    own = {seed: place / f"seed{seed}" for seed in plan.seeds}
+    stage1 = {
+        f"level {level}, seed {seed}": last_pass(
+            config, config.filename, folder, own[seed], plan.level, f"randomness.seed={seed}"
+        )
+        for seed in plan.seeds
+        if not (own[seed] / "done").is_file()
+    }
+    run_commands(stage1, jobs(), show="Iter(")
+    for seed in plan.seeds:
+        (own[seed] / "done").touch()
+    stage2 = {
+        f"{task}, level {level}, seed {seed}": [
+            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            "--config", config.stage2.config.format(task=task), "--stage1", str(own[seed]),
+            "--quality", level, "--work-dir", str(place / f"{task}_seed{seed}"),
+            "--cfg-options", f"randomness.seed={seed}", *settings(config.stage2, task),
+            "train_cfg.val_begin=1000000000",
+        ]
+        for seed in plan.seeds
+        for task in plan.tasks
+        if not seed_file(folder, task, seed, plan.level).is_file()
+    }  # fmt: skip
+    run_commands(stage2, jobs(), show="Iter(")
+
+
+def last_pass(
+    config: Config, path: str, folder: Path, own: Path, level: int, *options: str
+) -> list[str]:
+    """The command that trains a level in a folder of its own, from where stage 1's began."""
+    own.mkdir(parents=True, exist_ok=True)
+    before = level_before(config, level)
+    if before is not None and not (start := own / f"q{before}").exists():
+        start.symlink_to((folder / "stage1_det" / f"q{before}").resolve())
+    return [
+        sys.executable, "tools/train.py", path, "--resume", "--quality", str(level),
+        "--work-dir", str(own), "--cfg-options", *options,
+    ]  # fmt: skip
+
+
+def seed_file(folder: Path, task: str, seed: int, level: int) -> Path:
+    """A receiver that was trained with another seed, on a stage 1 of that seed."""
+    return folder / "seeds" / f"{task}_seed{seed}" / f"q{level}" / f"{task}.safetensors"
+
+
+def receivers(folder: Path, task: str, stage1: str) -> Path:
+    """The folder of a stage 1's receivers for a task."""
+    return folder / f"stage2_{task}{stage1.removeprefix('stage1_det')}"
+
+
+def variable_file(folder: Path, task: str) -> Path:
+    """A receiver of the codec for all rates."""
+    return receivers(folder, task, VARIABLE) / f"{task}.safetensors"
+
+
+def receiver_file(folder: Path, task: str, level: int, stage1: str = "stage1_det") -> Path:
+    """Where tools/finetune_decoder.py puts a receiver of one level."""
+    return receivers(folder, task, stage1) / f"q{level}" / f"{task}.safetensors"
+
+
+def jobs() -> int:
+    """How many trainings run at once."""
+    return 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
+
+
+def keep_recipe(config: Config, work_dir: Path) -> None:
+    """Write down what is trained, and refuse to go on with a training of something else.
+
+    Raises:
+        ConfigError: When the folder holds the levels of another config.
+    """
+    path = work_dir / "recipe.py"
+    recipe = Config({k: v for k, v in config.items() if k not in AFTER_TRAINING}).pretty_text
+    if path.is_file() and path.read_text(encoding="utf-8") != recipe:
+        raise ConfigError(
+            f"{work_dir} holds trainings of another config than {config.filename} is now "
+            f"(see {path}): move or delete that folder, then start again"
+        )
+    work_dir.mkdir(parents=True, exist_ok=True)
+    path.write_text(recipe, encoding="utf-8")
+
+
+@command("the same command goes on")
+def main() -> int:
+    """Run an experiment."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="one of configs/experiments")
+    parser.add_argument("--out", type=Path, help="folder of models and measurements")
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    MMLogger.get_instance("vcm_mt", log_level="WARNING")
+    folder = options.out or Path("work_dirs/experiments") / Path(options.config).stem
+    if options.measure:
+        keep_memory()
+        join_processes("pytorch")
+        measure_all(load_config(options.config), folder)
+    else:
+        run(options.config, folder)
+    return 0
+
+
+def run(config_path: str, folder: Path) -> None:
+    """Prepare, train, measure and report."""
+    start = time.monotonic()
+    config = load_config(config_path)
+    plan, levels = config.stage2, config.measured
+    check_inputs(config)
+    say(1, f"stage 1 for detection, levels {levels}")
+    train_levels(config, folder / "stage1_det")
+    say(2, f"stage 2, receivers for {', '.join(plan.tasks)}, levels {plan.levels}")
+    train_receivers(config, folder)
+    if config.variable:
+        train_variable(config, folder)
+    train_others(config, folder)
+    if config.seeds:
+        train_seeds(config, folder)
+    say(3, "measuring on real bytes")
+    measure_together(config_path, folder)
+    found = measure(config, folder)
+    strip(config, folder)
+    say(4, "BD-rates, pictures")
+    text, rates = write_results(found, folder, resamples=config.resamples)
+    print("\n" + text)
+    if config.seeds:
+        print(measure_seeds(config, folder, found))
+    page = write_report(found, rates, folder, Wording(**config.report))
+    print(f"\n{(time.monotonic() - start) / 60:.1f} minutes. Curves, pictures and losses:")
+    print(f"    .venv/bin/tensorboard --logdir {folder}")
+    print(f"    {page}")
+
+
+def measure_together(config_path: str, folder: Path) -> None:
+    """Every pass over the pictures, shared out among as many processes as there are cores for.
+
+    Raises:
+        CommandError: When one of them fails; it has said why.
+    """
+    if jobs() == 1:
+        return
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--nproc_per_node", str(jobs()), __file__, config_path),
+        *("--out", str(folder), "--measure"),
+    ]
+    if subprocess.run(command, env=share_of_cores(jobs())).returncode:
+        raise CommandError("measuring failed, see above: start again to go on from there")
+
+
+def measure_all(config: Config, folder: Path) -> None:
+    """Measure one process's share; points are stored, and read by the next that asks for them."""
+    measure(config, folder)
+    one_stream(config, folder)
+    if config.seeds:
+        seed_curves(config, folder)
+
+
+def measure(config: Config, folder: Path) -> RPFile:
+    """Every curve of the experiment."""
+    plan, levels = config.stage2, config.measured
+    whole = plan.levels == levels  # receivers at every level: curves of all tasks
+    judged = load_config(config.judge)
+    experiment = Experiment(judged, folder, None if whole else ["det"], kept_points(config))
+    curves = Curves(experiment, config.samples)
+    for level in levels:
+        checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
+        files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
+        curves.add_trained("stage1_det", checkpoint, files)
+    for name, refined in config.refine.items():
+        through = load_config(refined.config) if "config" in refined else config
+        known: Known = {}
+        for level in refined.levels:
+            checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
+            files = [receiver_file(folder, task, level) for task in refined.tasks]
+            own = files if refined.get("receivers") else []  # that their tasks look through
+            refiner = refining(through, checkpoint, refined.steps, known=known, receivers=own)
+            curves.add_trained(name, checkpoint, files, transmitter=refiner)
+    if config.variable:
+        files = [variable_file(folder, task) for task in config.variable.tasks]
+        curves.add_trained(VARIABLE, find_checkpoint(folder / VARIABLE), files)
+    for name, other in config.others.items():
+        for level in other.levels:
+            curves.add_trained(name, find_checkpoint(folder / name / f"q{level}"))
+    for number, checkpoint in enumerate(config.mse_codecs, start=1):
+        curves.add_untrained("mse_codec", starting_from(config, checkpoint), number)
+    for entry in config.anchors:
+        curves.add_anchor(*make_sweep(entry))
+    if (kept := config.get("kept")) and get_rank() == 0:
+        experiment.store.pack(folder / Path(kept).name, lambda record: "qp" in record["of"])
+    for name, of in config.get("fronts", {}).items():
+        curves.found[name] = front_curve(curves.found, of, "det_mAP")
+    made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
+    return curves.file(made_with)
+
+
+def kept_points(config: Config) -> Path:
+    """Points that were measured before: the zoo's, or the experiment's own."""
+    own = config.get("kept")
+    return Path(own) if own else zoo_path("points").with_suffix(".json")
+
+
+def seed_curves(config: Config, folder: Path) -> Curves:
+    """The points of the other seeds, each as a curve of its own."""
+    plan = config.seeds
+    curves = Curves(Experiment(load_config(config.judge), folder, ["det", "segm"]))
+    for seed in plan.seeds:
+        checkpoint = find_checkpoint(folder / "seeds" / f"seed{seed}" / f"q{plan.level}")
+        files = [seed_file(folder, task, seed, plan.level) for task in plan.tasks]
+        curves.add_trained(f"seed{seed}", checkpoint, files)
+    return curves
+
+
+def measure_seeds(config: Config, folder: Path, found: RPFile) -> str:
+    """A level that was trained with several seeds: ``seeds.json``, and a table, ``seeds.md``."""
+    plan = config.seeds
+    names = {"shared": "stage1_det"} | {task: f"stage1_det_{task}" for task in plan.tasks}
+    own = {name: found.curves[name].points for name in names.values()}
+    first = {n: next(p for p in points if p.quality == plan.level) for n, points in own.items()}
+    seeds = {config.randomness.seed: first}
+    curves = seed_curves(config, folder)
+    for seed in plan.seeds:
+        ends = {"shared": f"seed{seed}"} | {task: f"seed{seed}_{task}" for task in plan.tasks}
+        seeds[seed] = {names[r]: curves.found[end].points[0] for r, end in ends.items()}
+    curves.file({**versions(), "command": shlex.join(["python", *sys.argv])}).save(
+        folder / "seeds.json"
+    )
+    anchor = found.points("vvc")
+    columns = [("stage1_det", "det_mAP"), ("stage1_det", "segm_mAP")]
+    columns += [(f"stage1_det_{task}", f"{task}_mAP") for task in plan.tasks]
+    text = seeds_markdown(own, anchor, seeds, columns)
+    (folder / "seeds.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def one_stream(config: Config, folder: Path) -> tuple[TestSet, TrainedCodec, Points]:
+    """A level's receivers, all judged by both tasks."""
+    plan = config.stage2
+    level = plan.levels[len(plan.levels) // 2]
+    checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
+    (codec,) = trained(checkpoint, [receiver_file(folder, task, level) for task in plan.tasks])
+    judged = load_config(config.judge)
+    tasks = [task for task in ("det", "segm") if task in judged.evaluators]
+    experiment = Experiment(judged, folder, tasks)
+    return experiment.data, codec, experiment.points(codec)
+
+
+def strip(config: Config, folder: Path) -> None:
+    """Draw a few pictures as every receiver sees them, as a file and for TensorBoard."""
+    data, codec, points = one_stream(config, folder)
+    if config.stage2.levels != config.measured:
+        text = rp_table_markdown(
+            {name: [point] for name, point in points.items()}, [*points["shared"].metrics]
+        )
+        (folder / "receivers.md").write_text(text, encoding="utf-8")
+        print(f"\nThe receivers of one bitstream:\n\n{text}")
+    pixels = receiver_strip(data, codec)
+    Image.fromarray(pixels).save(folder / "receivers.jpg", quality=92)
+    with SummaryWriter(str(folder / "receivers")) as writer:
+        writer.add_image("receivers", pixels, dataformats="HWC")
+
+
+def say(step: int, what: str) -> None:
+    """Announce a step."""
+    print(f"\n== {step}/4 {what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
