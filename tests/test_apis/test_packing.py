@@ -12,6 +12,7 @@ from PIL import Image
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.packing import pack
+from vcm_mt.bitstream.container import unpack
 from vcm_mt.checkpoint import zoo
 from vcm_mt.cli.main import main
 from vcm_mt.errors import BitstreamError, ConfigError
@@ -150,3 +151,34 @@ def test_the_command(checkpoint, tmp_path, capsys):
             main(["export", str(checkpoint), "--whole", *wrong, "-o", str(target)])
     with pytest.raises(SystemExit):
         main(["export", str(checkpoint), "--receiver", str(target), "-o", str(target)])
+
+
+def test_one_rate_of_a_codec_for_several(checkpoint, tmp_path):
+    stored = torch.load(checkpoint, weights_only=True)
+    codec = MeanScaleHyperprior(16, 24)
+    network = Network(codec, 1, gains=(0.5, 1.0))
+    known = {k.removeprefix("transmitter."): v for k, v in stored["state_dict"].items()}
+    network.load_state_dict(known, strict=False)
+    with torch.no_grad():
+        network.gains.inverse[0] *= 1.1
+    network.update_tables()
+    state = dict(stored["state_dict"])
+    state |= {f"transmitter.{k}": v for k, v in network.state_dict().items()}
+    record = json.loads(stored["meta"]["record"]) | {"gains": [0.5, 1.0], "quality": 1}
+    several = tmp_path / "iter_2.pth"
+    torch.save({"meta": {"record": json.dumps(record)}, "state_dict": state}, several)
+
+    sizes = []
+    for quality in (1, 2):
+        path = tmp_path / f"level{quality}.safetensors"
+        command = ["export", str(several), "--whole", "--quality", str(quality), "-o", str(path)]
+        main(command)
+        data = Transmitter.load(path).encode(PICTURE)
+        assert unpack(data).quality == quality
+        one = Receiver.load(path).decode(data)
+        known = Receiver.load(several).decode(Transmitter.load(several).encode(PICTURE, quality))
+        assert np.abs(one.astype(int) - known).mean() < 1
+        sizes.append(len(data))
+    assert sizes[0] < sizes[1]
+    with pytest.raises(ConfigError, match="qualities 1 to 2, not"):
+        pack(several, tmp_path / "none.safetensors", quality=3)

@@ -18,12 +18,18 @@ from vcm_mt.bitstream.entropy import Hyperprior
 from vcm_mt.checkpoint import training_checkpoint
 from vcm_mt.errors import ConfigError
 from vcm_mt.files import write_atomically
+from vcm_mt.models.latent_scale import fold_gains
 
 #: Key of the record of packed codecs.
 _PACKED = "packed"
 
 
-def pack(source: str | Path, target: Path, files: Sequence[str | Path] = ()) -> str:
+def pack(
+    source: str | Path,
+    target: Path,
+    files: Sequence[str | Path] = (),
+    quality: int | None = None,
+) -> str:
     """Write a codec's transmitter and receivers to one file.
 
     Kernels are rounded to half precision, and the entropy tables are built for them. So a packed
@@ -35,21 +41,26 @@ def pack(source: str | Path, target: Path, files: Sequence[str | Path] = ()) -> 
         source: A checkpoint of stage 1, the folder of a training, or a packed codec.
         target: The file to write, ``.safetensors``.
         files: Receivers of the packed codec to put in.
+        quality: Of a codec for several rates, the one that the packed codec is for; by default it
+            keeps all of them.
 
     Returns:
         The transmitter's fingerprint.
 
     Raises:
-        ConfigError: If the name of ``target`` ends differently, ``source`` is no codec, or a
-            receiver belongs to another transmitter or has a latent adapter.
+        ConfigError: If the name of ``target`` ends differently, ``source`` is no codec or has no
+            such quality, or a receiver belongs to another transmitter or has a latent adapter.
     """
     if target.suffix != ENDING:
         raise ConfigError(f"a packed codec's file must end in {ENDING}: {target} does not")
     network, known, record = load_training(source, "cpu")
     if record.get("rank") or record.get("depth"):
         raise ConfigError(f"{source} is of stage 2: give stage 1's codec, and receivers' files")
+    if quality is not None:
+        fold_gains(network, known.values(), quality)
+        record = {k: v for k, v in record.items() if k != "gains"} | {"quality": quality}
     parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(known)})
-    if not record.get(_PACKED):
+    if not record.get(_PACKED) or quality is not None:
         _round(parts)
         network.update_tables()
     mark = network.fingerprint()

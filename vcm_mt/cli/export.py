@@ -8,6 +8,7 @@ Examples:
     vcm-mt export work_dirs/demo/stage1_det/q2 -o receiver.safetensors
     vcm-mt export CHECKPOINT --name segm --merge -o segm.safetensors
     vcm-mt export CHECKPOINT --whole -o codec.safetensors
+    vcm-mt export CHECKPOINT --whole --quality 3 -o level3.safetensors
     vcm-mt finetune --task human --stage1 codec.safetensors --work-dir work_dirs/human
     vcm-mt export codec.safetensors --whole --receiver human.safetensors -o codec.safetensors
 """
@@ -32,6 +33,7 @@ def make_parser() -> Parser:
     parser.add_argument("--whole", action="store_true", help="write transmitter and receivers")
     parser.add_argument("--receiver", type=Path, nargs="+", default=[], metavar="FILE",
                         help="with --whole: receivers of stage 2 to put in")  # fmt: skip
+    add.add_quality(parser, "with --whole: of a codec for several rates, the one to write")
     return parser
 
 
@@ -42,6 +44,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--whole writes every receiver: leave --name and --merge out")
     if options.receiver and not options.whole:
         parser.error("--receiver needs --whole")
+    options.quality = add.one_level(parser, options)
+    if options.quality is not None and not options.whole:
+        parser.error("--quality needs --whole")
     return options
 
 
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.whole:
         from vcm_mt.apis.packing import pack
 
-        fingerprint = pack(options.checkpoint, options.out, options.receiver)
+        fingerprint = pack(options.checkpoint, options.out, options.receiver, options.quality)
         size = options.out.stat().st_size
         print(f"{options.out}: {size} bytes, transmitter {fingerprint[:8]}")
         return
