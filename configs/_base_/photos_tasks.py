@@ -5,6 +5,9 @@ photos_tasks = dict(
         type="MMDetTask",
         detector="vcm_mt::photos/tasks/yolox_nano.py",
         checkpoint="weights/yolox_nano.pth",
+        # The maps' distance beside the detector's loss: a dense signal, and a kinder one to other
+        # networks.
+        feature_weight=20.0,
         fold=True,
         amp="auto",
     ),

@@ -1,5 +1,6 @@
-# Stage 1 on the photographs: the codec is trained through YOLOX-nano, with COCO's labels.
+# Stage 1 on the photographs: one codec for six rates, through YOLOX-nano with COCO's labels.
 #   vcm-mt train configs/photos/stage1_det.py
+# A rate of it as a codec of its own: vcm-mt export CHECKPOINT --whole --quality 3 -o FILE
 _base_ = [
     "../_base_/photos_coco.py",
     "../_base_/photos_tasks.py",
@@ -8,17 +9,22 @@ _base_ = [
 
 model = dict(
     type="VCMSystem",
-    codec=dict(arch="MeanScaleHyperprior", N=64, M=96),
+    codec=dict(arch="MeanScaleHyperprior", N=64, M=96, checkpoint="zoo://photos_mse_base"),
     quantizer="round",
     amp="auto",
-    lmbda=0.1,
+    lmbda=[0.006, 0.017, 0.044, 0.105, 0.235, 0.41],
+    gains=[0.25, 0.36, 0.50, 0.70, 1.0, 1.35],
+    # The square root of 0.41 / lambda, which balances the levels' gradients.
+    level_weights=[8.3, 4.9, 3.05, 2.0, 1.3, 1.0],
     tasks=dict(det={{_base_.photos_tasks.det}}),
 )
-max_iters = 1000
+
+train_dataloader = dict(batch_size=1, batch_sampler=dict(type="vcm_mt.AspectRatioBatchSampler"))
+max_iters = 10000
 train_cfg = dict(type="SkippingTrainLoop", max_iters=max_iters, val_interval=max_iters)
-train_dataloader = dict(batch_sampler=dict(type="vcm_mt.AspectRatioBatchSampler"))
+optim_wrapper = dict(main=dict(optimizer=dict(lr=7e-4)))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
 val_evaluator = [{{_base_.photos_evaluators.coding}}, {{_base_.photos_evaluators.det_tune}}]

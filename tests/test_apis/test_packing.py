@@ -168,16 +168,25 @@ def test_one_rate_of_a_codec_for_several(checkpoint, tmp_path):
     several = tmp_path / "iter_2.pth"
     torch.save({"meta": {"record": json.dumps(record)}, "state_dict": state}, several)
 
+    seen = Receiver.load(several)
+    with torch.no_grad():
+        seen.synthesis.g_s[-1].bias.add_(0.25)
+    seen.record |= {"name": "human", "tasks": ["human"]}
+    seen.save(tmp_path / "human.safetensors")
+
     sizes = []
     for quality in (1, 2):
         path = tmp_path / f"level{quality}.safetensors"
-        command = ["export", str(several), "--whole", "--quality", str(quality), "-o", str(path)]
-        main(command)
+        files = ["--receiver", str(tmp_path / "human.safetensors")]
+        main(
+            ["export", str(several), "--whole", "--quality", str(quality), *files, "-o", str(path)]
+        )
         data = Transmitter.load(path).encode(PICTURE)
         assert unpack(data).quality == quality
         one = Receiver.load(path).decode(data)
         known = Receiver.load(several).decode(Transmitter.load(several).encode(PICTURE, quality))
         assert np.abs(one.astype(int) - known).mean() < 1
+        assert Receiver.load(path, "human").decode(data).mean() > one.mean() + 30
         sizes.append(len(data))
     assert sizes[0] < sizes[1]
     with pytest.raises(ConfigError, match="qualities 1 to 2, not"):

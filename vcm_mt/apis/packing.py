@@ -19,6 +19,7 @@ from vcm_mt.checkpoint import training_checkpoint
 from vcm_mt.errors import ConfigError
 from vcm_mt.files import write_atomically
 from vcm_mt.models.latent_scale import fold_gains
+from vcm_mt.models.receivers import named_receivers
 
 #: Key of the record of packed codecs.
 _PACKED = "packed"
@@ -35,12 +36,13 @@ def pack(
     Kernels are rounded to half precision, and the entropy tables are built for them. So a packed
     codec is a transmitter of its own: streams of the codec that it was made of are not its streams.
     Pack first, then train receivers on the packed file, and pack that again with them: the second
-    time the transmitter stays as it is.
+    time the transmitter stays as it is. With ``quality``, receivers are those of the codec for all
+    rates, and become receivers of the one for this rate.
 
     Args:
         source: A checkpoint of stage 1, the folder of a training, or a packed codec.
         target: The file to write, ``.safetensors``.
-        files: Receivers of the packed codec to put in.
+        files: Receivers to put in, of the packed codec; with ``quality`` of ``source``.
         quality: Of a codec for several rates, the one that the packed codec is for; by default it
             keeps all of them.
 
@@ -56,11 +58,9 @@ def pack(
     network, known, record = load_training(source, "cpu")
     if record.get("rank") or record.get("depth"):
         raise ConfigError(f"{source} is of stage 2: give stage 1's codec, and receivers' files")
-    if quality is not None:
-        fold_gains(network, known.values(), quality)
-        record = {k: v for k, v in record.items() if k != "gains"} | {"quality": quality}
-    parts = nn.ModuleDict({"transmitter": network, "receivers": nn.ModuleDict(known)})
-    if not record.get(_PACKED) or quality is not None:
+    receivers = nn.ModuleDict(known)
+    parts = nn.ModuleDict({"transmitter": network, "receivers": receivers})
+    if quality is None and not record.get(_PACKED):
         _round(parts)
         network.update_tables()
     mark = network.fingerprint()
@@ -68,15 +68,20 @@ def pack(
         receiver = Receiver.load(file, base=training_checkpoint(Path(source)), device="cpu")
         _check(receiver, file, mark, source)
         receiver.merge()
-        parts.get_submodule("receivers").add_module(receiver.record["name"], receiver.synthesis)
+        receivers.add_module(receiver.record["name"], receiver.synthesis)
+    if quality is not None:
+        fold_gains(network, [one for _, one in named_receivers(receivers)], quality)
+        record = {k: v for k, v in record.items() if k != "gains"} | {"quality": quality}
     _round(parts)
+    if quality is not None:
+        network.update_tables()
     state = {name: _compact(name, value) for name, value in parts.state_dict().items()}
     if type(network.entropy) is Hyperprior:
         state = without_integers(state, "transmitter.entropy.")
     kept = {key: value for key, value in record.items() if key in ("codec", "quality", "gains")}
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, [save(state, {"record": json.dumps({**kept, _PACKED: True})})])
-    return mark
+    return network.fingerprint()
 
 
 def _check(receiver: Receiver, file: str | Path, mark: str, source: str | Path) -> None:

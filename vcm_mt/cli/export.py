@@ -8,7 +8,7 @@ Examples:
     vcm-mt export work_dirs/demo/stage1_det/q2 -o receiver.safetensors
     vcm-mt export CHECKPOINT --name segm --merge -o segm.safetensors
     vcm-mt export CHECKPOINT --whole -o codec.safetensors
-    vcm-mt export CHECKPOINT --whole --quality 3 -o level3.safetensors
+    vcm-mt export CHECKPOINT --whole --quality 3 --receiver human.safetensors -o 3.safetensors
     vcm-mt finetune --task human --stage1 codec.safetensors --work-dir work_dirs/human
     vcm-mt export codec.safetensors --whole --receiver human.safetensors -o codec.safetensors
 """
