@@ -8,7 +8,7 @@ RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
-	bench-context bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp report docs zoo clean
+	bench-context bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp bench-photos report docs zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -71,6 +71,10 @@ bench-rp: setup  ## curves and BD-rates on the embedded set, into docs/results (
 	cd work_dirs/bench_rp && cp rp_*.png rp_table.md rp_points.npz rp_points.csv seeds.* bd_rate.json results.json receivers.jpg ../../docs/results/mini/
 	$(RUN) tools/dev/result_pages.py
 	$(RUN) tools/dev/metafiles.py
+
+bench-photos: setup  ## the same on photographs of COCO, into docs/results/photos (hours; needs data/photos)
+	$(RUN) tools/experiment.py configs/experiments/photos.py
+	cd work_dirs/experiments/photos && cp rp_*.png rp_table.md rp_points.npz rp_points.csv bd_rate.json results.json receivers.jpg anchors.json.xz ../../../docs/results/photos/
 
 report: setup  ## the page of docs/results/mini, made from its points, into work_dirs/report
 	mkdir -p work_dirs/report && cp docs/results/mini/rp_* work_dirs/report/

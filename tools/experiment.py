@@ -56,8 +56,18 @@ from vcm_mt.training.stage1 import starting_from
 VARIABLE = "stage1_det_vbr"
 #: Settings that stage 1 does not depend on.
 AFTER_TRAINING = (
-    *("measured", "judge", "mse_codecs", "anchors", "fronts", "kept", "samples", "resamples"),
-    *("report", "stage2", "variable", "others", "seeds", "refine", "refiner"),
+    *(
+        "measured",
+        "judge",
+        "mse_codecs",
+        "anchors",
+        "fronts",
+        "kept",
+        "zoo",
+        "samples",
+        "resamples",
+    ),
+    *("resamples", "report", "stage2", "variable", "others", "seeds", "refine", "refiner"),
     *("test_cfg", "test_dataloader", "test_evaluator"),
 )
 
@@ -264,9 +274,13 @@ def run(config_path: str, folder: Path) -> None:
     plan, levels = config.stage2, config.measured
     check_inputs(config)
     say(1, f"stage 1 for detection, levels {levels}")
-    train_levels(config, folder / "stage1_det")
+    if config.get("zoo"):
+        print("they are in the zoo; zoo.json has the commands that trained them")
+    else:
+        train_levels(config, folder / "stage1_det")
     say(2, f"stage 2, receivers for {', '.join(plan.tasks)}, levels {plan.levels}")
-    train_receivers(config, folder)
+    if not config.get("zoo"):
+        train_receivers(config, folder)
     if config.variable:
         train_variable(config, folder)
     train_others(config, folder)
@@ -320,15 +334,14 @@ def measure(config: Config, folder: Path) -> RPFile:
     experiment = Experiment(judged, folder, None if whole else ["det"], kept_points(config))
     curves = Curves(experiment, config.samples)
     for level in levels:
-        checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
-        files = [receiver_file(folder, task, level) for task in plan.tasks] if whole else []
-        curves.add_trained("stage1_det", checkpoint, files)
+        files = receivers_of(config, folder, plan.tasks, level) if whole else []
+        curves.add_trained("stage1_det", codec_of(config, folder, level), files)
     for name, refined in config.refine.items():
         through = load_config(refined.config) if "config" in refined else config
         known: Known = {}
         for level in refined.levels:
-            checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
-            files = [receiver_file(folder, task, level) for task in refined.tasks]
+            checkpoint = codec_of(config, folder, level)
+            files = receivers_of(config, folder, refined.tasks, level)
             own = files if refined.get("receivers") else []  # that their tasks look through
             refiner = refining(through, checkpoint, refined.steps, known=known, receivers=own)
             curves.add_trained(name, checkpoint, files, transmitter=refiner)
@@ -348,6 +361,20 @@ def measure(config: Config, folder: Path) -> RPFile:
         curves.found[name] = front_curve(curves.found, of, "det_mAP")
     made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
     return curves.file(made_with)
+
+
+def codec_of(config: Config, folder: Path, level: int) -> Path:
+    """A level of stage 1: a trained one, or the zoo's."""
+    if zoo := config.get("zoo"):
+        return Path(zoo.codec.format(level=level))
+    return find_checkpoint(folder / "stage1_det" / f"q{level}")
+
+
+def receivers_of(config: Config, folder: Path, tasks: list[str], level: int) -> list[Path]:
+    """A level's receivers for some tasks: trained ones, or the zoo's."""
+    if zoo := config.get("zoo"):
+        return [Path(zoo[task].format(level=level)) for task in tasks]
+    return [receiver_file(folder, task, level) for task in tasks]
 
 
 def kept_points(config: Config) -> Path:
@@ -393,8 +420,8 @@ def one_stream(config: Config, folder: Path) -> tuple[TestSet, TrainedCodec, Poi
     """A level's receivers, all judged by both tasks."""
     plan = config.stage2
     level = plan.levels[len(plan.levels) // 2]
-    checkpoint = find_checkpoint(folder / "stage1_det" / f"q{level}")
-    (codec,) = trained(checkpoint, [receiver_file(folder, task, level) for task in plan.tasks])
+    files = receivers_of(config, folder, plan.tasks, level)
+    (codec,) = trained(codec_of(config, folder, level), files)
     judged = load_config(config.judge)
     tasks = [task for task in ("det", "segm") if task in judged.evaluators]
     experiment = Experiment(judged, folder, tasks)

@@ -1,26 +1,25 @@
-# The experiment of `make bench-photos`: stage 1 by configs/photos/stage1_det.py, then this.
-# docs/results/photos holds what it measured.
-_base_ = "../photos/stage1_det.py"
+# The experiment of `make bench-photos`: the zoo's codecs for photographs, measured.
+# docs/results/photos holds what it measured; zoo.json has the commands that trained them.
+_base_ = "../photos/stage1_det_own.py"
 
 judge = "configs/photos/stage2_det.py"
 measured = [1, 2, 3, 4, 5, 6]
-
-# Receivers, at every level.
-stage2 = dict(
-    config="configs/photos/stage2_{task}.py",
-    tasks=["det", "human"],
-    levels=measured,
-    max_iters=dict(det=300, human=600),
+# Where the levels and their receivers are.
+zoo = dict(
+    codec="zoo://photos_det_{level}",
+    det="zoo://photos_det_receiver_{level}",
+    human="zoo://photos_human_{level}",
 )
+stage2 = dict(config="configs/photos/stage2_{task}.py", tasks=["det", "human"], levels=measured)
 variable = seeds = None
 others = dict()
 
 refine = dict(stage1_det_refined=dict(steps=8, levels=measured, tasks=["det", "human"]))
 mse_codecs = [
-    "work_dirs/photos/mse_codec/q1/iter_1500.pth",
-    "work_dirs/photos/mse_codec/q2/iter_1500.pth",
-    "work_dirs/photos/mse_codec/q3/iter_1500.pth",
-    "work_dirs/photos/mse_codec/q4/iter_1500.pth",
+    "zoo://photos_mse_1",
+    "zoo://photos_mse_2",
+    "zoo://photos_mse_3",
+    "zoo://photos_mse_4",
 ]
 anchors = [
     "vvc",

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.system import build_system
-from vcm_mt.checkpoint import read_record
+from vcm_mt.checkpoint import local_path, read_record
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.points import Points, PointStore
 from vcm_mt.curves.rp import Pictures, RPPoint
@@ -224,8 +224,8 @@ def trained(
     """Codecs from a checkpoint of stage 1, with its shared receiver and those of stage 2's files.
 
     Args:
-        checkpoint: Of stage 1.
-        files: Of stage 2.
+        checkpoint: Of stage 1, or ``zoo://NAME``.
+        files: Of stage 2, or ``zoo://NAME``.
         transmitter: The checkpoint's, where it refines what it sends.
 
     Returns:
@@ -257,7 +257,7 @@ def load_receivers(files: Sequence[Path], checkpoint: Path) -> dict[str, Receive
     """
     found = {"shared": Receiver.load(checkpoint)}
     for file in files:
-        light = "base" in read_record(file)
+        light = "base" in read_record(local_path(file))
         receiver = Receiver.load(file, base=checkpoint if light else None)
         name = receiver.record["name"] + ("-light" if light else "")
         if name in found and "depth" in receiver.record:

@@ -96,9 +96,11 @@ def starting_from(config: Config, checkpoint: str) -> Config:
     """The config of a codec that starts training from other weights.
 
     Args:
-        config: Of stage 1; of several levels the first is taken.
+        config: Of stage 1; of several levels or rates the first is taken.
         checkpoint: Those weights, as in the config's ``model.codec.checkpoint``.
     """
     level = at_level(config, 1) if qualities(config) else config.copy()
     level.merge_from_dict({"model": {"codec": {"checkpoint": checkpoint}}})
+    if level.model.get("gains"):
+        level.model.update(gains=[], level_weights=[], lmbda=level.model.lmbda[0])
     return level
