@@ -7,7 +7,7 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3.10; do \
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
+.PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-photo bench-bitstreams \
 	bench-context bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp bench-photos report docs zoo clean
 
 help:  ## list the targets
@@ -40,6 +40,9 @@ fuzz: setup  ## 100,000 damaged streams: refused, or harmless
 
 bench-codec: setup  ## our coder's speed beside CompressAI's, and what it costs
 	$(RUN) tools/benchmarks/bench_codec.py
+
+bench-photo: setup  ## bytes and milliseconds of a photograph, beside VVC, HEVC, JPEG and CompressAI
+	$(RUN) tools/benchmarks/bench_photo.py
 
 bench-context: setup  ## autoregressive codecs: wavefronts beside CompressAI
 	$(RUN) tools/benchmarks/bench_context.py

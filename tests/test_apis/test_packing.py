@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from compressai.models import MeanScaleHyperprior
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.packing import pack
+from vcm_mt.apis.refined import refining
 from vcm_mt.bitstream.container import unpack
 from vcm_mt.checkpoint import zoo
 from vcm_mt.cli.main import main
@@ -191,3 +193,14 @@ def test_one_rate_of_a_codec_for_several(checkpoint, tmp_path):
     assert sizes[0] < sizes[1]
     with pytest.raises(ConfigError, match="qualities 1 to 2, not"):
         pack(several, tmp_path / "none.safetensors", quality=3)
+
+
+def test_a_packed_rate_is_refined_by_the_config_of_all(checkpoint, tmp_path):
+    packed = tmp_path / "level3.safetensors"
+    pack(checkpoint, packed)  # of quality 3
+    config = Config.fromfile("configs/mini/stage1_det_vbr.py")
+    config.model.tasks = {"people": {"type": "HumanTask"}}
+    transmitter = refining(config, packed, steps=1)
+    assert transmitter.refiner.system.lmbdas == [config.model.lmbda[2]]
+    assert transmitter.fingerprint == Transmitter.load(packed).fingerprint
+    assert unpack(transmitter.encode(PICTURE)).quality == 3

@@ -16,7 +16,7 @@ from vcm_mt.errors import ConfigError
 from vcm_mt.models.refiner import Known, Refiner
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.vcm_system import VCMSystem
-from vcm_mt.training.config import at_level, load_config, qualities
+from vcm_mt.training.config import at_level, load_config, one_rate, qualities
 
 
 def refining(
@@ -56,7 +56,10 @@ def refining(
         )
     several = qualities(config) or config.model.get("gains")
     how = config.get("refiner", {})
-    config = at_level(config, record["quality"]) if several else config.copy()
+    if several:
+        config = (at_level if record.get("gains") else one_rate)(config, record["quality"])
+    else:
+        config = config.copy()
     config.model.codec = record["codec"]  # without the weights that training started from
     system = build_system(config, checkpoint, place)
     if "rate_target" in record:  # lambda was adapted during training

@@ -125,7 +125,7 @@ def at_level(config: Config, quality: int) -> Config:
     if gains := config.model.get("gains"):
         if quality > len(gains):
             raise ConfigError(f"{config.filename} has levels 1 to {len(gains)}, not {quality}")
-        level.model.quality = quality
+        level.merge_from_dict({"model": {"quality": quality}})
         return level
     entry = dict(_entry(config, quality))
     entry.pop("after", None)
@@ -145,6 +145,15 @@ def at_level(config: Config, quality: int) -> Config:
             f"{config.filename}, level {quality}: lambda must lie in [0, 1], "
             f"not {level.model.lmbda}"
         )
+    return level
+
+
+def one_rate(config: Config, quality: int) -> Config:
+    """The config of one rate of a codec for several, as a codec of its own."""
+    level = at_level(config, quality)
+    if level.model.get("gains"):
+        own = {"gains": [], "level_weights": [], "lmbda": level.model.lmbda[quality - 1]}
+        level.merge_from_dict({"model": own})
     return level
 
 

@@ -13,6 +13,7 @@ from vcm_mt.training.config import (
     at_level,
     check_inputs,
     level_before,
+    one_rate,
     qualities,
     training_order,
 )
@@ -99,8 +100,7 @@ def starting_from(config: Config, checkpoint: str) -> Config:
         config: Of stage 1; of several levels or rates the first is taken.
         checkpoint: Those weights, as in the config's ``model.codec.checkpoint``.
     """
-    level = at_level(config, 1) if qualities(config) else config.copy()
+    several = qualities(config) or config.model.get("gains")
+    level = one_rate(config, 1) if several else config.copy()
     level.merge_from_dict({"model": {"codec": {"checkpoint": checkpoint}}})
-    if level.model.get("gains"):
-        level.model.update(gains=[], level_weights=[], lmbda=level.model.lmbda[0])
     return level
