@@ -39,7 +39,7 @@ from vcm_mt.checkpoint import find_checkpoint, zoo_path
 from vcm_mt.cli.command import command
 from vcm_mt.curves.fronts import front_curve
 from vcm_mt.curves.points import Points
-from vcm_mt.curves.rp_file import RPFile
+from vcm_mt.curves.rp_file import LEARNED, RPFile
 from vcm_mt.curves.seeds import seeds_markdown
 from vcm_mt.curves.table import rp_table_markdown
 from vcm_mt.errors import CommandError
@@ -165,6 +165,9 @@ def measure(config: Config, folder: Path) -> RPFile:
     for name, other in config.others.items():
         for level in other.levels:
             curves.add_trained(name, find_checkpoint(folder / name / f"q{level}"))
+    for name, checkpoints in config.get("learned", {}).items():
+        for checkpoint in checkpoints:
+            curves.add_trained(name, Path(checkpoint), role=LEARNED)
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         curves.add_untrained("mse_codec", starting_from(config, checkpoint), number)
     for entry in config.anchors:

@@ -29,7 +29,17 @@ AFTER_TRAINING = (
         "samples",
         "resamples",
     ),
-    *("resamples", "report", "stage2", "variable", "others", "seeds", "refine", "refiner"),
+    *(
+        "learned",
+        "resamples",
+        "report",
+        "stage2",
+        "variable",
+        "others",
+        "seeds",
+        "refine",
+        "refiner",
+    ),
     *("test_cfg", "test_dataloader", "test_evaluator"),
 )
 

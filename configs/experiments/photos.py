@@ -15,12 +15,17 @@ variable = seeds = None
 others = dict()
 
 refine = dict(stage1_det_refined=dict(steps=8, levels=measured, tasks=["det", "human"]))
-mse_codecs = [
-    "zoo://photos_mse_1",
-    "zoo://photos_mse_2",
-    "zoo://photos_mse_3",
-    "zoo://photos_mse_4",
-]
+mse_codecs = []
+# Codecs trained for people alone, of the same size.
+learned = dict(
+    mse_codec=[
+        "zoo://photos_mse_1",
+        "zoo://photos_mse_2",
+        "zoo://photos_mse_3",
+        "zoo://photos_mse_4",
+        "zoo://photos_mse_5",
+    ]
+)
 anchors = [
     "vvc",
     "vvc@scale=0.75",

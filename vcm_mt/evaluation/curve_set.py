@@ -50,6 +50,7 @@ class Curves:
         files: Sequence[Path] = (),
         qualities: Sequence[int] | None = None,
         transmitter: Transmitter | None = None,
+        role: str = OURS,
     ) -> None:
         """Add stage 1 and its receivers of stage 2, as curves ``NAME`` and ``NAME_RECEIVER``.
 
@@ -59,8 +60,9 @@ class Curves:
             files: The receivers' files.
             qualities: Which of several qualities; by default all.
             transmitter: The checkpoint's, where it refines what it sends.
+            role: ``LEARNED`` for a codec that others are compared with.
         """
-        about = {"role": OURS, "name": "vcm_mt", "version": __version__}
+        about = {"role": role, "name": "vcm_mt", "version": __version__}
         if transmitter is not None and transmitter.refiner is not None:
             refiner = transmitter.refiner
             about["refined"] = f"{refiner.steps} steps through {refiner.through}"
