@@ -76,7 +76,7 @@ bench-rp: setup  ## curves and BD-rates on the embedded set, into docs/results (
 	$(RUN) tools/dev/metafiles.py
 
 bench-photos: setup  ## the same on photographs of COCO, into docs/results/photos (hours; needs data/photos)
-	$(RUN) tools/experiment.py configs/experiments/photos.py
+	$(RUN) -m vcm_mt experiment configs/experiments/photos.py
 	cd work_dirs/experiments/photos && cp rp_*.png rp_table.md rp_points.npz rp_points.csv bd_rate.json results.json receivers.jpg anchors.json.xz ../../../docs/results/photos/
 
 report: setup  ## the page of docs/results/mini, made from its points, into work_dirs/report

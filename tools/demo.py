@@ -14,7 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from experiment import run
 from mmengine.logging import MMLogger
 from PIL import Image
 
@@ -23,6 +22,7 @@ from vcm_mt.apis.pictures import read_picture
 from vcm_mt.cli.command import command
 from vcm_mt.curves.markdown import markdown_table
 from vcm_mt.datasets.mini import prepare
+from vcm_mt.report.experiment import run
 from vcm_mt.visualization import to_uint8
 
 SHORT = ("configs/experiments/demo.py", Path("work_dirs/demo"))

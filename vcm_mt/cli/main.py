@@ -32,6 +32,7 @@ GROUPS = {
         "curve": "measure rate-performance curves of codecs and anchors",
         "bd-rate": "compute BD-rates of curves against an anchor",
         "report": "write the page of an experiment",
+        "experiment": "train and measure all that an experiment's config lists",
     },
 }
 COMMANDS = [name for group in GROUPS.values() for name in group]

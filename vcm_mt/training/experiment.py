@@ -49,7 +49,7 @@ def train_levels(config: Config, work_dir: Path) -> None:
     keep_recipe(config, work_dir)
     commands = {
         "levels " + ", ".join(map(str, chain)): [
-            sys.executable, "tools/train.py", config.filename, "--resume",
+            sys.executable, "-m", "vcm_mt", "train", config.filename, "--resume",
             "--work-dir", str(work_dir), "--quality", *map(str, chain),
         ]
         for chain in chains(config, qualities(config))
@@ -65,7 +65,7 @@ def train_receivers(config: Config, folder: Path, stage1: str = "stage1_det") ->
     plan = config.stage2
     commands = {
         f"{task}, level {level}": [
-            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            sys.executable, "-m", "vcm_mt", "finetune", "--task", task, "--resume",
             "--config", plan.config.format(task=task), "--stage1", str(folder / stage1),
             "--quality", str(level), "--work-dir", str(receivers(folder, task, stage1)),
             # Measured later, all of them on the same bytes.
@@ -94,14 +94,14 @@ def train_variable(config: Config, folder: Path) -> None:
     plan, place = config.variable, folder / VARIABLE
     start = find_checkpoint(folder / "stage1_det" / f"q{plan.after}")
     stage1 = [
-        sys.executable, "tools/train.py", plan.config, "--resume", "--work-dir", str(place),
+        sys.executable, "-m", "vcm_mt", "train", plan.config, "--resume", "--work-dir", str(place),
         "--cfg-options", f"load_from={start}",
     ]  # fmt: skip
     run_commands({} if (place / "done").is_file() else {"all rates": stage1}, 1, show="Iter(")
     (place / "done").touch()
     commands = {
         f"{task}, all rates": [
-            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            sys.executable, "-m", "vcm_mt", "finetune", "--task", task, "--resume",
             "--config", config.stage2.config.format(task=task), "--stage1", str(place),
             "--work-dir", str(receivers(folder, task, VARIABLE)),
             "--cfg-options", "train_cfg.val_begin=1000000000",
@@ -116,8 +116,9 @@ def train_others(config: Config, folder: Path) -> None:
     """Train some levels further through other networks, for the matrix of networks."""
     commands = {
         f"{name}, level {level}": [
-            sys.executable, "tools/train.py", plan.config, "--resume", "--quality", str(level),
-            "--work-dir", str(folder / name), "--cfg-options", f"levels.{level - 1}.after=None",
+            sys.executable, "-m", "vcm_mt", "train", plan.config, "--resume",
+            "--quality", str(level), "--work-dir", str(folder / name),
+            "--cfg-options", f"levels.{level - 1}.after=None",
             f"load_from={find_checkpoint(folder / 'stage1_det' / f'q{level}')}",
             f"train_cfg.max_iters={plan.max_iters}", f"param_scheduler.1.T_max={plan.max_iters}",
             "train_cfg.val_begin=1000000000",
@@ -149,7 +150,7 @@ def train_seeds(config: Config, folder: Path) -> None:
         (own[seed] / "done").touch()
     stage2 = {
         f"{task}, level {level}, seed {seed}": [
-            sys.executable, "tools/finetune_decoder.py", "--task", task, "--resume",
+            sys.executable, "-m", "vcm_mt", "finetune", "--task", task, "--resume",
             "--config", config.stage2.config.format(task=task), "--stage1", str(own[seed]),
             "--quality", level, "--work-dir", str(place / f"{task}_seed{seed}"),
             "--cfg-options", f"randomness.seed={seed}", *settings(config.stage2, task),
@@ -171,7 +172,7 @@ def last_pass(
     if before is not None and not (start := own / f"q{before}").exists():
         start.symlink_to((folder / "stage1_det" / f"q{before}").resolve())
     return [
-        sys.executable, "tools/train.py", path, "--resume", "--quality", str(level),
+        sys.executable, "-m", "vcm_mt", "train", path, "--resume", "--quality", str(level),
         "--work-dir", str(own), "--cfg-options", *options,
     ]  # fmt: skip
 
@@ -192,7 +193,7 @@ def variable_file(folder: Path, task: str) -> Path:
 
 
 def receiver_file(folder: Path, task: str, level: int, stage1: str = "stage1_det") -> Path:
-    """Where tools/finetune_decoder.py puts a receiver of one level."""
+    """Where `vcm-mt finetune` puts a receiver of one level."""
     return receivers(folder, task, stage1) / f"q{level}" / f"{task}.safetensors"
 
 

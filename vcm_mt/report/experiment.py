@@ -1,42 +1,21 @@
-"""Train and measure what a config of configs/experiments lists: stage 1, stage 2, all curves.
-
-python tools/experiment.py configs/experiments/photos.py
-
-It can be stopped and resumed. Models and measurements go to work_dirs/experiments/NAME, for the
-experiment's name.
-"""
+"""An experiment of configs/experiments: trained, measured, compared and reported."""
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from experiment_training import (
-    VARIABLE,
-    jobs,
-    receiver_file,
-    seed_file,
-    train_levels,
-    train_others,
-    train_receivers,
-    train_seeds,
-    train_variable,
-    variable_file,
-)
 from mmengine.config import Config
 from mmengine.dist import get_rank
-from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from vcm_mt.anchors import make_sweep
 from vcm_mt.apis.refined import refining
 from vcm_mt.checkpoint import find_checkpoint, zoo_path
-from vcm_mt.cli.command import command
 from vcm_mt.curves.fronts import front_curve
 from vcm_mt.curves.points import Points
 from vcm_mt.curves.rp_file import LEARNED, RPFile
@@ -55,30 +34,20 @@ from vcm_mt.training.config import (
     check_inputs,
     load_config,
 )
-from vcm_mt.training.processes import keep_memory, share_of_cores
-from vcm_mt.training.run import join_processes
+from vcm_mt.training.experiment import (
+    VARIABLE,
+    jobs,
+    receiver_file,
+    seed_file,
+    train_levels,
+    train_others,
+    train_receivers,
+    train_seeds,
+    train_variable,
+    variable_file,
+)
+from vcm_mt.training.processes import share_of_cores
 from vcm_mt.training.stage1 import starting_from
-
-
-@command("the same command goes on")
-def main() -> int:
-    """Run an experiment."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", help="one of configs/experiments")
-    parser.add_argument("--out", type=Path, help="folder of models and measurements")
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    MMLogger.get_instance("vcm_mt", log_level="WARNING")
-    folder = options.out or Path("work_dirs/experiments") / Path(options.config).stem
-    if options.measure:
-        keep_memory()
-        join_processes("pytorch")
-        measure_all(load_config(options.config), folder)
-    else:
-        run(options.config, folder)
-    return 0
 
 
 def run(config_path: str, folder: Path) -> None:
@@ -125,7 +94,7 @@ def measure_together(config_path: str, folder: Path) -> None:
         return
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-        *("--nproc_per_node", str(jobs()), __file__, config_path),
+        *("--nproc_per_node", str(jobs()), "-m", "vcm_mt", "experiment", config_path),
         *("--out", str(folder), "--measure"),
     ]
     if subprocess.run(command, env=share_of_cores(jobs())).returncode:
@@ -263,7 +232,3 @@ def strip(config: Config, folder: Path) -> None:
 def say(step: int, what: str) -> None:
     """Announce a step."""
     print(f"\n== {step}/4 {what}", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
