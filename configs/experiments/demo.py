@@ -14,6 +14,8 @@ stage2 = dict(
 )
 variable = seeds = None
 others = dict()
+# By equation (1), as the published curve: the mini detectors are sure of what they find.
+refiner = dict(objective="loss", rate=0.08)
 refine = dict(stage1_det_refined=dict(steps=4, levels=measured, tasks=[]))
 mse_codecs = ["zoo://mse_1", "zoo://mse_2", "zoo://mse_3", "zoo://mse_4"]
 anchors = ["vvc"]

@@ -1,9 +1,10 @@
-"""The plans of `make demo` and `make bench-rp` name configs and levels that there are."""
+"""The plans of experiments name configs, levels, curves and codecs of the zoo that there are."""
 
 import pytest
 
 from tests.conftest import ROOT
 from vcm_mt.anchors import make_sweep
+from vcm_mt.checkpoint import local_path, zoo_receiver
 from vcm_mt.training.config import at_level, check_inputs, load_config, qualities
 
 PLANS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs/experiments").glob("*.py"))
@@ -12,9 +13,9 @@ PLANS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs/experime
 @pytest.mark.parametrize("path", PLANS)
 def test_a_plan_fits_its_configs(path):
     plan = load_config(path)
-    levels = set(qualities(plan))
+    levels = set(qualities(plan)) or set(range(1, 1 + len(plan.model.gains)))
     assert set(plan.measured) <= levels and set(plan.stage2.levels) <= levels
-    judged = load_config(plan.stage2.config.format(task="segm"))
+    judged = load_config(plan.judge)
     assert set(plan.stage2.tasks) <= set(judged.tasks)
     for task in plan.stage2.tasks:
         load_config(plan.stage2.config.format(task=task), plan.stage2.get("options", {}).get(task))
@@ -24,8 +25,14 @@ def test_a_plan_fits_its_configs(path):
     if plan.variable:
         assert load_config(plan.variable.config).model.gains
         assert plan.variable.after in levels
-    for entry in plan.anchors:
-        make_sweep(entry)
+    anchors = {make_sweep(entry)[0] for entry in plan.anchors}
+    for of in plan.get("fronts", {}).values():
+        assert set(of) <= anchors
+    for level in plan.measured:
+        for name in plan.get("zoo", {}).values():
+            assert zoo_receiver(name.format(level=level))[0].is_file()
+    for checkpoints in plan.get("learned", {}).values():
+        assert all(local_path(one).is_file() for one in checkpoints)
     for checkpoint in plan.mse_codecs:
         start = at_level(plan, plan.measured[0])
         start.model.codec.checkpoint = checkpoint
