@@ -24,11 +24,12 @@ END = "<!-- end -->"
 
 
 class Row(NamedTuple):
-    """A BD-rate to show: what it is called, the metric's task, and the curve."""
+    """A BD-rate to show: what it is called, the metric's task, the curve, and against what."""
 
     title: str
     task: str
     curve: str
+    anchor: str = "vvc"
 
 
 DEMO = (
@@ -92,11 +93,11 @@ def pages() -> dict[Path, str]:
 
 
 def bd_table(experiment: str, rows: tuple[Row, ...]) -> str:
-    """BD-rates against VVC as a Markdown table."""
+    """BD-rates as a Markdown table, against VVC where a title says nothing else."""
     rates = _read(experiment, "bd_rate.json")
     body = []
-    for title, task, curve in rows:
-        if (rate := rates[task].get(curve, {}).get("vvc")) is None:
+    for title, task, curve, anchor in rows:
+        if (rate := rates[task].get(curve, {}).get(anchor)) is None:
             continue
         body.append(
             [
