@@ -1,9 +1,9 @@
 """What a photograph of 640x480 takes: bytes, and milliseconds of encoding and decoding.
 
-python tools/benchmarks/bench_photo.py
+python tools/benchmarks/bench_photo.py --transmitter CHECKPOINT --receiver CHECKPOINT
 
-The zoo's codec for photographs with its receiver for people, CompressAI with the same weights, VVC
-and HEVC near the same mAP (docs/results/photos), and JPEG, on photographs that ship with
+A codec for photographs with a receiver, CompressAI with the same weights, VVC
+and HEVC at qualities to be named, and JPEG, on photographs that ship with
 scikit-image and scikit-learn. Each figure is the median over turns in which all take part; a ratio
 is to ours. VVC's and HEVC's times include the start of FFmpeg.
 """
@@ -57,8 +57,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--transmitter", default="zoo://photos_det_3")
-    parser.add_argument("--receiver", default="zoo://photos_human_3")
+    parser.add_argument("--transmitter", required=True, help="of photographs")
+    parser.add_argument("--receiver", required=True, help="of that transmitter")
     parser.add_argument("--anchors", nargs="+", default=["vvc@37", "hevc@37", "jpeg@20"])
     parser.add_argument("--repeats", type=int, default=5, help="turns")
     options = parser.parse_args()

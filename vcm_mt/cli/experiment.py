@@ -4,7 +4,7 @@ It can be stopped and resumed. Models and measurements go to work_dirs/experimen
 config's name.
 
 Examples:
-    vcm-mt experiment configs/experiments/photos.py
+    vcm-mt experiment configs/experiments/demo.py
 """
 
 from __future__ import annotations
