@@ -174,6 +174,7 @@ def test_records_are_packed_and_found_again(tmp_path):
 
 def test_damaged_records_are_told(tmp_path):
     (tmp_path / "kept.json.xz").write_bytes(b"nothing")
-    with pytest.raises(MeasurementError, match=r"kept\.json\.xz is damaged"):
+    with pytest.raises(MeasurementError, match=r"kept\.json\.xz is missing or damaged"):
         PointStore(tmp_path, tmp_path / "kept.json.xz")
-    assert not PointStore(tmp_path, tmp_path / "none.json.xz").records({})
+    with pytest.raises(MeasurementError, match="missing or damaged"):
+        PointStore(tmp_path, tmp_path / "none.json.xz")

@@ -33,7 +33,7 @@ from vcm_mt.training.config import load_config
 
 OUT = Path("work_dirs/bench_refine")
 CODECS = ("mse_1", "mse_2", "mse_3", "mse_4")
-FAMILIES = ("faster_rcnn", "retinanet", "fcos")
+FAMILIES = ("faster_rcnn", "retinanet")
 
 
 @command("the same command goes on")

@@ -18,6 +18,9 @@ from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.training.config import at_level, load_config, one_rate, qualities
 
+#: What a config's ``refiner`` may set.
+_SETTINGS = {"rate", "decay", "objective", "rate_weight", "score", "amp"}
+
 
 def refining(
     config: Config | str | Path,
@@ -32,7 +35,8 @@ def refining(
 
     Args:
         config: The config of its training, or that config's file; tasks and lambda are used, and
-            ``refiner``, a dict with arguments of :class:`vcm_mt.models.refiner.Refiner`.
+            ``refiner``, a dict of ``rate``, ``decay``, ``objective``, ``rate_weight``,
+            ``score`` or ``amp``, see :class:`vcm_mt.models.refiner.Refiner`.
         path: A checkpoint, or the folder of the training.
         steps: Refinement steps, see :class:`vcm_mt.models.refiner.Refiner`.
         amp: Precision of ``g_a``, see :func:`vcm_mt.models.precision.amp_dtype`.
@@ -66,11 +70,9 @@ def refining(
         system.lmbdas = [record["rate_target"]["lmbda"]]
     _use_receivers(system, [Path(file) for file in receivers], checkpoint, place)
     system.transmitter.amp = amp
-    try:
-        refiner = Refiner(system, steps, known=known, **how)
-    except TypeError as error:
-        raise ConfigError(f"refiner in {config.filename}: {error}") from error
-    return Transmitter(system.transmitter, refiner)
+    if unknown := sorted(set(how) - _SETTINGS):
+        raise ConfigError(f"refiner in {config.filename} takes {sorted(_SETTINGS)}, not {unknown}")
+    return Transmitter(system.transmitter, Refiner(system, steps, known=known, **how))
 
 
 def _use_receivers(

@@ -31,7 +31,7 @@ class PointStore:
 
     def __init__(self, folder: Path, shipped: Path | None = None) -> None:
         self._folder = folder
-        self._shipped = _unpacked(shipped) if shipped and shipped.is_file() else []
+        self._shipped = _unpacked(shipped) if shipped else []
 
     def place(self, of: dict[str, Any], tasks: dict[str, Any]) -> Path:
         """The folder of a codec's pass for these tasks."""
@@ -64,13 +64,13 @@ class PointStore:
 
 
 def _unpacked(file: Path) -> list[dict[str, Any]]:
-    data = file.read_bytes()
     try:
+        data = file.read_bytes()
         records: list[dict[str, Any]] = json.loads(
             lzma.decompress(data) if file.suffix == ".xz" else data
         )
-    except (ValueError, lzma.LZMAError) as error:
-        raise MeasurementError(f"{file} is damaged: {error}") from error
+    except (OSError, ValueError, lzma.LZMAError) as error:
+        raise MeasurementError(f"{file} is missing or damaged: {error}") from error
     return records
 
 

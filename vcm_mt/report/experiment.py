@@ -163,10 +163,11 @@ def receivers_of(config: Config, folder: Path, tasks: list[str], level: int) -> 
     return [receiver_file(folder, task, level) for task in tasks]
 
 
-def kept_points(config: Config) -> Path:
-    """Points that were measured before: the zoo's, or the experiment's own."""
-    own = config.get("kept")
-    return Path(own) if own else zoo_path("points").with_suffix(".json")
+def kept_points(config: Config) -> Path | None:
+    """Points that were measured before: the zoo's, or the experiment's own after its first run."""
+    if own := config.get("kept"):
+        return Path(own) if Path(own).is_file() else None
+    return zoo_path("points").with_suffix(".json")
 
 
 def seed_curves(config: Config, folder: Path) -> Curves:
