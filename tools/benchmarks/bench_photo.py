@@ -27,6 +27,7 @@ from tqdm import tqdm
 from vcm_mt.anchors import make_sweep
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.cli.command import command
+from vcm_mt.errors import ConfigError
 from vcm_mt.models.precision import processor
 from vcm_mt.models.transmitter import pad
 from vcm_mt.visualization import to_uint8
@@ -124,7 +125,13 @@ def coders_of(options: argparse.Namespace) -> dict[str, Coder]:
 
 
 def compressai_of(transmitter: Transmitter, receiver: Receiver) -> MeanScaleHyperprior:
-    """CompressAI's own codec with the weights of ours."""
+    """CompressAI's own codec with the weights of ours.
+
+    Raises:
+        ConfigError: For a codec of several rates, which CompressAI's class cannot be.
+    """
+    if transmitter.network.gains is not None:
+        raise ConfigError("give a codec of one rate: vcm-mt export ... --whole --quality 3")
     record = transmitter.network.g_a[-1].out_channels, transmitter.network.g_a[0].out_channels
     codec = MeanScaleHyperprior(record[1], record[0]).eval()
     codec.g_a.load_state_dict(transmitter.network.g_a.state_dict())
@@ -146,7 +153,7 @@ def table(result: dict[str, dict[str, float]], name: str) -> str:
         f"| {one['encode'] / ours['encode']:.1f}, {one['decode'] / ours['decode']:.1f} |"
         for codec, one in result.items()
     ]
-    return "\n".join([*lines, "", f"{name}, {torch.get_num_threads()} threads."]) + "\n"
+    return "\n".join([*lines, "", f"{name}."]) + "\n"
 
 
 if __name__ == "__main__":
