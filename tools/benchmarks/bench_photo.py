@@ -137,8 +137,8 @@ def compressai_of(transmitter: Transmitter, receiver: Receiver) -> MeanScaleHype
     codec.g_a.load_state_dict(transmitter.network.g_a.state_dict())
     codec.g_s.load_state_dict(receiver.synthesis.g_s.state_dict())
     entropy = transmitter.network.entropy
-    codec.h_a.load_state_dict(entropy.h_a.state_dict())
-    codec.h_s.load_state_dict(entropy.h_s.state_dict())
+    state, own = codec.state_dict(), entropy.state_dict()
+    codec.load_state_dict(state | {key: value for key, value in own.items() if key in state})
     codec.update(force=True)
     return codec
 
