@@ -7,6 +7,21 @@ load_picture = dict(type="vcm_mt.LoadPicture")
 load_annotations = dict(type="vcm_mt.LoadAnnotations", with_bbox=True)
 flip = dict(type="mmdet.RandomFlip", prob=0.5)
 pack = dict(type="mmdet.PackDetInputs", meta_keys=meta_keys)
+# For trainings whose truth is found in the picture that they see.
+resize = dict(type="mmdet.RandomResize", scale=(640, 480), ratio_range=(0.7, 1.3), keep_ratio=True)
+crop = dict(
+    type="mmdet.RandomCrop",
+    crop_type="relative_range",
+    crop_size=(0.65, 0.65),
+    allow_negative_crop=True,
+)
+recolour = dict(
+    type="mmdet.PhotoMetricDistortion",
+    brightness_delta=32,
+    contrast_range=(0.6, 1.4),
+    saturation_range=(0.6, 1.4),
+    hue_delta=15,
+)
 
 inputs_hint = """
 Make the photographs out of COCO 2017 (https://cocodataset.org):

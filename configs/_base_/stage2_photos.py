@@ -5,6 +5,7 @@ stage1 = "work_dirs/photos/stage1_det"
 
 tasks = {{_base_.photos_tasks}}
 evaluators = dict(det={{_base_.photos_evaluators.det_tune}})
+test_evaluators = dict(det={{_base_.photos_evaluators.det}})
 model = dict(type="ReceiverSystem", amp="auto")
 
 train_dataloader = dict(batch_sampler=dict(type="vcm_mt.AspectRatioBatchSampler"))

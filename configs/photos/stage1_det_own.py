@@ -1,8 +1,19 @@
-# Stage 1 on photographs without labels: the distance of YOLOX-nano's feature maps from those of the
-# originals is the whole loss of the task. Any folder of photographs will do.
+# Stage 1 on photographs without labels: what YOLOX-nano finds in the originals is the truth of its
+# loss, and its feature maps are compared, on finds five times as much as elsewhere. Any folder of
+# photographs will do; each is cropped, scaled and recoloured anew every time it is seen.
 #   vcm-mt train configs/photos/stage1_det_own.py --pictures DIR
-# With what it finds in the originals as truth of its own loss too:
-#   --cfg-options model.tasks.det.loss_weight=1 model.tasks.det.truth=own model.tasks.det.score=0.3
 _base_ = "stage1_det.py"
 
-model = dict(tasks=dict(det=dict(loss_weight=0.0)))
+model = dict(tasks=dict(det=dict(truth="own", score=0.25, feature_background=0.2)))
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            {{_base_.load_picture}},
+            {{_base_.resize}},
+            {{_base_.crop}},
+            {{_base_.flip}},
+            {{_base_.recolour}},
+            {{_base_.pack}},
+        ]
+    )
+)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from vcm_mt.bitstream.container import unpack
 from vcm_mt.checkpoint import zoo
 from vcm_mt.cli.main import main
 from vcm_mt.errors import BitstreamError, ConfigError
+from vcm_mt.evaluation.experiment import trained
 from vcm_mt.models.receiver_system import ReceiverSystem
 from vcm_mt.models.receivers import Receiver as Synthesis
 from vcm_mt.models.transmitter import Transmitter as Network
@@ -48,8 +50,31 @@ def packed(checkpoint, tmp_path):
 
 
 @pytest.fixture
+def several(checkpoint, tmp_path):
+    """A codec of two rates as a training writes it."""
+    stored = torch.load(checkpoint, weights_only=True)
+    codec = MeanScaleHyperprior(16, 24)
+    network = Network(codec, 1, gains=(0.5, 1.0))
+    known = {k.removeprefix("transmitter."): v for k, v in stored["state_dict"].items()}
+    network.load_state_dict(known, strict=False)
+    with torch.no_grad():
+        network.gains.inverse[0] *= 1.1
+    network.update_tables()
+    state = dict(stored["state_dict"])
+    state |= {f"transmitter.{k}": v for k, v in network.state_dict().items()}
+    record = json.loads(stored["meta"]["record"]) | {"gains": [0.5, 1.0], "quality": 1}
+    path = tmp_path / "iter_2.pth"
+    torch.save({"meta": {"record": json.dumps(record)}, "state_dict": state}, path)
+    return path
+
+
+@pytest.fixture
 def human(packed, tmp_path):
-    """A receiver for people on the packed codec, as stage 2 writes it."""
+    return human_of(packed, tmp_path)
+
+
+def human_of(packed, tmp_path):
+    """A receiver for people on a packed codec, as stage 2 writes it."""
     receiver = Receiver.load(packed)
     with torch.no_grad():
         receiver.synthesis.g_s[-1].bias.add_(0.25)
@@ -155,21 +180,7 @@ def test_the_command(checkpoint, tmp_path, capsys):
         main(["export", str(checkpoint), "--receiver", str(target), "-o", str(target)])
 
 
-def test_one_rate_of_a_codec_for_several(checkpoint, tmp_path):
-    stored = torch.load(checkpoint, weights_only=True)
-    codec = MeanScaleHyperprior(16, 24)
-    network = Network(codec, 1, gains=(0.5, 1.0))
-    known = {k.removeprefix("transmitter."): v for k, v in stored["state_dict"].items()}
-    network.load_state_dict(known, strict=False)
-    with torch.no_grad():
-        network.gains.inverse[0] *= 1.1
-    network.update_tables()
-    state = dict(stored["state_dict"])
-    state |= {f"transmitter.{k}": v for k, v in network.state_dict().items()}
-    record = json.loads(stored["meta"]["record"]) | {"gains": [0.5, 1.0], "quality": 1}
-    several = tmp_path / "iter_2.pth"
-    torch.save({"meta": {"record": json.dumps(record)}, "state_dict": state}, several)
-
+def test_one_rate_of_a_codec_for_several(several, tmp_path):
     seen = Receiver.load(several)
     with torch.no_grad():
         seen.synthesis.g_s[-1].bias.add_(0.25)
@@ -195,11 +206,36 @@ def test_one_rate_of_a_codec_for_several(checkpoint, tmp_path):
         pack(several, tmp_path / "none.safetensors", quality=3)
 
 
+def test_each_rate_has_a_name_in_the_zoo(several, tmp_path, monkeypatch):
+    folder = tmp_path / "zoo"
+    pack(several, tmp_path / "photos.safetensors")
+    receiver = Receiver.load(tmp_path / "photos.safetensors")
+    receiver.record |= {"name": "human", "tasks": ["human"]}
+    receiver.save(tmp_path / "human.safetensors")
+    files = [tmp_path / "human.safetensors"]
+    pack(tmp_path / "photos.safetensors", folder / "photos.safetensors", files)
+    digest = hashlib.sha256((folder / "photos.safetensors").read_bytes()).hexdigest()
+    entry = {"sha256": digest, "qualities": 2, "receivers": {"people": "human"}}
+    (folder / "zoo.json").write_text(json.dumps({"photos.safetensors": entry}))
+    monkeypatch.setattr(zoo, "zoo_path", lambda name: folder / f"{name}.safetensors")
+    for quality in (1, 2):
+        data = Transmitter.load(f"zoo://photos_{quality}").encode(PICTURE)
+        assert unpack(data).quality == quality
+        assert data == Transmitter.load("zoo://photos").encode(PICTURE, quality)
+        assert Receiver.load(f"zoo://people_{quality}").record["name"] == "human"
+        (codec,) = trained(Path(f"zoo://photos_{quality}"), [Path(f"zoo://people_{quality}")])
+        assert codec.quality == quality and codec.receivers == ("shared", "human")
+    assert [codec.quality for codec in trained(Path("zoo://photos"))] == [1, 2]
+    with pytest.raises(ConfigError, match="but people, people_1, people_2, photos, photos_1"):
+        Transmitter.load("zoo://photos_3")
+
+
 def test_a_packed_rate_is_refined_by_the_config_of_all(checkpoint, tmp_path):
     packed = tmp_path / "level3.safetensors"
     pack(checkpoint, packed)  # of quality 3
     config = Config.fromfile("configs/mini/stage1_det_vbr.py")
     config.model.tasks = {"people": {"type": "HumanTask"}}
+    pack(packed, packed, [human_of(packed, tmp_path)])  # a receiver that no task looks through
     transmitter = refining(config, packed, steps=1)
     assert transmitter.refiner.system.lmbdas == [config.model.lmbda[2]]
     assert transmitter.fingerprint == Transmitter.load(packed).fingerprint

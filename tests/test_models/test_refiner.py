@@ -14,6 +14,7 @@ from vcm_mt.errors import ConfigError
 from vcm_mt.models.objectives import FeatureObjective, LossObjective
 from vcm_mt.models.refiner import Refiner
 from vcm_mt.models.tasks import Task
+from vcm_mt.models.tasks.features import feature_distance
 
 ZOO = {"arch": "MeanScaleHyperprior", "N": 48, "M": 96, "checkpoint": "zoo://mse_1"}
 PEOPLE = {"people": {"type": "HumanTask"}}
@@ -117,6 +118,23 @@ def test_rate_weighs_as_asked(build, picture):
     assert rates[0] > rates[1] > rates[2]
 
 
+def test_the_background_counts_as_asked(build, picture):
+    """Less of it leaves more of the distance where nothing was found, and less on the finds."""
+    system = build()
+    (task,) = system.tasks.values()
+    with torch.no_grad():
+        found, maps = task.foreground(picture, 0.5), task.features(picture)
+    assert 0 < found.mean() < 1
+    assert task.foreground(picture, 1.0).sum() == 0
+    shares = []
+    for background in (1.0, 0.05):
+        y = Refiner(system, steps=6, background=background, amp=False)(picture)
+        decoded = task.features(_received(system, picture, y)[1])
+        inside = feature_distance(decoded, maps, found, 0.0)
+        shares.append(float(inside / feature_distance(decoded, maps, found, 1.0)))
+    assert shares[1] < shares[0]
+
+
 def test_tasks_count_by_their_weights(build, picture):
     objective = FeatureObjective(build(tasks={**PEOPLE, **TWICE}).eval(), rate_weight=0.5)
     terms = picture.new_tensor([0.1, 0.4])
@@ -213,5 +231,7 @@ def test_no_step_is_refused(build):
 def test_other_objectives_are_refused(build):
     with pytest.raises(ConfigError, match='"features" or "loss"'):
         Refiner(build(tasks=PEOPLE), objective="mse")
+    with pytest.raises(ConfigError, match="background must lie in"):
+        Refiner(build(tasks=PEOPLE), background=1.5)
     with pytest.raises(ConfigError, match="rate_weight must be 0 or more"):
         Refiner(build(tasks=PEOPLE), rate_weight=-1)

@@ -25,6 +25,10 @@ from vcm_mt.models.receivers import named_receivers
 _PACKED = "packed"
 
 
+#: What a packed codec's record keeps of its training's.
+_KEPT = ("codec", "quality", "gains", "temporal")
+
+
 def pack(
     source: str | Path,
     target: Path,
@@ -35,9 +39,9 @@ def pack(
 
     Kernels are rounded to half precision, and the entropy tables are built for them. So a packed
     codec is a transmitter of its own: streams of the codec that it was made of are not its streams.
-    Pack first, then train receivers on the packed file, and pack that again with them: the second
-    time the transmitter stays as it is. With ``quality``, receivers are those of the codec for all
-    rates, and become receivers of the one for this rate.
+    Pack first, then train receivers, or a temporal prior, on the packed file, and pack that again:
+    the second time the transmitter stays as it is. With ``quality``, receivers are those of the
+    codec for all rates, and become receivers of the one for this rate.
 
     Args:
         source: A checkpoint of stage 1, the folder of a training, or a packed codec.
@@ -60,7 +64,7 @@ def pack(
         raise ConfigError(f"{source} is of stage 2: give stage 1's codec, and receivers' files")
     receivers = nn.ModuleDict(known)
     parts = nn.ModuleDict({"transmitter": network, "receivers": receivers})
-    if quality is None and not record.get(_PACKED):
+    if quality is None and not record.get(_PACKED) and not _is_round(network):
         _round(parts)
         network.update_tables()
     mark = network.fingerprint()
@@ -78,7 +82,7 @@ def pack(
     state = {name: _compact(name, value) for name, value in parts.state_dict().items()}
     if type(network.entropy) is Hyperprior:
         state = without_integers(state, "transmitter.entropy.")
-    kept = {key: value for key, value in record.items() if key in ("codec", "quality", "gains")}
+    kept = {key: value for key, value in record.items() if key in _KEPT}
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, [save(state, {"record": json.dumps({**kept, _PACKED: True})})])
     return network.fingerprint()
@@ -93,6 +97,15 @@ def _check(receiver: Receiver, file: str | Path, mark: str, source: str | Path) 
         )
     if record.get("depth"):
         raise ConfigError(f"{file} has a latent adapter, which a packed codec cannot hold")
+
+
+def _is_round(network: nn.Module) -> bool:
+    """Whether a transmitter's kernels are in half precision already, its temporal prior's apart.
+
+    So they are where a prior was trained on a packed codec, whose streams are to stay the same.
+    """
+    own = {k: v for k, v in network.named_parameters() if not k.startswith("temporal.")}
+    return all(torch.equal(value, _compact(name, value).float()) for name, value in own.items())
 
 
 @torch.no_grad()

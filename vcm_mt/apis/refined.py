@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.system import build_system
-from vcm_mt.checkpoint import read_record, training_checkpoint
+from vcm_mt.checkpoint import read_record, training_checkpoint, zoo_entry
 from vcm_mt.device import pick_device
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.refiner import Known, Refiner
@@ -19,7 +19,7 @@ from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.training.config import at_level, load_config, one_rate, qualities
 
 #: What a config's ``refiner`` may set.
-_SETTINGS = {"rate", "decay", "objective", "rate_weight", "score", "amp"}
+_SETTINGS = {"rate", "decay", "objective", "rate_weight", "background", "score", "amp"}
 
 
 def refining(
@@ -36,7 +36,7 @@ def refining(
     Args:
         config: The config of its training, or that config's file; tasks and lambda are used, and
             ``refiner``, a dict of ``rate``, ``decay``, ``objective``, ``rate_weight``,
-            ``score`` or ``amp``, see :class:`vcm_mt.models.refiner.Refiner`.
+            ``background``, ``score`` or ``amp``, see :class:`vcm_mt.models.refiner.Refiner`.
         path: A checkpoint, or the folder of the training.
         steps: Refinement steps, see :class:`vcm_mt.models.refiner.Refiner`.
         amp: Precision of ``g_a``, see :func:`vcm_mt.models.precision.amp_dtype`.
@@ -61,7 +61,8 @@ def refining(
     several = qualities(config) or config.model.get("gains")
     how = config.get("refiner", {})
     if several:
-        config = (at_level if record.get("gains") else one_rate)(config, record["quality"])
+        quality = zoo_entry(path).quality or record["quality"]
+        config = (at_level if record.get("gains") else one_rate)(config, quality)
     else:
         config = config.copy()
     config.model.codec = record["codec"]  # without the weights that training started from

@@ -15,6 +15,8 @@ from vcm_mt.models.tasks import Task, named_tasks
 from vcm_mt.models.tasks.features import feature_distance
 from vcm_mt.models.vcm_system import VCMSystem
 
+#: The lowest score of a find that makes its place foreground: also what a network finds only just.
+FOUND = 0.1
 #: By task, what its term compares a decoded picture with.
 Targets = Mapping[str, Any]
 
@@ -81,19 +83,26 @@ class FeatureObjective(Objective):
 
     The maps tell of everything in the picture, also of what the network finds only just or not at
     all: a threshold would make background of it. As both parts are ratios, ``rate_weight`` means
-    the same at every rate and for every network.
+    the same at every rate and for every network. Cells without a find count ``background`` times;
+    its score is :data:`FOUND` or more.
     """
 
-    def __init__(self, system: VCMSystem, rate_weight: float) -> None:
+    def __init__(self, system: VCMSystem, rate_weight: float, background: float = 1.0) -> None:
         super().__init__(system)
         if rate_weight < 0:
             raise ConfigError(f"rate_weight must be 0 or more, not {rate_weight}")
-        self.rate_weight = rate_weight
+        if not 0 <= background <= 1:
+            raise ConfigError(f"background must lie in [0, 1], not {background}")
+        self.rate_weight, self.background = rate_weight, background
 
     @property
     def record(self) -> dict[str, Any]:
         """See :attr:`Objective.record`."""
-        return {"objective": "features", "rate_weight": self.rate_weight}
+        return {
+            "objective": "features",
+            "rate_weight": self.rate_weight,
+            "background": self.background,
+        }
 
     def weights(self, rate: Tensor, terms: Tensor, quality: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """See :meth:`Objective.weights`."""
@@ -104,12 +113,20 @@ class FeatureObjective(Objective):
             weights / weights.sum() / terms.clamp_min(tiny),
         )
 
-    def _target(self, task: Task, picture: Tensor) -> list[Tensor]:
-        return task.features(picture)
-
-    def _term(self, task: Task, decoded: Tensor, picture: Tensor, target: list[Tensor]) -> Tensor:
+    def _target(self, task: Task, picture: Tensor) -> tuple[list[Tensor], Tensor]:
         everywhere = torch.ones_like(picture[:, :1])
-        return feature_distance(task.features(decoded), target, everywhere)
+        found = everywhere if self.background == 1 else task.foreground(picture, FOUND)
+        return task.features(picture), found
+
+    def _term(
+        self,
+        task: Task,
+        decoded: Tensor,
+        picture: Tensor,  # noqa: ARG002
+        target: tuple[list[Tensor], Tensor],
+    ) -> Tensor:
+        maps, found = target
+        return feature_distance(task.features(decoded), maps, found, self.background)
 
 
 class _Truth(NamedTuple):

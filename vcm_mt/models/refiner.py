@@ -18,6 +18,8 @@ from vcm_mt.models.vcm_system import VCMSystem
 
 #: Targets by a digest of the picture.
 Known = dict[bytes, Targets]
+#: The default rate of each objective.
+_RATES = {"features": 0.3, "loss": 0.08}
 
 
 class Refiner:
@@ -42,12 +44,15 @@ class Refiner:
         system: Transmitter, receivers of the tasks, tasks, lambda. It is frozen, and its
             receivers serve the refinement only.
         steps: Steps per picture; each runs ``g_s`` and the tasks forwards and backwards.
-        rate: Largest change of a value of y in the first step, in quantisation steps.
+        rate: Largest change of a value of y in the first step, in quantisation steps; by default
+            0.3 for ``"features"`` and 0.08 for ``"loss"``, which overshoots sooner.
         decay: Factor of that change from one step to the next, in (0, 1].
         objective: ``"features"``, the distance of the tasks' feature maps from the original's, or
             ``"loss"``, equation (1) with the tasks' own losses.
         rate_weight: What a change of the rate by its whole weighs beside a change of the
             features' distance by its whole, 0 or more.
+        background: With ``"features"``, the weight in [0, 1] of all cells of the maps where the
+            network finds nothing.
         score: With ``"loss"``, the lowest score in [0, 1] with which a prediction counts as ground
             truth.
         amp: Precision of ``g_s``, see :func:`vcm_mt.models.precision.amp_dtype`.
@@ -62,10 +67,11 @@ class Refiner:
         self,
         system: VCMSystem,
         steps: int = 8,
-        rate: float = 0.15,
+        rate: float | None = None,
         decay: float = 0.7,
         objective: str = "features",
         rate_weight: float = 2.0,
+        background: float = 0.2,
         score: float = 0.5,
         amp: bool | str = "auto",
         known: Known | None = None,
@@ -81,11 +87,12 @@ class Refiner:
         for _, task in named_tasks(system.tasks):
             task.settle_precision()
         self.objective: Objective = (
-            FeatureObjective(system, rate_weight)
+            FeatureObjective(system, rate_weight, background)
             if objective == "features"
             else LossObjective(system, score)
         )
-        self.steps, self.rate, self.decay = steps, rate, decay
+        self.rate = _RATES[objective] if rate is None else rate
+        self.steps, self.decay = steps, decay
         self.amp = amp
         self.known = known
 
