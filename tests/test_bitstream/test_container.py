@@ -5,15 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from vcm_mt.bitstream.container import (
-    MAX_PIXELS,
-    MAX_SIDE,
-    SequenceReader,
-    SequenceWriter,
-    is_sequence,
-    pack,
-    unpack,
-)
+from vcm_mt.bitstream.container import is_sequence, pack, unpack
+from vcm_mt.bitstream.fields import MAX_PIXELS, MAX_SIDE
+from vcm_mt.bitstream.sequence import SequenceReader, SequenceWriter
 from vcm_mt.errors import BitstreamError
 from vcm_mt.structures import Packet
 
@@ -180,11 +174,11 @@ def test_a_sequence_has_one_size_and_one_transmitter():
 
 def test_a_hostile_index_allocates_nothing():
     """An index that claims 2^34 pictures, with a fitting checksum."""
-    from vcm_mt.bitstream.container import _crc
+    from vcm_mt.bitstream.fields import crc
 
     body = _sequence(1, closed=False)
     index = b"\0" + b"\xff\xff\xff\xff\x3f" + b"\x05" * 3
-    index += _crc(body[HEADER - 4 : HEADER] + index)
+    index += crc(body[HEADER - 4 : HEADER] + index)
     reader = SequenceReader(body + index + len(index).to_bytes(4, "big") + b"VCMI")
     assert not reader.whole
     assert len(reader) == 1

@@ -139,7 +139,7 @@ def test_any_decoder_by_the_page_finds_the_same(codec, entropy):
     (coded,) = entropy.compress(_y(codec, batch=1))
     wanted = entropy.decompress([coded], (2, 3))[0].cpu().numpy()
     codec.cpu(), entropy.cpu()
-    decoder = rans.Decoder(coded, entropy._tables())
+    decoder = rans.Decoder(coded, entropy.tables)
     channels = len(entropy.entropy_bottleneck.quantiles)
     z = decoder.take(np.repeat(np.arange(channels), 6)).reshape(1, channels, 2, 3)
     hyper = entropy.integer_h_s(torch.from_numpy(z).double() + entropy._medians().double())

@@ -9,6 +9,7 @@ from vcm_mt.anchors.hevc import HEVC
 from vcm_mt.anchors.names import ANCHORS, make_anchor, make_sweep
 from vcm_mt.anchors.pillow import AVIF, JPEG, WebP
 from vcm_mt.anchors.scaled import ScaledAnchor
+from vcm_mt.anchors.sequences import SequenceAnchor, make_sequence_anchor
 from vcm_mt.anchors.vtm import VTM
 from vcm_mt.anchors.vvc import VVC
 
@@ -29,9 +30,11 @@ __all__ = [
     "CodedPicture",
     "CompressAIModel",
     "ScaledAnchor",
+    "SequenceAnchor",
     "WebP",
     "code_pictures",
     "make_anchor",
+    "make_sequence_anchor",
     "make_sweep",
 ]
 

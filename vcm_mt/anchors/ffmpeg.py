@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,21 +54,35 @@ class FFmpegAnchor(VideoAnchor):
     def _encode(self, raw: bytes, height: int, width: int, qp: int, what: str) -> bytes:
         source = (*RAW, "-s", f"{width}x{height}", "-r", "1", "-i", "-")
         quality = (self.quality_option, str(qp))
-        return self._run((*source, *self._options, *quality, "-f", self.container, "-"), raw, what)
+        return self.run((*source, *self._options, *quality, "-f", self.container), raw, what)
 
     def _decode(self, data: bytes, what: str) -> bytes:
-        return self._run(("-threads", "1", "-f", self.container, "-i", "-", *RAW, "-"), data, what)
+        return self.run(("-threads", "1", "-f", self.container, "-i", "-", *RAW), data, what)
 
-    def _run(self, arguments: Sequence[str], data: bytes, what: str) -> bytes:
-        done = call(
-            [self._ffmpeg, "-hide_banner", "-loglevel", "error", "-xerror", *arguments], data
-        )
-        if done.returncode or not done.stdout:
+    def run(self, arguments: Sequence[str], data: bytes, what: str) -> bytes:
+        """Run FFmpeg on ``data``; what it writes.
+
+        It writes a file: libvvenc prints warnings on the standard output.
+
+        Args:
+            arguments: All but the output's name.
+            data: The standard input.
+            what: What it does, for the message.
+
+        Raises:
+            AnchorError: It fails.
+        """
+        quiet = ("-hide_banner", "-loglevel", "error", "-xerror")
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "output"
+            done = call([self._ffmpeg, *quiet, *arguments, str(target)], data)
+            written = target.read_bytes() if target.exists() else b""
+        if done.returncode or not written:
             raise AnchorError(
                 f"ffmpeg failed when {what} (exit {done.returncode}); it said:\n"
                 f"{last_lines(done.stderr)}"
             )
-        return done.stdout
+        return written
 
     def _find_ffmpeg(self) -> str:
         try:

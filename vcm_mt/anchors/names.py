@@ -10,6 +10,7 @@ from vcm_mt.anchors.base import Anchor, check_quality
 from vcm_mt.anchors.hevc import HEVC
 from vcm_mt.anchors.pillow import AVIF, JPEG, WebP
 from vcm_mt.anchors.scaled import ScaledAnchor
+from vcm_mt.anchors.sequences import MODES, SequenceAnchor, make_sequence_anchor
 from vcm_mt.anchors.vtm import VTM
 from vcm_mt.anchors.vvc import VVC
 from vcm_mt.errors import MeasurementError
@@ -64,10 +65,11 @@ def make_anchor(spec: str) -> Anchor:
     raise MeasurementError(f"unknown anchor {spec!r}; known are {', '.join(ANCHORS)}")
 
 
-def make_sweep(entry: str) -> tuple[str, Anchor, tuple[int, ...]]:
+def make_sweep(entry: str) -> tuple[str, Anchor | SequenceAnchor, tuple[int, ...]]:
     """An anchor and its qualities: 'vvc:slow@22,27,32', or 'vvc:slow' for its own sweep.
 
-    A scale comes first: 'vvc@scale=0.5@22,27,32'.
+    A scale comes first: 'vvc@scale=0.5@22,27,32'. An anchor of sequences has its mode in its name:
+    'vvc-ra@22,27,32', see :func:`vcm_mt.anchors.sequences.make_sequence_anchor`.
 
     Returns:
         The name before the @ without files, with the scale behind a dash; the anchor, the
@@ -79,7 +81,8 @@ def make_sweep(entry: str) -> tuple[str, Anchor, tuple[int, ...]]:
     name, _, sweep = entry.rpartition("@") if "@" in entry else (entry, "", "")
     if f"@{sweep}".startswith(SCALE):
         name, sweep = entry, ""
-    anchor = make_anchor(name)
+    of_sequences = name.partition(":")[0].rpartition("-")[2] in MODES
+    anchor = make_sequence_anchor(name) if of_sequences else make_anchor(name)
     try:
         qualities = tuple(int(quality) for quality in sweep.split(",")) if sweep else ()
     except ValueError:

@@ -9,6 +9,8 @@ _PLACES = {
     "Receiver": "codec",
     "Detector": "detector",
     "refining": "refined",
+    "VideoEncoder": "sequences",
+    "VideoDecoder": "sequences",
 }
 __all__ = list(_PLACES)
 #: Names of version 0.1, kept for one version.

@@ -22,11 +22,13 @@ from typing_extensions import Self
 
 from vcm_mt.apis.loading import below, load_training, misfit, to_device
 from vcm_mt.apis.pictures import in_range, to_array, to_tensor
-from vcm_mt.bitstream.container import FINGERPRINT_BYTES, check_size, unpack
+from vcm_mt.bitstream.container import unpack
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.bitstream.fields import FINGERPRINT_BYTES, check_size
 from vcm_mt.bitstream.gains import Gains
-from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict, zoo_receiver
+from vcm_mt.bitstream.temporal import TemporalPrior
+from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict, zoo_entry
 from vcm_mt.device import pick_device
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.files import write_atomically
@@ -127,6 +129,10 @@ class Receiver:
         synthesis: theta_d.
         record: The record of a receiver's file, see :func:`vcm_mt.checkpoint.read_record`.
         gains: The transmitter's gains, if it has several qualities.
+        prior: The transmitter's temporal prior, for sequences with predicted pictures.
+
+    Attributes:
+        mark: The first bytes of the fingerprint of the transmitter that it belongs to.
     """
 
     def __init__(
@@ -135,13 +141,14 @@ class Receiver:
         synthesis: receivers.Receiver,
         record: dict[str, Any],
         gains: Gains | None = None,
+        prior: TemporalPrior | None = None,
     ) -> None:
         self.entropy = entropy.eval()
-        self.gains = gains
+        self.gains, self.prior = gains, prior
         self.synthesis = synthesis.eval()
         self.record = record
-        self._mark = bytes.fromhex(record["transmitter"])[:FINGERPRINT_BYTES]
-        if len(self._mark) != FINGERPRINT_BYTES:
+        self.mark = bytes.fromhex(record["transmitter"])[:FINGERPRINT_BYTES]
+        if len(self.mark) != FINGERPRINT_BYTES:
             raise ValueError(f"{record['transmitter']!r} is not the fingerprint of a transmitter")
 
     @classmethod
@@ -168,7 +175,7 @@ class Receiver:
             ConfigError: If there is no such receiver, a LoRA receiver is given without its base
                 or with another one, or the device is not available.
         """
-        (path, alias), device = zoo_receiver(path), pick_device(device)
+        (path, alias, _), device = zoo_entry(path), pick_device(device)
         if path.suffix != ENDING or "transmitter" not in (record := read_record(path)):
             receiver = cls._of_training(path, name or alias, device)
         elif "base" in record:
@@ -189,7 +196,7 @@ class Receiver:
         if name not in known:
             raise ConfigError(f"{path} has no receiver {name!r}, but {', '.join(known)}")
         record |= {"name": name, "transmitter": network.fingerprint()}
-        return cls(network.entropy, known[name], record, network.gains)
+        return cls(network.entropy, known[name], record, network.gains, network.temporal)
 
     @classmethod
     def _on_base(cls, path: Path, base: str | Path | None, device: torch.device) -> Self:
@@ -206,7 +213,7 @@ class Receiver:
         if set(adapter) != set(synthesis.lora_state()):
             raise ConfigError(f"{path} does not fit {base}")
         synthesis.load_state_dict(adapter, strict=False)
-        receiver = cls(below.entropy, synthesis, record, below.gains)
+        receiver = cls(below.entropy, synthesis, record, below.gains, below.prior)
         receiver.merge()
         to_device(receiver._parts, device)
         return receiver
@@ -221,9 +228,13 @@ class Receiver:
             gains = Gains(record["gains"], codec.M) if "gains" in record else None
             if gains is not None:
                 gains.load_state_dict(below("gains.", state))
+            prior = None
+            if "temporal" in record:
+                prior = TemporalPrior(codec.M, record["temporal"])
+                prior.load_decoder_state_dict(below("temporal.", state))
             entropy.load_decoder_state_dict(below("entropy.", state))
             synthesis.load_state_dict(below("synthesis.", state))
-            receiver = cls(entropy, synthesis, record, gains)
+            receiver = cls(entropy, synthesis, record, gains, prior)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise misfit(path, error) from error
         to_device(receiver._parts, device)
@@ -231,7 +242,7 @@ class Receiver:
 
     @property
     def _parts(self) -> nn.ModuleList:
-        parts = (self.entropy, self.synthesis, self.gains)
+        parts = (self.entropy, self.synthesis, self.gains, self.prior)
         return nn.ModuleList(part for part in parts if part is not None)
 
     def save(self, path: str | Path) -> None:
@@ -256,6 +267,9 @@ class Receiver:
             state |= {f"synthesis.{key}": value for key, value in synthesis.items()}
             if self.gains is not None:
                 state |= {f"gains.{key}": value for key, value in self.gains.state_dict().items()}
+            if self.prior is not None:
+                own = self.prior.decoder_state_dict()
+                state |= {f"temporal.{key}": value for key, value in own.items()}
         state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
         write_atomically(path, [save(state, {"record": json.dumps(self.record)})])
 
@@ -264,6 +278,21 @@ class Receiver:
         self.synthesis.merge()
         for key in ("rank", "base"):
             self.record.pop(key, None)
+
+    def take_prior(self, source: str | Path) -> None:
+        """Take a temporal prior that was trained after this receiver.
+
+        Args:
+            source: The checkpoint of the prior's training, or a packed codec.
+
+        Raises:
+            ConfigError: If it has none, or is of another transmitter.
+        """
+        other = type(self).load(source)
+        if other.prior is None or other.mark != self.mark:
+            what = "has no temporal prior" if other.prior is None else "is of another transmitter"
+            raise ConfigError(f"{source} {what}: give the training of this transmitter's prior")
+        self.prior = other.prior
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """Decode the bytes of a ``.vcm`` file with one picture.
@@ -300,4 +329,4 @@ class Receiver:
         Raises:
             BitstreamError: If the bytes are damaged or of another transmitter.
         """
-        return transmitter.decode_packets(packets, self.entropy, self._mark, self.gains)
+        return transmitter.decode_packets(packets, self.entropy, self.mark, self.gains)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vcm_mt.bitstream.container import SequenceReader, is_sequence, unpack
+from vcm_mt.bitstream.container import is_sequence, unpack
+from vcm_mt.bitstream.sequence import SequenceReader
 from vcm_mt.errors import BitstreamError
 
 
@@ -44,6 +45,9 @@ def _contents(data: bytes) -> tuple[dict[str, object], str]:
     }
     damaged = {}
     if isinstance(reader, SequenceReader):
+        if header.prior:
+            lines["key pictures"] = len({reader.key_of(n) for n in range(len(reader))})
+            lines["prior"] = header.prior.hex()
         lines["fps"] = "/".join(map(str, reader.fps))
         lines["whole"] = "yes" if reader.whole else "no: the file was cut off"
         if damaged := reader.damaged():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,9 +13,12 @@ from tqdm import tqdm
 from vcm_mt.apis.codec import Receiver
 from vcm_mt.apis.done import Decoded
 from vcm_mt.apis.encoding import input_files, output_files
-from vcm_mt.apis.pictures import at_once, to_array
-from vcm_mt.bitstream.container import SequenceReader, is_sequence, unpack
+from vcm_mt.apis.pictures import to_array
+from vcm_mt.apis.sequences import decoded
+from vcm_mt.bitstream.container import is_sequence, unpack
+from vcm_mt.bitstream.sequence import SequenceReader
 from vcm_mt.errors import BitstreamError, DataError
+from vcm_mt.structures import Packet
 
 
 def decode_files(
@@ -63,18 +68,28 @@ def _decode_sequence(done: Decoded, source: Path, data: bytes, folder: Path, res
     _warn_of_others(folder, len(reader))
     damaged = reader.damaged()
     targets = {n: folder / f"{n:06}.png" for n in range(len(reader)) if n not in damaged}
-    waiting = [n for n, path in targets.items() if not (resume and done.holds(reader[n], path))]
-    step = at_once(*reader.size)
-    for start in tqdm(range(0, len(waiting), step), desc=source.name, unit="batch"):
-        packets = {number: reader[number] for number in waiting[start : start + step]}
-        pictures = done.receiver.decode_packets([*packets.values()])
-        for (number, packet), picture in zip(packets.items(), pictures, strict=True):
-            done.write(packet, to_array(picture[None]), targets[number])
+    sources = dict(_sources(reader, damaged))
+    waiting = [n for n, path in targets.items() if not (resume and done.holds(sources[n], path))]
+    found = decoded(done.receiver, reader, waiting)
+    for number, picture in tqdm(found, total=len(waiting), desc=source.name, unit="picture"):
+        done.write(sources[number], picture, targets[number])
     if damaged:
         raise BitstreamError(
             f"{damaged[min(damaged)]}; {len(damaged)} of {len(reader)} pictures are lost, the "
             "others decoded"
         )
+
+
+def _sources(reader: SequenceReader, damaged: Collection[int]) -> Iterator[tuple[int, Packet]]:
+    """What decides each undamaged picture: its packet, of a predicted one with those before it."""
+    before = b""
+    for number in range(len(reader)):
+        if number in damaged:
+            continue
+        packet = reader[number]
+        seen = before if packet.predicted else b""
+        before = hashlib.sha256(seen + packet.string).digest()
+        yield number, replace(packet, string=before) if packet.predicted else packet
 
 
 def _warn_of_others(folder: Path, count: int) -> None:

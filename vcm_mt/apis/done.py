@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from vcm_mt.apis.codec import Receiver, Transmitter
-from vcm_mt.bitstream.container import SequenceReader, is_sequence, pack, unpack
+from vcm_mt.bitstream.container import is_sequence, pack, unpack
+from vcm_mt.bitstream.sequence import SequenceReader
 from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import BitstreamError
 from vcm_mt.files import UNREADABLE, write_atomically

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -16,11 +17,14 @@ from tqdm import tqdm
 from vcm_mt.apis.codec import Transmitter
 from vcm_mt.apis.done import Coded
 from vcm_mt.apis.pictures import at_once, read_picture, to_tensor
+from vcm_mt.apis.sequences import KEY_INTERVAL, VideoEncoder
 from vcm_mt.apis.videos import ENDINGS as VIDEOS
 from vcm_mt.apis.videos import breaks_off, open_video
-from vcm_mt.bitstream.container import SequenceWriter, unpack
-from vcm_mt.errors import DataError
+from vcm_mt.bitstream.container import unpack
+from vcm_mt.bitstream.sequence import SequenceWriter
+from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.files import ENDINGS, UNREADABLE, write_atomically
+from vcm_mt.structures import Packet
 
 #: A file to read and the file to write.
 Job = tuple[Path, Path]
@@ -32,6 +36,7 @@ def encode_files(
     out: Path,
     quality: int | None = None,
     resume: bool = False,
+    key_interval: int = KEY_INTERVAL,
 ) -> None:
     """Encode pictures, videos, and the pictures and videos in folders; print the rate.
 
@@ -42,6 +47,8 @@ def encode_files(
         quality: The quality, if the transmitter has several.
         resume: Skip streams that are complete, of this transmitter and quality, refined if and only
             if it refines, and newer than their pictures.
+        key_interval: For videos and a transmitter with a temporal prior, see
+            :class:`vcm_mt.apis.sequences.VideoEncoder`; 1 codes each picture by itself.
 
     Raises:
         DataError: If an input cannot be read, or ``out`` does not fit the inputs.
@@ -59,7 +66,7 @@ def encode_files(
     _encode_pictures(transmitter, [job for job in jobs if job not in videos], done, quality)
     for job in jobs:
         if job in videos:
-            _encode_video(transmitter, *job, quality)
+            _encode_video(transmitter, *job, quality, key_interval)
             done.note(job[1])
 
 
@@ -141,19 +148,18 @@ def _encode_pictures(
 
 
 def _encode_video(
-    transmitter: Transmitter, source: Path, target: Path, quality: int | None
+    transmitter: Transmitter, source: Path, target: Path, quality: int | None, key_interval: int
 ) -> None:
-    """Encode the pictures of a video independently, as a sequence."""
+    """Encode a video as a sequence."""
     video = open_video(source)
     buffer = io.BytesIO()
     writer = SequenceWriter(buffer, fps=(video.fps.numerator, video.fps.denominator))
 
     def parts() -> Iterator[bytes]:
         done = tqdm(video.pictures, desc=source.name, total=video.length or None, unit="picture")
-        for group in _batches((source, target, to_tensor(picture)) for picture in done):
-            stacked = torch.cat([picture for *_, picture in group])
-            for data in transmitter.encode_batch(stacked, quality):
-                writer.write(unpack(data))
+        for packets in packets_of(transmitter, done, quality, key_interval):
+            for packet in packets:
+                writer.write(packet)
             yield _taken(buffer)
         if breaks_off(video, done.n):
             reason = f"{source} breaks off: {done.n} of about {video.length} pictures"
@@ -164,17 +170,53 @@ def _encode_video(
     write_atomically(target, parts())
 
 
+def packets_of(
+    transmitter: Transmitter,
+    pictures: Iterable[Any],
+    quality: int | None = None,
+    key_interval: int = KEY_INTERVAL,
+    most: int | None = None,
+) -> Iterator[list[Packet]]:
+    """Encode the pictures of a video.
+
+    Args:
+        transmitter: The transmitter.
+        pictures: See :func:`vcm_mt.apis.pictures.to_tensor`.
+        quality: The quality, if the transmitter has several.
+        key_interval: See :class:`vcm_mt.apis.sequences.VideoEncoder`.
+        most: How many pictures are encoded together; by default as many as memory allows.
+
+    Yields:
+        The packets of a few pictures at a time; of one if they are predicted.
+
+    Raises:
+        ConfigError: If the key interval is below 1.
+    """
+    if key_interval < 1:
+        raise ConfigError(f"the key interval must be 1 or more, not {key_interval}")
+    if transmitter.network.temporal is not None and key_interval > 1:
+        encoder = VideoEncoder(transmitter, quality, key_interval)
+        yield from ([encoder.encode(picture)] for picture in pictures)
+        return
+    nowhere = Path()
+    for group in _batches(((nowhere, nowhere, to_tensor(one)) for one in pictures), most):
+        stacked = torch.cat([picture for *_, picture in group])
+        yield [unpack(data) for data in transmitter.encode_batch(stacked, quality)]
+
+
 def _batches(
     pictures: Iterable[tuple[Path, Path, Tensor]], most: int | None = None
 ) -> Iterator[list[tuple[Path, Path, Tensor]]]:
     """Group consecutive pictures of equal size, at most ``most`` or as many as memory allows."""
     group: list[tuple[Path, Path, Tensor]] = []
     for one in pictures:
-        full = len(group) == (most or at_once(*one[2].shape[-2:]))
-        if group and (full or one[2].shape != group[0][2].shape):
+        if group and one[2].shape != group[0][2].shape:
             yield group
             group = []
         group.append(one)
+        if len(group) == (most or at_once(*one[2].shape[-2:])):
+            yield group
+            group = []
     if group:
         yield group
 

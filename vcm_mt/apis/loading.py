@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vcm_mt.checkpoint import read_record, read_state_dict, training_checkpoint
+from vcm_mt.checkpoint import read_record, read_state_dict, training_checkpoint, zoo_entry
 from vcm_mt.device import pick_device
 from vcm_mt.errors import ConfigError
 from vcm_mt.models import receivers, transmitter
@@ -35,7 +35,10 @@ def load_training(
     wanted = {k: v for k, v in state.items() if k.startswith(("transmitter.", "receivers."))}
     try:
         codec = build_codec(**record["codec"])
-        network = transmitter.Transmitter(codec, record["quality"], gains=record.get("gains", ()))
+        quality = zoo_entry(path).quality or record["quality"]
+        network = transmitter.Transmitter(
+            codec, quality, gains=record.get("gains", ()), temporal=record.get("temporal", 0)
+        )
         known = {
             name: receivers.Receiver(build_codec(**record["codec"]).g_s, *kind) for name in names
         }

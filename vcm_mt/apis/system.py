@@ -25,7 +25,8 @@ def build_system(
     Args:
         config: The config of one quality, see :func:`vcm_mt.training.config.at_level`.
         checkpoint: A checkpoint of its training. Without one, the codec has the weights from
-            which training starts, and its entropy tables are built if they are missing.
+            which training starts, and its entropy tables are built if they are missing. Receivers
+            in it that no task of the config looks through are left out.
         device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
@@ -42,8 +43,14 @@ def build_system(
     return system.to(place).eval()
 
 
+def _is_other_receiver(key: str, system: VCMSystem) -> bool:
+    part, _, rest = key.partition(".")
+    return part == "receivers" and rest.partition(".")[0] not in system.receivers
+
+
 def _load(system: VCMSystem, checkpoint: str) -> None:
     state = read_state_dict(checkpoint)
+    state = {key: value for key, value in state.items() if not _is_other_receiver(key, system)}
     try:
         system.load_state_dict(state, strict=True)
     except RuntimeError as error:

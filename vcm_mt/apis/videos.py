@@ -43,14 +43,21 @@ class Video(NamedTuple):
     pictures: Iterator[NDArray[np.uint8]]
 
 
-def open_video(path: Path) -> Video:
+def open_video(source: Path | str) -> Video:
     """Open a video.
+
+    Args:
+        source: A file, a device of Linux (``/dev/video0``), or as text an address that FFmpeg
+            reads, such as ``rtsp://host/path``.
 
     Raises:
         DataError: If it cannot be read or has no pictures, now or while iterating.
     """
+    path = Path(source)
     # FFmpeg would read a relative name with a colon as PROTOCOL:NAME.
-    frames = imageio_ffmpeg.read_frames(str(path.absolute()), pix_fmt="rgb24")
+    name = source if isinstance(source, str) else str(path.absolute())
+    device = ["-f", "v4l2"] if name.startswith("/dev/video") else []
+    frames = imageio_ffmpeg.read_frames(name, pix_fmt="rgb24", input_params=device)
     try:
         meta = next(frames)
     except (OSError, RuntimeError, StopIteration, IndexError, AttributeError) as error:
@@ -64,7 +71,7 @@ def open_video(path: Path) -> Video:
         except RuntimeError as error:
             raise DataError(_why(path, str(error))) from error
 
-    length = round(meta["fps"] * meta["duration"])
+    length = round(meta["fps"] * meta["duration"]) if meta["duration"] < float("inf") else 0
     return Video(path, frame_rate(meta["fps"]), length, pictures())
 
 

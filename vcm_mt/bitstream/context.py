@@ -140,7 +140,7 @@ class ContextHyperprior(Hyperprior):
         def note(front: Front, scales: Tensor, means: Tensor) -> Tensor:
             own = _symbols_of(y, front, scales, means)
             symbols.append(own.flatten(1))
-            tables.append(self._y_tables(scales).flatten(1))
+            tables.append(self.y_tables(scales).flatten(1))
             return own
 
         self._in_integers(z, note)
@@ -148,7 +148,7 @@ class ContextHyperprior(Hyperprior):
 
     def _decompress_y(self, decoders: Sequence[rans.Decoder], z_symbols: Tensor) -> Tensor:
         def take(front: Front, scales: Tensor, means: Tensor) -> Tensor:  # noqa: ARG001
-            tables = self._y_tables(scales).flatten(1).cpu().numpy()
+            tables = self.y_tables(scales).flatten(1).cpu().numpy()
             symbols = [decoder.take(row) for decoder, row in zip(decoders, tables, strict=True)]
             return torch.from_numpy(np.stack(symbols)).to(means).view(means.shape)
 

@@ -80,7 +80,7 @@ class Hyperprior(nn.Module):
             raise ConfigError(f"quantizer must be one of {QUANTIZERS}, not {quantizer!r}")
         self.quantizer = quantizer
         self.has_means = isinstance(codec, MeanScaleHyperprior)
-        self.divisor = codec.downsampling_factor
+        self.divisor = int(codec.downsampling_factor * getattr(codec, "downscale", 1))
         self.h_a = codec.h_a
         self.h_s = codec.h_s
         self.entropy_bottleneck = codec.entropy_bottleneck
@@ -134,17 +134,18 @@ class Hyperprior(nn.Module):
     def _rounded(self, y: Tensor, z: Tensor) -> Latent:
         """Rounded latents with a straight-through gradient; CompressAI's rounding has none."""
         z_hat = _round_straight_through(z, self._medians())
-        factorized, gaussian = self.entropy_bottleneck, self.gaussian_conditional
+        factorized = self.entropy_bottleneck
         columns = z_hat.transpose(0, 1)
         likelihoods, *_ = factorized._likelihood(columns.flatten(1)[:, None])
         z_likelihoods = likelihoods.view(columns.shape).transpose(0, 1)
         y_hat, scales, means = self._rounded_y(y, z_hat)
-        y_likelihoods = gaussian._likelihood(y_hat, scales, means)
-        return Latent(
-            y_hat,
-            _bits(gaussian.likelihood_lower_bound(y_likelihoods))
-            + _bits(factorized.likelihood_lower_bound(z_likelihoods)),
-        )
+        z_bits = _bits(factorized.likelihood_lower_bound(z_likelihoods))
+        return Latent(y_hat, self.y_bits(y_hat, scales, means) + z_bits)
+
+    def y_bits(self, y_hat: Tensor, scales: Tensor, means: Tensor | None) -> Tensor:
+        """The bits of each rounded y_hat [B, M, h, w], float [B]."""
+        likelihoods = self.gaussian_conditional._likelihood(y_hat, scales, means)
+        return _bits(self.gaussian_conditional.likelihood_lower_bound(likelihoods))
 
     def _rounded_y(self, y: Tensor, z_hat: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Rounded y_hat with a straight-through gradient, its scales and its means."""
@@ -185,7 +186,7 @@ class Hyperprior(nn.Module):
         Raises:
             BitstreamError: If there are no CDF tables yet, or a value is not finite or too large.
         """
-        tables = self._tables()
+        tables = self.tables
         z, y, y_tables, _ = self._symbols(y)
         z_tables = np.broadcast_to(self._z_tables(z.shape[-2:]), (len(z), z[0].numel()))
         symbols = np.concatenate([rows(z), rows(y)], axis=1)
@@ -229,7 +230,7 @@ class Hyperprior(nn.Module):
         Raises:
             BitstreamError: If there are no CDF tables yet, or a string is damaged.
         """
-        decoders = [rans.Decoder(string, self._tables()) for string in strings]
+        decoders = [rans.Decoder(string, self.tables) for string in strings]
         z_tables = self._z_tables(z_shape)
         z = np.stack([decoder.take(z_tables) for decoder in decoders])
         y_hat = self._decompress_y(decoders, self._like_z(z, (len(strings), -1, *z_shape)))
@@ -273,10 +274,10 @@ class Hyperprior(nn.Module):
         """Table indexes and means of y, bit-identical on every machine."""
         z_hat = z_symbols.double() + self._medians().double()
         scales, means = self._split(self.integer_h_s(z_hat))
-        return self._y_tables(scales), None if means is None else means.float()
+        return self.y_tables(scales), None if means is None else means.float()
 
-    def _y_tables(self, scales: Tensor) -> Tensor:
-        """Table indexes of y; its tables follow those of z."""
+    def y_tables(self, scales: Tensor) -> Tensor:
+        """Table indexes of y from its scales; its tables follow those of z."""
         return self.integer_h_s.indexes(scales) + len(self.entropy_bottleneck.quantiles)
 
     def _medians(self) -> Tensor:
@@ -288,7 +289,8 @@ class Hyperprior(nn.Module):
         channels = len(self.entropy_bottleneck.quantiles)
         return np.repeat(np.arange(channels, dtype=np.int32), math.prod(shape))
 
-    def _tables(self) -> Tables:
+    @property
+    def tables(self) -> Tables:
         """The entropy bottleneck's tables, then the Gaussian conditional's."""
         self._require_tables()
         if self._joined is None:

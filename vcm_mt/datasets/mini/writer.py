@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -26,6 +26,7 @@ from vcm_mt.files import write_atomically
 SPLIT_SIZES = {"train": 2000, "val": 300}
 
 _DONE = "mini.json"
+_T = TypeVar("_T")
 
 
 def prepare(folder: Path, seed: int = 0, sizes: dict[str, int] | None = None) -> str:
@@ -44,20 +45,37 @@ def prepare(folder: Path, seed: int = 0, sizes: dict[str, int] | None = None) ->
         The set's fingerprint: SHA-256 over all pixels and annotations.
     """
     sizes = sizes or SPLIT_SIZES
-    wanted = {"seed": seed, "sizes": sizes}
-    done = folder / _DONE
+
+    def write() -> str:
+        digest = hashlib.sha256()
+        for split, count in sizes.items():
+            digest.update(_write_split(folder, split, count, seed))
+        contact_sheet(folder, "val", folder / "contact_sheet.png")
+        return digest.hexdigest()
+
+    return once(folder / _DONE, {"seed": seed, "sizes": sizes}, write)
+
+
+def once(done: Path, wanted: dict[str, Any], write: Callable[[], str]) -> str:
+    """Write a set unless it is already there, as its record says.
+
+    Args:
+        done: The record's file.
+        wanted: What decides the set's content.
+        write: Writes it and returns its fingerprint.
+
+    Returns:
+        The fingerprint.
+    """
     if done.is_file():
         record = json.loads(done.read_text())
         if {key: record.get(key) for key in wanted} == wanted:
             return str(record["fingerprint"])
         done.unlink()  # first, so that an interrupted rewrite does not look complete
-    digest = hashlib.sha256()
-    for split, count in sizes.items():
-        digest.update(_write_split(folder, split, count, seed))
-    contact_sheet(folder, "val", folder / "contact_sheet.png")
-    record = {**wanted, "fingerprint": digest.hexdigest()}
+    fingerprint = write()
+    record = {**wanted, "fingerprint": fingerprint}
     write_atomically(done, [(json.dumps(record, indent=1) + "\n").encode()])
-    return digest.hexdigest()
+    return fingerprint
 
 
 def _write_split(folder: Path, split: str, count: int, seed: int) -> bytes:
@@ -67,26 +85,32 @@ def _write_split(folder: Path, split: str, count: int, seed: int) -> bytes:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     digest = hashlib.sha256()
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        with _interrupts_for_this_process():
-            made = pool.map(make, range(count), chunksize=8)
-        for index, (name, pixel_digest, things) in enumerate(
-            tqdm(made, total=count, desc=f"embedded set, {split}", unit="picture")
-        ):
-            images.append(
-                {"id": index, "file_name": name, "width": PICTURE_SIZE, "height": PICTURE_SIZE}
-            )
-            for thing in things:
-                annotations.append({"id": len(annotations) + 1, "image_id": index, **thing})
-            digest.update(pixel_digest)
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
-    text = json.dumps(
-        {"images": images, "annotations": annotations, "categories": categories},
-        separators=(",", ":"),
-    )
+    made = in_processes(make, count, f"embedded set, {split}", "picture")
+    for index, (name, pixel_digest, things) in enumerate(made):
+        images.append(
+            {"id": index, "file_name": name, "width": PICTURE_SIZE, "height": PICTURE_SIZE}
+        )
+        for thing in things:
+            annotations.append({"id": len(annotations) + 1, "image_id": index, **thing})
+        digest.update(pixel_digest)
+    content = {"images": images, "annotations": annotations, "categories": categories()}
+    text = json.dumps(content, separators=(",", ":"))
     (folder / "annotations" / f"{split}.json").write_text(text)
     digest.update(text.encode())
     return digest.digest()
+
+
+def categories() -> list[dict[str, Any]]:
+    """The categories as COCO lists them."""
+    return [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
+
+
+def in_processes(make: Callable[[int], _T], count: int, what: str, unit: str) -> Iterator[_T]:
+    """``make`` of 0 to ``count - 1``, in order, by as many processes as there are cores."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        with _interrupts_for_this_process():
+            made = pool.map(make, range(count), chunksize=8)
+        yield from tqdm(made, total=count, desc=what, unit=unit)
 
 
 @contextmanager
@@ -108,11 +132,12 @@ def _write_picture(
     sample = compose(seed, split, index)
     name = f"{index:06d}.bmp"
     Image.fromarray(sample.picture).save(folder / split / name)
-    things = [_annotation(thing.category, thing.mask) for thing in sample.things]
+    things = [annotation(thing.category, thing.mask) for thing in sample.things]
     return name, hashlib.sha256(sample.picture.tobytes()).digest(), things
 
 
-def _annotation(category: int, mask: np.ndarray) -> dict[str, Any]:
+def annotation(category: int, mask: np.ndarray) -> dict[str, Any]:
+    """An object as COCO lists it, without its numbers."""
     coded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
     return {
         "category_id": category + 1,

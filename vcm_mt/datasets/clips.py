@@ -1,0 +1,130 @@
+"""Clips: consecutive frames of videos, as a data set whose batches are their frames."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import pseudo_collate
+from torch.utils.data import Dataset
+
+from vcm_mt.datasets.coco import CheckedCocoDataset
+from vcm_mt.datasets.sampler import Draw
+from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.registry import DATASETS, FUNCTIONS
+
+
+@DATASETS.register_module()
+class VideoDataset(CheckedCocoDataset):
+    """Frames of videos with boxes, masks and tracks, in COCO-VID's form.
+
+    COCO's form, and ``video_id`` and ``frame_id`` of each picture, ``instance_id`` of each object.
+    """
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Read the annotations, ordered by video and frame.
+
+        Raises:
+            DataError: See :class:`CheckedCocoDataset`, or if a picture is of no video.
+        """
+        records = super().load_data_list()
+        return sorted(records, key=lambda record: (record["video_id"], record["frame_id"]))
+
+    def parse_data_info(self, raw_data_info: dict[str, Any]) -> dict[str, Any]:
+        """A picture's record, with its video, its frame number, and its objects' tracks."""
+        picture = raw_data_info["raw_img_info"]
+        record: dict[str, Any] = super().parse_data_info({**raw_data_info, "raw_ann_info": []})
+        for annotation in raw_data_info["raw_ann_info"]:
+            one = super().parse_data_info({**raw_data_info, "raw_ann_info": [annotation]})
+            number = int(annotation.get("instance_id", 0))  # 0: of no track
+            record["instances"] += [{**kept, "instance_id": number} for kept in one["instances"]]
+        try:
+            record |= {name: int(picture[name]) for name in ("video_id", "frame_id")}
+        except KeyError as error:
+            raise DataError(
+                f"{self.ann_file}: picture {picture['file_name']} has no {error}, as COCO-VID's "
+                "form has it"
+            ) from error
+        return record
+
+
+@DATASETS.register_module()
+class ClipDataset(Dataset[list[Any]]):
+    """Clips of consecutive frames.
+
+    An element is a list of frames, as their data set packs them; the random transforms of a clip's
+    frames are the same. ``clip_place`` in the metainfo of a frame's data sample is its number in
+    the clip. Load it with ``collate_fn=dict(type="vcm_mt.flat_collate")``.
+
+    Args:
+        dataset: Config of the frames' data set, whose records have ``video_id`` and ``frame_id``.
+        frames: Frames of a clip.
+        step: From a frame of a clip to the next.
+        reverse: Share of clips that run backwards, in [0, 1].
+
+    Raises:
+        ConfigError: If ``frames`` or ``step`` is below 1, or ``reverse`` out of range.
+        DataError: If no video is long enough.
+    """
+
+    def __init__(
+        self, dataset: dict[str, Any], frames: int = 4, step: int = 1, reverse: float = 0.0
+    ) -> None:
+        if min(frames, step) < 1 or not 0 <= reverse <= 1:
+            raise ConfigError(
+                f"a clip has 1 frame or more, 1 or more apart, and a share in [0, 1] of them runs "
+                f"backwards: {frames}, {step}, {reverse}"
+            )
+        self.reverse = reverse
+        self.frames = DATASETS.build(dataset)
+        self.clips = self._clips(frames, step)
+        if not self.clips:
+            raise DataError(f"no video is as long as a clip of {frames} frames, {step} apart")
+
+    def _clips(self, count: int, step: int) -> list[list[int]]:
+        videos: defaultdict[int, list[int]] = defaultdict(list)
+        for number in range(len(self.frames)):
+            videos[self.frames.get_data_info(number)["video_id"]].append(number)
+        reach = (count - 1) * step + 1
+        return [
+            numbers[first : first + reach : step]
+            for numbers in videos.values()
+            for first in range(len(numbers) - reach + 1)
+        ]
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """The frames' classes and the like."""
+        known: dict[str, Any] = self.frames.metainfo
+        return known
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """The record of a clip's first frame; all frames of a video have its size."""
+        record: dict[str, Any] = self.frames.get_data_info(self.clips[index][0])
+        return record
+
+    def __len__(self) -> int:
+        """The number of clips."""
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> list[Any]:
+        """The frames of a clip."""
+        frames = []
+        words = getattr(index, "words", (0, int(index)))
+        backwards = np.random.default_rng(list(words)).random() < self.reverse
+        numbers = self.clips[index][::-1] if backwards else self.clips[index]
+        for place, number in enumerate(numbers):
+            own = Draw(number)
+            own.words = words
+            packed = self.frames[own]
+            packed["data_samples"].set_metainfo({"clip_place": place})
+            frames.append(packed)
+        return frames
+
+
+@FUNCTIONS.register_module()
+def flat_collate(clips: Sequence[list[Any]]) -> Any:
+    """A batch of all clips' frames, one clip after another."""
+    return pseudo_collate([frame for clip in clips for frame in clip])
