@@ -155,7 +155,7 @@ def people_config(stage1_config: Config) -> Iterator[Config]:
 _STARTER = multiprocessing.get_context("forkserver")
 _STARTER.set_forkserver_preload(
     ["vcm_mt.training.run", "vcm_mt.report.report", "vcm_mt.models.vcm_system", "vcm_mt.engine",
-     "vcm_mt.apis.codec", "vcm_mt.evaluation.metrics", "vcm_mt.datasets.coco"]
+     "vcm_mt.apis.codec", "vcm_mt.metrics", "vcm_mt.datasets.coco"]
 )  # fmt: skip
 
 

@@ -18,27 +18,34 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"report"},
-    {"evaluation", "datasets"},
+    {"evaluation", "metrics", "datasets"},
     {"apis", "engine", "training"},
     {"models", "anchors", "curves"},
     {"bitstream", "checkpoint"},
     FOUNDATION,
 )
-BESIDE = {"evaluation": {"datasets"}, "apis": {"training"}, "bitstream": {"checkpoint"}}
+BESIDE = {
+    "evaluation": {"datasets", "metrics"},
+    "metrics": {"datasets"},
+    "apis": {"training"},
+    "bitstream": {"checkpoint"},
+}
 
 # Rooms inside ``models``, and which others of these they may import.
 MODELS = {
     "fast": set(),
-    "codec": {"fast"},
+    "codec": {"fast", "resampling"},
     "precision": set(),
+    "resampling": set(),
     "similarity": set(),
     "sizes": set(),
-    "transmitter": {"precision"},
-    "receivers": {"precision", "fast"},
+    "transmitter": {"precision", "resampling"},
+    "receivers": {"precision", "fast", "resampling"},
     "tasks": {"precision", "similarity", "sizes", "fast"},
     "latent_scale": {"transmitter", "receivers"},
     "data_preprocessor": {"transmitter"},
     "score": {"similarity", "sizes", "tasks"},
+    "temporal_system": {"codec", "receivers", "sizes", "tasks", "transmitter", "vcm_system"},
     "vcm_system": {"codec", "precision", "transmitter", "receivers", "score", "sizes", "tasks"},
     "objectives": {"tasks", "vcm_system"},
     "refiner": {"objectives", "precision", "receivers", "tasks", "vcm_system"},

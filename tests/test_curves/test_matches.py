@@ -128,3 +128,14 @@ def test_survives_json_and_refuses_damage():
     for damaged in (text[:-40], "AAAA", ""):
         with pytest.raises(MeasurementError, match="damaged"):
             Matches.from_text(damaged)
+
+
+def test_pictures_of_a_video_can_be_put_together():
+    truth, found, ids = scene(4)
+    matches = Matches.of(truth, found, "bbox", ids)
+    groups = [n // 4 for n in range(len(ids))]
+    grouped = matches.grouped(groups)
+    assert (matches.num_units, grouped.num_units) == (12, 3)
+    assert grouped.score() == matches.score()
+    weights = np.array([[1.0, 0, 2], [0, 1, 1]])
+    assert np.array_equal(grouped.score(weights), matches.score(weights[:, groups]))

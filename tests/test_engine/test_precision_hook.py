@@ -20,9 +20,9 @@ def test_a_resumed_run_keeps_what_it_settled(people_config, tmp_path, monkeypatc
     people_config.train_cfg.max_iters = 4
     train(people_config.copy(), tmp_path, resume=True)
     assert read_record(find_checkpoint(tmp_path))["precision"] == settled
-    logs = [path.read_text() for path in sorted(tmp_path.glob("*/*.log"))]
-    told = f"precision: transforms {settled['transforms']}"
-    assert [log.count(told) for log in logs] == [1, 1]
+    # Two runs of one second share a log.
+    logs = "".join(path.read_text() for path in tmp_path.glob("*/*.log"))
+    assert logs.count(f"precision: transforms {settled['transforms']}") == 2
 
 
 def test_the_command_line_decides_for_transforms_and_networks(stage1_config, tmp_path, monkeypatch):

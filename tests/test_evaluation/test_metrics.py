@@ -8,8 +8,10 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
+from vcm_mt.datasets.mini import CLASSES
+from vcm_mt.datasets.mini.video_writer import prepare_videos
 from vcm_mt.errors import ConfigError, DataError
-from vcm_mt.evaluation.metrics import TaskCocoMetric
+from vcm_mt.metrics import TaskCocoMetric, TaskTrackMetric
 
 
 def judged(tmp_path, annotations, boxes):
@@ -108,3 +110,29 @@ def test_what_no_class_or_mask_is_there_for(tmp_path):
         two_classes(tmp_path, [[0, 0, 9, 9]], [0], metric="segm")
     with pytest.raises(ConfigError, match="needs an ann_file"):
         TaskCocoMetric("det")
+
+
+def test_tracks_of_all_frames_count_whatever_size_is_told(tmp_path):
+    """The length of mmdet's data sets of videos is a number of videos, not of frames."""
+    prepare_videos(tmp_path, sizes={"train": (1, 2), "val": (1, 4)})
+    annotations = tmp_path / "annotations" / "val.json"
+    told = json.loads(annotations.read_text())
+    metric = TaskTrackMetric("track", str(annotations))
+    metric.dataset_meta = {"classes": CLASSES}
+    for frame in told["images"]:
+        own = [one for one in told["annotations"] if one["image_id"] == frame["id"]]
+        boxes = torch.tensor([one["bbox"] for one in own]).float().reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        found = {
+            "bboxes": boxes if frame["frame_id"] else boxes[:0],
+            "labels": torch.tensor([one["category_id"] - 1 for one in own])[: len(boxes)],
+            "instances_id": torch.tensor([one["instance_id"] for one in own]),
+        }
+        count = len(found["bboxes"])
+        found = {name: value[:count] for name, value in found.items()}
+        metric.process(None, [{"img_id": frame["id"], "pred_track": found}])
+    with pytest.raises(DataError, match="does not follow"):
+        metric.process(None, [{"img_id": told["images"][1]["id"], "pred_track": found}])
+    missed = sum(one["image_id"] == told["images"][0]["id"] for one in told["annotations"])
+    scores = metric.evaluate(1)
+    assert scores["track/MOTA"] == pytest.approx(1 - missed / len(told["annotations"]))

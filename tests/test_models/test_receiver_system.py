@@ -281,6 +281,15 @@ def test_every_stage_2_config_chooses_its_tasks():
         for_tasks(config, ["pose"])
 
 
+def test_a_test_set_of_its_own_is_judged_by_its_own_annotations():
+    chosen = for_tasks(Config.fromfile(ROOT / "configs/photos/stage2_det.py"), ["det"])
+    for evaluators, split in ((chosen.val_evaluator, "tune"), (chosen.test_evaluator, "val")):
+        _, judge = evaluators
+        assert judge.ann_file == f"data/photos/annotations/{split}.json"
+    judges = chosen.test_evaluators
+    assert judges.det.ann_file == chosen.test_evaluator[1].ann_file
+
+
 def test_a_stage_1_of_several_tasks_has_receivers_too(stage1_config, batch, tmp_path):
     """Detection and segmentation together in stage 1, then one receiver for both."""
     tasks = Config.fromfile("configs/mini/stage2_segm.py").tasks

@@ -24,7 +24,8 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT, Tool, run_tool
 from vcm_mt.apis import Receiver, Transmitter
 from vcm_mt.apis.pictures import read_picture
-from vcm_mt.bitstream.container import SequenceReader, SequenceWriter, pack, unpack
+from vcm_mt.bitstream.container import pack, unpack
+from vcm_mt.bitstream.sequence import SequenceReader, SequenceWriter
 from vcm_mt.errors import BitstreamError, ConfigError, DataError
 from vcm_mt.models.codec import build_codec
 from vcm_mt.models.receivers import Receiver as Synthesis
@@ -272,7 +273,7 @@ def test_a_video_becomes_a_sequence(checkpoint, tmp_path):
     frames = sorted((tmp_path / "frames" / "cut").glob("*.png"))
     assert 5 <= len(frames) < 20
     assert Image.open(frames[0]).size == (96, 80)
-    start, end = reader._places[3]
+    start, end, _ = reader._places[3]
     data = bytearray(coded.read_bytes())
     data[(start + end) // 2] ^= 1
     cut.write_bytes(data)
@@ -370,7 +371,7 @@ def _codec(capsys, *arguments, status=0):
 
 def _damage(path, number):
     data = bytearray(path.read_bytes())
-    start, end = SequenceReader(bytes(data))._places[number]
+    start, end, _ = SequenceReader(bytes(data))._places[number]
     data[(start + end) // 2] ^= 1
     path.write_bytes(data)
 

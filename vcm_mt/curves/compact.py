@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.rp import Pictures
+from vcm_mt.curves.tracks import TrackCounts
 from vcm_mt.errors import MeasurementError
 
 _CONTENT = "points.json"
@@ -127,7 +128,14 @@ def _add(pictures: Pictures, columns: _Columns) -> dict[str, Any]:
     return {
         "count": len(pictures.num_pixels),
         "fidelity": {n: _add_score(v, columns) for n, v in pictures.fidelity.items()},
-        "matches": {n: _add_matches(m.reduced(), columns) for n, m in pictures.matches.items()},
+        "matches": {
+            n: _add_matches(m.reduced(), columns)
+            for n, m in pictures.matches.items()
+            if isinstance(m, Matches)
+        },
+        "tracks": {
+            n: m.to_text() for n, m in pictures.matches.items() if isinstance(m, TrackCounts)
+        },
     }
 
 
@@ -136,7 +144,8 @@ def _take(layout: Mapping[str, Any], columns: _Columns) -> Pictures:
     return Pictures(
         **{name: columns.take(name, count).astype(np.int64) for name in _BYTES},
         fidelity={n: _take_score(span, columns, count) for n, span in layout["fidelity"].items()},
-        matches={n: _take_matches(k, columns, count) for n, k in layout["matches"].items()},
+        matches={n: _take_matches(k, columns, count) for n, k in layout["matches"].items()}
+        | {n: TrackCounts.from_text(text) for n, text in layout.get("tracks", {}).items()},
     )
 
 

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zipfile import BadZipFile
 
@@ -90,6 +90,26 @@ class Matches:
         return 100 * _average_precision(
             self.objects, self.begins, self.pictures, self.hits, self.ignored, weights, _RECALLS
         )
+
+    @property
+    def num_units(self) -> int:
+        """P."""
+        return self.objects.shape[1]
+
+    def score(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """The average precision; see :meth:`average_precision`."""
+        return self.average_precision(weights)
+
+    def grouped(self, groups: Sequence[int]) -> Self:
+        """Put pictures together, as those of a video: they are resampled together then.
+
+        Args:
+            groups: The group's number of each picture; numbers go from 0 on.
+        """
+        place = np.array(groups, dtype=np.int32)
+        objects = np.zeros((len(self.objects), int(place.max()) + 1), dtype=np.int32)
+        np.add.at(objects.T, place, self.objects.T)
+        return replace(self, objects=objects, pictures=place[self.pictures])
 
     def reduced(self) -> Self:
         """Leave out what no average precision depends on, whatever the pictures' weights.

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from vcm_mt.curves.matches import Matches
+from vcm_mt.curves.tracks import TRACK_METRICS, TrackCounts
 from vcm_mt.errors import MeasurementError
 
 _TITLES = {
     "det_mAP": "detection mAP (%)",
     "segm_mAP": "segmentation mAP (%)",
     "retina_mAP": "RetinaNet mAP (%)",
+    "track_HOTA": "tracking HOTA (%)",
+    "track_MOTA": "tracking MOTA (%)",
+    "track_IDF1": "tracking IDF1 (%)",
     "psnr": "PSNR (dB)",
     "ms_ssim": "MS-SSIM",
 }
@@ -26,19 +30,21 @@ _TITLES = {
 class Pictures:
     """A point's P pictures, one by one: enough to compute it on a resampled set.
 
+    Of videos, a unit is a video: its pixels and bytes are those of all frames.
+
     Attributes:
         num_pixels: int64 [P], native pixels.
         num_bytes: int64 [P], bytes of each file that would be sent.
         header_bytes: int64 [P], those without picture content.
         fidelity: float64 [P] by metric, ``psnr`` in dB and ``ms_ssim``; NaN where there is none.
-        matches: Each task's detections, by its metric's name.
+        matches: Each task's detections, or counts of its tracks, by the metric's name.
     """
 
     num_pixels: NDArray[np.int64]
     num_bytes: NDArray[np.int64]
     header_bytes: NDArray[np.int64]
     fidelity: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    matches: Mapping[str, Matches] = field(default_factory=dict)
+    matches: Mapping[str, Matches | TrackCounts] = field(default_factory=dict)
 
     def bpp(
         self, weights: NDArray[np.float64] | None = None, headers: bool = True
@@ -59,7 +65,7 @@ class Pictures:
     def score(self, metric: str, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """A metric over weighted pictures, float64 [B]; weights as for :meth:`bpp`."""
         if metric in self.matches:
-            return self.matches[metric].average_precision(weights)
+            return self.matches[metric].score(weights)
         return _mean(self.fidelity[metric], weights)
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,7 +94,7 @@ class Pictures:
                 np.array(data["num_bytes"], dtype=np.int64),
                 np.array(data["header_bytes"], dtype=np.int64),
                 {name: np.array(v, dtype=np.float64) for name, v in data["fidelity"].items()},
-                {name: Matches.from_text(text) for name, text in data["matches"].items()},
+                {name: _judged(name, text) for name, text in data["matches"].items()},
             )
         except (KeyError, TypeError, ValueError) as error:
             raise MeasurementError(
@@ -96,7 +102,7 @@ class Pictures:
             ) from error
         lengths = {len(found.num_pixels), len(found.num_bytes), len(found.header_bytes)}
         lengths |= {len(values) for values in found.fidelity.values()}
-        lengths |= {one.objects.shape[1] for one in found.matches.values()}
+        lengths |= {one.num_units for one in found.matches.values()}
         if len(lengths) != 1:
             raise MeasurementError(f"an R-P point tells of {sorted(lengths)} pictures at once")
         return found
@@ -216,6 +222,18 @@ def _mean(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> N
     return weights[:, known] @ values[known] / weights[:, known].sum(axis=1)
 
 
+def _judged(metric: str, text: str) -> Matches | TrackCounts:
+    of_tracks = metric.rpartition("_")[2] in TRACK_METRICS
+    return TrackCounts.from_text(text) if of_tracks else Matches.from_text(text)
+
+
+def task_of(metric: str) -> str | None:
+    """The task whose main score a metric is: its mAP, or a tracker's HOTA."""
+    name, _, kind = metric.rpartition("_")
+    return name if kind in ("mAP", "HOTA") else None
+
+
 def metric_title(metric: str) -> str:
     """The metric's name for readers, with its unit if it is one of ours."""
-    return _TITLES.get(metric, metric)
+    name, _, kind = metric.rpartition("_")
+    return _TITLES.get(metric, f"{name} {kind} (%)" if kind in TRACK_METRICS else metric)

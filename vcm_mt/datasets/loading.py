@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations as _LoadAnnotations
+from mmdet.datasets.transforms import PackDetInputs
 
 from vcm_mt.errors import DataError
 from vcm_mt.pictures import read_pixels
@@ -89,3 +90,21 @@ class LoadAnnotations(_LoadAnnotations):
             return super().transform(results)
         finally:
             self.with_mask = wanted
+
+
+@TRANSFORMS.register_module()
+class PackFrame(PackDetInputs):
+    """mmdet's ``PackDetInputs`` for a frame of a video: also the objects' tracks.
+
+    ``gt_instances.instances_ids`` is there after ``mmdet.LoadTrackAnnotations``.
+    """
+
+    mapping_table = PackDetInputs.mapping_table | {"gt_instances_ids": "instances_ids"}
+
+    def __init__(
+        self,
+        meta_keys: tuple[str, ...] = (
+            *("img_id", "img_path", "ori_shape", "img_shape", "video_id", "frame_id"),
+        ),
+    ) -> None:
+        super().__init__(meta_keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,10 @@ class CodecUnderTest(ABC):
             By the receiver's name.
         """
 
+    def send_all(self, pictures: Sequence[Tensor]) -> Iterator[dict[str, Sent]]:
+        """Send a unit: a picture, or the frames of a video in order; see :meth:`send`."""
+        yield from map(self.send, pictures)
+
     def prepare(self, pictures: Iterable[Picture]) -> None:  # noqa: B027
         """Encode pictures ahead, where several at once take less time."""
 
@@ -84,6 +88,10 @@ class AnchorCodec(CodecUnderTest):
         self._anchor, self.quality = anchor, quality
         self._folder, self._jobs = folder, jobs or os.cpu_count() or 1
         self._cached = CachedAnchor(anchor, folder)
+
+    def send_all(self, pictures: Sequence[Tensor]) -> Iterator[dict[str, Sent]]:
+        """Send a unit: a picture, or the frames of a video in order; see :meth:`send`."""
+        yield from map(self.send, pictures)
 
     def prepare(self, pictures: Iterable[Picture]) -> None:
         """Encode into the folder, several pictures at once."""

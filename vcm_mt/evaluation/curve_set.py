@@ -13,12 +13,14 @@ from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size
 
 from vcm_mt.anchors import Anchor
+from vcm_mt.anchors.sequences import SequenceAnchor
 from vcm_mt.apis.codec import Transmitter
 from vcm_mt.curves.rp_file import ANCHOR, LEARNED, OURS, RPCurve, RPFile
 from vcm_mt.errors import MeasurementError
 from vcm_mt.evaluation.codecs import AnchorCodec, CodecUnderTest, Originals
 from vcm_mt.evaluation.experiment import Experiment, trained, untrained
 from vcm_mt.evaluation.samples import ORIGINALS, Samples
+from vcm_mt.evaluation.videos import SequenceAnchorCodec
 from vcm_mt.version import __version__
 
 _PACKAGES = (
@@ -66,7 +68,8 @@ class Curves:
         if transmitter is not None and transmitter.refiner is not None:
             refiner = transmitter.refiner
             about["refined"] = f"{refiner.steps} steps through {refiner.through}"
-        codecs = trained(checkpoint, files, transmitter)
+        of_videos = self._experiment.data.of_videos
+        codecs = trained(checkpoint, files, transmitter, of_videos)
         for codec in codecs:
             if len(codecs) == 1 or qualities is None or codec.quality in qualities:
                 curves = {r: name if r == "shared" else f"{name}_{r}" for r in codec.receivers}
@@ -77,7 +80,9 @@ class Curves:
         codec = untrained(config, name, quality)
         self.add(codec, {"shared": name}, {"role": LEARNED, "name": config.model.codec.arch}, name)
 
-    def add_anchor(self, name: str, anchor: Anchor, qualities: Iterable[int]) -> None:
+    def add_anchor(
+        self, name: str, anchor: Anchor | SequenceAnchor, qualities: Iterable[int]
+    ) -> None:
         """Add a standard codec at several qualities; a colon in the name becomes a dash."""
         record = anchor.record
         about = {
@@ -91,7 +96,11 @@ class Curves:
         folder = self._experiment.folder / "streams"
         jobs = max(1, (os.cpu_count() or 1) // get_world_size())
         for quality in qualities:
-            codec = AnchorCodec(anchor, quality, folder, jobs)
+            codec: CodecUnderTest = (
+                SequenceAnchorCodec(anchor, quality)
+                if isinstance(anchor, SequenceAnchor)
+                else AnchorCodec(anchor, quality, folder, jobs)
+            )
             self.add(codec, {"shared": name.replace(":", "-")}, about, record.name)
 
     def add(

@@ -13,16 +13,20 @@ from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_si
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.sequences import KEY_INTERVAL
 from vcm_mt.apis.system import build_system
-from vcm_mt.checkpoint import local_path, read_record
+from vcm_mt.checkpoint import local_path, read_record, zoo_entry
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.points import Points, PointStore
 from vcm_mt.curves.rp import Pictures, RPPoint
 from vcm_mt.curves.sizes import further_scores
+from vcm_mt.curves.tracks import TrackCounts, by_video, count_tracks
 from vcm_mt.errors import ConfigError, MeasurementError, VCMError, naming
 from vcm_mt.evaluation.codecs import CodecUnderTest, Originals, TrainedCodec
 from vcm_mt.evaluation.journal import Journal
 from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.evaluation.units import Frame
+from vcm_mt.evaluation.videos import TrainedSequence
 from vcm_mt.models import receivers as models
 
 FIDELITY = ("psnr", "ms_ssim")
@@ -93,7 +97,7 @@ class Experiment:
     ) -> RPPoint:
         """One point with every task's score."""
         metrics: dict[str, float] = {}
-        matches: dict[str, Matches] = {}
+        matches: dict[str, Matches | TrackCounts] = {}
         first = known[0][1][receiver]
         for tasks, points in known:
             point = points[receiver]
@@ -106,15 +110,16 @@ class Experiment:
                 if tasks.get(task) == digest and point.pictures is not None:
                     own = {n: v for n, v in point.metrics.items() if n.startswith(f"{task}_")}
                     metrics |= own
-                    matches[f"{task}_mAP"] = point.pictures.matches[f"{task}_mAP"]
+                    judged = point.pictures.matches.items()
+                    matches |= {n: one for n, one in judged if n.startswith(f"{task}_")}
         metrics |= {name: first.metrics[name] for name in FIDELITY if name in first.metrics}
         assert first.pictures is not None
         pictures = replace(first.pictures, matches=matches)
         return replace(first, quality=quality, metrics=metrics, pictures=pictures)
 
     def _pass(self, codec: CodecUnderTest, place: Path, tasks: list[str]) -> None:
-        """Send and judge the pictures that the journal lacks."""
-        rank, total = get_rank(), len(self.data)
+        """Send and judge the pictures, or videos, that the journal lacks."""
+        rank, total = get_rank(), len(self.data.units)
         with Journal(place, rank) as journal:
             barrier()  # after all processes have removed their incomplete lines
             # All processes must agree on what is left before one of them writes.
@@ -123,35 +128,45 @@ class Experiment:
             mine = open_[rank :: get_world_size()]
             with tqdm(
                 desc=codec.name,
-                unit="picture",
+                unit="video" if self.data.of_videos else "picture",
                 total=total,
                 initial=total - len(open_),
                 disable=rank != 0 or not mine,
             ) as bar:
                 for part in filter(None, (mine[:_FIRST], mine[_FIRST:])):
-                    codec.prepare(self.data.pictures(part))
+                    codec.prepare(self.data.pictures(self._frames(part)))
                     for entry in self._judged(codec, part, tasks):
                         journal.add(entry)
                         bar.update(get_world_size())
             barrier()
 
+    def _frames(self, units: list[int]) -> list[int]:
+        return [index for unit in units for index in self.data.units[unit]]
+
     def _judged(
-        self, codec: CodecUnderTest, indexes: list[int], tasks: list[str]
+        self, codec: CodecUnderTest, units: list[int], tasks: list[str]
     ) -> Iterator[dict[str, Any]]:
-        for index, original, sample in self.data.batches(indexes):
-            with naming(self.data.path(index)):
-                sent = codec.send(original)
-                entry = self.data.judge(index, original, sent, sample, tasks)
+        batches = self.data.batches(self._frames(units))
+        for unit in units:
+            frames = [next(batches) for _ in self.data.units[unit]]
+            with naming(self.data.path(frames[0][0])):
+                sent = codec.send_all([original for _, original, _ in frames])
+                judged = [
+                    Frame(index, original, one, sample)
+                    for (index, original, sample), one in zip(frames, sent, strict=True)
+                ]
+                entry = self.data.judge_unit(unit, judged, tasks)
             yield entry
 
     def _scored(self, codec: CodecUnderTest, place: Path, tasks: list[str]) -> Points:
         """One point per receiver, from the journal's entries of all pictures."""
         found = Journal(place).entries()
-        if absent := [index for index in range(len(self.data)) if index not in found]:
+        if absent := [unit for unit in range(len(self.data.units)) if unit not in found]:
             raise MeasurementError(
-                f"{len(absent)} pictures are not in {place}: the processes need one file system"
+                f"{len(absent)} pictures or videos are not in {place}: the processes need one file "
+                "system"
             )
-        entries = [found[index] for index in range(len(self.data))]
+        entries = [found[unit] for unit in range(len(self.data.units))]
         return {name: self._point(entries, name, codec.quality, tasks) for name in codec.receivers}
 
     def _point(
@@ -167,6 +182,8 @@ class Experiment:
         for task in tasks:
             found = _found(entries, receiver, task)
             data = self.data
+            if data.kinds[task] == "track":
+                continue
             more = further_scores(data.truths[task], found, data.kinds[task], data.ids)
             scores |= {f"{task}_{name}": value for name, value in more.items()}
         return RPPoint(quality, bpp, estimated, scores, pictures)
@@ -177,15 +194,9 @@ class Experiment:
             name: np.array([np.nan if one[name] is None else one[name] for one in own])
             for name in FIDELITY
         }
-        matches = {
-            f"{task}_mAP": Matches.of(
-                self.data.truths[task],
-                _found(entries, receiver, task),
-                self.data.kinds[task],
-                self.data.ids,
-            )
-            for task in tasks
-        }
+        matches: dict[str, Matches | TrackCounts] = {}
+        for task in tasks:
+            matches |= self._matches(task, _found(entries, receiver, task))
         return Pictures(
             np.array([entry["num_pixels"] for entry in entries]),
             np.array([entry["num_bytes"] or 0 for entry in entries]),
@@ -193,6 +204,20 @@ class Experiment:
             {name: values for name, values in fidelity.items() if not np.isnan(values).all()},
             matches,
         )
+
+    def _matches(self, task: str, found: list[dict[str, Any]]) -> dict[str, Matches | TrackCounts]:
+        """What a task's scores follow from, by the score's name."""
+        data = self.data
+        if data.kinds[task] == "track":
+            frames = [[data.ids[index] for index in unit] for unit in data.units]
+            truth = list(data.truths[task].anns.values())
+            counts = count_tracks(by_video(truth, frames), by_video(found, frames))
+            return {f"{task}_{name}": one for name, one in counts.items()}
+        matches = Matches.of(data.truths[task], found, data.kinds[task], data.ids)
+        if data.of_videos:
+            units = [n for n, unit in enumerate(data.units) for _ in unit]
+            matches = matches.grouped(units)
+        return {f"{task}_mAP": matches}
 
 
 def _found(entries: list[dict[str, Any]], receiver: str, task: str) -> list[dict[str, Any]]:
@@ -219,24 +244,31 @@ def on_first(work: Callable[[], _T]) -> _T:
 
 
 def trained(
-    checkpoint: Path, files: Sequence[Path] = (), transmitter: Transmitter | None = None
-) -> list[TrainedCodec]:
+    checkpoint: Path,
+    files: Sequence[Path] = (),
+    transmitter: Transmitter | None = None,
+    of_videos: bool = False,
+) -> Sequence[TrainedCodec]:
     """Codecs from a checkpoint of stage 1, with its shared receiver and those of stage 2's files.
 
     Args:
         checkpoint: Of stage 1, or ``zoo://NAME``.
         files: Of stage 2, or ``zoo://NAME``.
         transmitter: The checkpoint's, where it refines what it sends.
+        of_videos: Send sequences, predicted where the transmitter has a temporal prior.
 
     Returns:
-        One per quality of the transmitter.
+        One per quality of the transmitter, or the one that ``zoo://NAME_3`` means.
     """
     transmitter = transmitter or Transmitter.load(checkpoint)
+    one = zoo_entry(checkpoint).quality
     receivers = load_receivers(files, checkpoint)
-    return [
-        TrainedCodec(transmitter, receivers, "stage 1, level", level=level)
-        for level in transmitter.network.qualities
-    ]
+    levels = [one] if one else transmitter.network.qualities
+    name = "stage 1, level"
+    if of_videos:
+        interval = KEY_INTERVAL if transmitter.network.temporal is not None else 1
+        return [TrainedSequence(transmitter, receivers, name, level, interval) for level in levels]
+    return [TrainedCodec(transmitter, receivers, name, level=level) for level in levels]
 
 
 def untrained(config: Config, name: str, quality: int) -> TrainedCodec:

@@ -16,8 +16,9 @@ from mmengine.runner import Runner
 from tqdm import tqdm
 
 from vcm_mt.curves.rp import RPPoint
+from vcm_mt.curves.tracks import TRACK_METRICS
 from vcm_mt.errors import naming
-from vcm_mt.evaluation.metrics import CheckedCocoMetric
+from vcm_mt.metrics import CheckedCocoMetric
 
 
 class Measurement(NamedTuple):
@@ -78,7 +79,7 @@ def _evaluator(config: Config, dataset: Any) -> Evaluator:
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:
-    """The scores of an R-P point: ``<task>_mAP`` in percent, ``psnr`` in dB, ``ms_ssim``.
+    """The scores of an R-P point: ``<task>_mAP``, ``<task>_HOTA`` in percent, ``psnr`` in dB.
 
     A segmenter's mAP is that of its masks, a detector's that of its boxes: the same figures as
     :class:`vcm_mt.evaluation.experiment.Experiment` gives.
@@ -90,6 +91,10 @@ def scores(metrics: dict[str, float]) -> dict[str, float]:
         for name, value in metrics.items():
             if name.endswith(suffix):
                 found[f"{name.removesuffix(suffix)}_mAP"] = round(100 * value, 4)
+    for kind in TRACK_METRICS:
+        for name, value in metrics.items():
+            if name.endswith(f"/{kind}"):
+                found[name.replace("/", "_")] = round(100 * value, 4)
     return found
 
 

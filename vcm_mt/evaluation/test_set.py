@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from vcm_mt.anchors.base import Picture
+from vcm_mt.datasets.truth import check_labels, check_picture, read_tracks, read_truth
 from vcm_mt.device import detector_device
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import ConfigError, DataError, naming
-from vcm_mt.evaluation.truth import check_labels, check_picture, read_truth
+from vcm_mt.evaluation.units import Frame, joined, units_of
 from vcm_mt.models.data_preprocessor import VCMDataPreprocessor
 from vcm_mt.models.score import score
 from vcm_mt.models.tasks import named_tasks
@@ -36,7 +37,8 @@ class TestSet:
     """Test pictures with their annotations, and the frozen tasks that judge them.
 
     Args:
-        config: Its ``test_dataloader``; and ``tasks`` and ``evaluators``, or the model's tasks
+        config: Its ``test_dataloader``; and ``tasks`` and ``evaluators``, or where the test set
+            is another than the validation set ``test_evaluators``, or the model's tasks
             and the COCO metrics of ``test_evaluator``.
         tasks: Which of them; by default all that have an evaluator.
         device: Where pictures and tasks are; by default a GPU where there is one.
@@ -73,14 +75,21 @@ class TestSet:
         place = detector_device(device)
         self.tasks.to(place)
         self._preprocessor.to(place)
-        #: By task: "bbox" or "segm", whichever its metric judges last.
+        #: By task: "bbox" or "segm", whichever its metric judges last, or "track".
         self.kinds = {name: _kind(metrics[name]) for name in names}
         self.classes: tuple[str, ...] = self._dataset.metainfo["classes"]
         files = {name: metrics[name].ann_file for name in names}
         self.truths = {
-            name: read_truth(files[name], self.classes, [self.kinds[name]], name) for name in names
+            name: read_tracks(files[name], self.classes, name)
+            if self.kinds[name] == "track"
+            else read_truth(files[name], self.classes, [self.kinds[name]], name)
+            for name in names
         }
-        self.ids = [self._dataset.get_data_info(i)["img_id"] for i in range(len(self._dataset))]
+        told = [self._dataset.get_data_info(i) for i in range(len(self._dataset))]
+        self.ids = [one["img_id"] for one in told]
+        #: What is measured as a whole: the numbers of a video's frames, or of one picture.
+        self.units = units_of([one.get("video_id") for one in told])
+        self.of_videos = bool(told) and "video_id" in told[0]
         for name, truth in self.truths.items():
             for index, number in enumerate(self.ids):
                 check_picture(truth, files[name], name, number, self.path(index))
@@ -111,7 +120,8 @@ class TestSet:
     @property
     def description(self) -> str:
         """For readers: which pictures, and how many."""
-        return f"{self._loading.dataset.get('ann_file', '')}, {len(self)} pictures"
+        videos = f" of {len(self.units)} videos" if self.of_videos else ""
+        return f"{self._loading.dataset.get('ann_file', '')}, {len(self)} pictures{videos}"
 
     def pictures(self, indexes: Sequence[int]) -> Iterable[Picture]:
         """Pictures as uint8 [H, W, 3], RGB; the result has a length.
@@ -141,6 +151,32 @@ class TestSet:
                 sample = data["data_samples"][0]
                 height, width = sample.img_shape[:2]
                 yield index, data["inputs"][:, :, :height, :width], sample
+
+    def judge_unit(
+        self, unit: int, frames: Sequence[Frame], tasks: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Score a unit that was sent: a picture, or the frames of a video in order.
+
+        A tracker follows the frames of one receiver after another.
+
+        Args:
+            unit: Its number.
+            frames: See :class:`Frame`.
+            tasks: Which tasks run; by default all.
+
+        Returns:
+            See :meth:`judge`; ``index`` is the unit's number, bytes, bits and pixels are sums over
+            the frames, ``psnr`` and ``ms_ssim`` means.
+        """
+        entries: list[dict[str, Any]] = []
+        for receiver in frames[0].sent:
+            own = [
+                self.judge(number, original, {receiver: sent[receiver]}, sample, tasks)
+                for number, original, sent, sample in frames
+            ]
+            entries.append(joined(own))
+        receivers = {name: told for entry in entries for name, told in entry["receivers"].items()}
+        return {**entries[0], "index": unit, "receivers": receivers}
 
     @torch.no_grad()
     def judge(
@@ -200,6 +236,11 @@ class TestSet:
                 found.labels.tolist(), found.scores.tolist(), boxes.tolist(), strict=True
             )
         ]
+        if self.kinds[task] == "track":
+            if "instances_id" not in found:
+                raise ConfigError(f"{task} finds objects and follows none: judge it by its mAP")
+            for entry, track in zip(entries, found.instances_id.tolist(), strict=True):
+                entry["instance_id"] = track
         if self.kinds[task] == "segm":
             if "masks" not in found:
                 raise ConfigError(f"{task} finds boxes without masks: judge it with metric='bbox'")
@@ -241,7 +282,7 @@ class _Pictures:
 def _judges(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tasks, and the COCO metric of each, by name."""
     if "evaluators" in config:
-        return config.tasks, dict(config.evaluators)
+        return config.tasks, dict(config.get("test_evaluators", config.evaluators))
     found = config.test_evaluator
     metrics = found if isinstance(found, list) else [found]
     return config.model.tasks, {m.task: m for m in metrics if "task" in m}
@@ -252,6 +293,8 @@ def _digest(plain: Any) -> str:
 
 
 def _kind(metric: Any) -> str:
+    if metric["type"].endswith("TrackMetric"):
+        return "track"
     kinds = metric.get("metric", "bbox")
     kind: str = kinds if isinstance(kinds, str) else kinds[-1]
     if kind not in ("bbox", "segm"):

@@ -14,6 +14,7 @@ from torch import Tensor
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.fast.swap import avoid_strided_pointwise, use_fast_layers
+from vcm_mt.models.resampling import set_ratio
 
 
 def build_codec(
@@ -23,6 +24,7 @@ def build_codec(
     pretrained: bool = False,
     checkpoint: str | None = None,
     fast: bool = True,
+    downscale: float = 1,
     **kwargs: Any,
 ) -> CompressionModel:
     """Build a codec.
@@ -35,11 +37,13 @@ def build_codec(
         checkpoint: Weights to load instead; see :func:`vcm_mt.checkpoint.read_state_dict`.
         fast: Exchange GDN and convolutions for their faster twins in :mod:`vcm_mt.models.fast`;
             ``False`` leaves CompressAI's own layers. Parameters are the same either way.
+        downscale: Native pixels per pixel that is coded, each way: 1.5 codes pictures at two thirds
+            of their size; see :mod:`vcm_mt.models.resampling`.
         **kwargs: Further arguments of the model, such as ``N`` and ``M``.
 
     Raises:
         ConfigError: For an unknown name, a quality that the zoo lacks, weights of another
-            architecture, or weights that cannot be downloaded.
+            architecture, weights that cannot be downloaded, or no such ``downscale``.
     """
     if arch in image_models:
         if pretrained and checkpoint:
@@ -59,6 +63,7 @@ def build_codec(
         )
     if checkpoint:
         load_strictly(codec, _in_present_names(read_state_dict(checkpoint)), checkpoint)
+    set_ratio(codec, downscale)
     avoid_strided_pointwise(codec)
     if fast:
         use_fast_layers(codec)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict
+from vcm_mt.checkpoint import fingerprint, read_record, read_state_dict, take_over
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.receivers import Receiver, named_receivers
 from vcm_mt.models.sizes import by_size, in_batch_order, zero_padded
@@ -73,13 +73,7 @@ class ReceiverSystem(VCMSystem):
         parts: list[tuple[str, nn.Module]] = [("transmitter.", self.transmitter)]
         parts += [(f"receivers.{start}.", receiver) for receiver in self.receivers.values()]
         for prefix, part in parts:
-            own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            if not own:
-                raise ConfigError(f"{stage1} has no {prefix[:-1]}: give a checkpoint of stage 1")
-            try:
-                part.load_state_dict(own)
-            except RuntimeError as error:
-                raise ConfigError(f"{stage1} does not fit its own record: {error}") from error
+            take_over(part, state, prefix, stage1)
 
     def train(self, mode: bool = True) -> Self:
         """Set the receivers' mode; the transmitter stays in eval mode and in float32."""

@@ -14,6 +14,7 @@ from vcm_mt.errors import ConfigError
 from vcm_mt.models.fast.deconv import SubpixelDeconv
 from vcm_mt.models.fast.gdn import FastGDN
 from vcm_mt.models.precision import amp_dtype, transformed
+from vcm_mt.models.resampling import scaled_up
 
 
 class Receiver(nn.Module):
@@ -59,14 +60,16 @@ class Receiver(nn.Module):
     def forward(self, y_hat: Tensor) -> Tensor:
         """Synthesise pictures [B, 3, 16 h, 16 w] in [0, 1] from ``y_hat`` [B, M, h, w].
 
+        With a ``downscale`` (:mod:`vcm_mt.models.resampling`) they are larger by it.
+
         Values are clamped with a straight-through gradient, so that a pixel out of range still
         gets one.
         """
         if self.depth:
             y_hat = self._with_context(y_hat)
         if not torch.is_grad_enabled():
-            return self._decoded(y_hat).clamp_(0, 1)
-        return _Clamp.apply(transformed(self.g_s, y_hat, self.amp))
+            return scaled_up(self._decoded(y_hat), self.g_s).clamp_(0, 1)
+        return _Clamp.apply(scaled_up(transformed(self.g_s, y_hat, self.amp), self.g_s))
 
     def _with_context(self, y_hat: Tensor) -> Tensor:
         """Apply the latent adapter; in float32 when decoding, so that no pixel changes by 1/255."""

@@ -14,10 +14,13 @@ from typing_extensions import Self
 from vcm_mt.bitstream import container
 from vcm_mt.bitstream.context import entropy_model
 from vcm_mt.bitstream.entropy import Hyperprior
+from vcm_mt.bitstream.fields import FINGERPRINT_BYTES, check_size
 from vcm_mt.bitstream.gains import Gains
+from vcm_mt.bitstream.temporal import TemporalPrior
 from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import BitstreamError, ConfigError
 from vcm_mt.models.precision import transformed
+from vcm_mt.models.resampling import scaled_down, spread
 from vcm_mt.structures import Latent, Packet
 
 
@@ -35,6 +38,8 @@ class Transmitter(nn.Module):
         quality: Quality written into every packet; with ``gains`` the default one.
         quantizer: See :data:`vcm_mt.bitstream.entropy.QUANTIZERS`.
         gains: Initial gains of several qualities, see :class:`vcm_mt.bitstream.gains.Gains`.
+        temporal: Width of the prior for predicted pictures, see
+            :class:`vcm_mt.bitstream.temporal.TemporalPrior`; 0 for none.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Transmitter(nn.Module):
         quality: int = 0,
         quantizer: str = "noise",
         gains: Sequence[float] = (),
+        temporal: int = 0,
     ) -> None:
         super().__init__()
         self.quality = quality
@@ -50,6 +56,7 @@ class Transmitter(nn.Module):
         self.g_a = codec.g_a
         self.entropy = entropy_model(codec, quantizer)
         self.gains = Gains(gains, codec.M) if gains else None
+        self.temporal = TemporalPrior(codec.M, temporal) if temporal else None
         self._mark: bytes | None = None
 
     @property
@@ -59,7 +66,7 @@ class Transmitter(nn.Module):
 
     def forward(self, x: Tensor, quality: int | None = None) -> Latent:
         """Analyse and quantise pictures, float [B, 3, H, W] in [0, 1], padded."""
-        return self.estimate(transformed(self.g_a, x, self.amp), quality)
+        return self.estimate(self._transformed(x), quality)
 
     def estimate(self, y: Tensor, quality: int | None = None) -> Latent:
         """Quantise latents y [B, M, h, w] and estimate their rate."""
@@ -74,14 +81,17 @@ class Transmitter(nn.Module):
         return Latent(y_hat * inverse, bits)
 
     def bit_map(self, y: Tensor, quality: int | None = None) -> Tensor:
-        """The estimated rate at each position; see :meth:`Hyperprior.bit_map`."""
+        """The estimated rate by 16x16 pixels of the picture; see :meth:`Hyperprior.bit_map`."""
         gain, _ = self._gains(y, quality)
-        return self.entropy.bit_map(y * gain)
+        return spread(self.entropy.bit_map(y * gain), self.g_a)
 
     def analyse(self, pictures: Tensor) -> Tensor:
         """The latents y, float [B, M, h, w], of pictures [B, 3, H, W] of any size."""
-        container.check_size(*pictures.shape[-2:])
-        return transformed(self.g_a, pad(pictures, self.entropy.divisor), self.amp)
+        check_size(*pictures.shape[-2:])
+        return self._transformed(pad(pictures, self.entropy.divisor))
+
+    def _transformed(self, x: Tensor) -> Tensor:
+        return transformed(self.g_a, scaled_down(x, self.g_a), self.amp)
 
     @torch.no_grad()
     def quantise(self, pictures: Tensor, quality: int | None = None) -> Tensor:
@@ -108,12 +118,21 @@ class Transmitter(nn.Module):
     @torch.no_grad()
     def code(self, y: Tensor, height: int, width: int, quality: int | None = None) -> list[bytes]:
         """Encode the latents of pictures of ``height`` and ``width``."""
-        gain, _ = self._gains(y, quality)
-        strings = self.entropy.compress(y * gain)
+        strings = self.entropy.compress(self.scaled(y, quality))
         quality = self.quality if quality is None else quality
         return [
             container.pack(Packet(height, width, quality, self.mark, string)) for string in strings
         ]
+
+    def scaled(self, y: Tensor, quality: int | None = None) -> Tensor:
+        """Latents y [B, M, h, w] as the hyperprior sees them, times the gains of a quality."""
+        gain, _ = self._gains(y, quality)
+        return y * gain
+
+    def unscaled(self, y_hat: Tensor, quality: int | None = None) -> Tensor:
+        """The hyperprior's y_hat [B, M, h, w] as receivers see it, times the inverse gains."""
+        _, inverse = self._gains(y_hat, quality)
+        return y_hat * inverse
 
     def _gains(self, y: Tensor, quality: int | None) -> tuple[Tensor, Tensor] | tuple[float, float]:
         """The factors of latents before and after they are quantised."""
@@ -140,20 +159,31 @@ class Transmitter(nn.Module):
         return decode_packets(packets, self.entropy, self.mark, self.gains)
 
     def fingerprint(self) -> str:
-        """SHA-256 over every parameter and table that determines the bits, hexadecimal."""
-        return fingerprint(self)
+        """SHA-256 over every parameter and table that determines a picture's bits, hexadecimal.
+
+        The temporal prior has a fingerprint of its own: a receiver that was trained before it
+        belongs to the same transmitter as one that was trained after.
+        """
+        return fingerprint(self, without="temporal.")
 
     def update_tables(self) -> None:
         """Build the entropy tables from the current parameters."""
         self.entropy.update_tables()
+        if self.temporal is not None:
+            self.temporal.update_tables()
         self._mark = None
 
     @property
     def mark(self) -> bytes:
         """The first bytes of the fingerprint, which every packet carries."""
         if self._mark is None:
-            self._mark = bytes.fromhex(self.fingerprint())[: container.FINGERPRINT_BYTES]
+            self._mark = bytes.fromhex(self.fingerprint())[:FINGERPRINT_BYTES]
         return self._mark
+
+    @property
+    def prior_mark(self) -> bytes:
+        """The first bytes of the temporal prior's fingerprint; empty without one."""
+        return b"" if self.temporal is None else self.temporal.mark
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and forget the mark: training may change the parameters."""
@@ -181,14 +211,40 @@ def decode_packets(
         BitstreamError: If a packet is damaged or comes from another transmitter.
     """
     for packet in packets:
-        if packet.transmitter != mark:
+        check_sender(packet, mark)
+        if packet.predicted:
             raise BitstreamError(
-                f"the bitstream was made by transmitter {packet.transmitter.hex()}, "
-                f"this is {mark.hex()}: load the weights that it was encoded with"
+                "a predicted picture needs the pictures before it: decode the sequence in order, "
+                "with VideoDecoder or vcm-mt decode"
             )
-    height, width = packets[0].height, packets[0].width
-    z_shape = (-(-height // entropy.divisor), -(-width // entropy.divisor))
-    y_hat = entropy.decompress([packet.string for packet in packets], z_shape)
+    strings = [packet.string for packet in packets]
+    return rescaled(entropy.decompress(strings, z_shape_of(packets[0], entropy)), packets, gains)
+
+
+def check_sender(packet: Packet, mark: bytes) -> None:
+    """Check that a packet comes from the transmitter with this mark.
+
+    Raises:
+        BitstreamError: If not.
+    """
+    if packet.transmitter != mark:
+        raise BitstreamError(
+            f"the bitstream was made by transmitter {packet.transmitter.hex()}, "
+            f"this is {mark.hex()}: load the weights that it was encoded with"
+        )
+
+
+def z_shape_of(packet: Packet, entropy: Hyperprior) -> tuple[int, int]:
+    """Height and width of a picture's z."""
+    return -(-packet.height // entropy.divisor), -(-packet.width // entropy.divisor)
+
+
+def rescaled(y_hat: Tensor, packets: Sequence[Packet], gains: Gains | None) -> Tensor:
+    """Latents [B, M, h, w] as receivers see them: times the inverse gains of their qualities.
+
+    Raises:
+        BitstreamError: For a quality that there is not.
+    """
     if gains is None:
         return y_hat
     try:

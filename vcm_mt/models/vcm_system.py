@@ -106,6 +106,7 @@ class VCMSystem(BaseModel):
             self.record["gains"] = list(gains)
         net = build_codec(**codec)
         self.transmitter = Transmitter(net, quality, quantizer, gains)
+        self.data_preprocessor.divisor = self.transmitter.entropy.divisor
         self.tasks = nn.ModuleDict({name: MODELS.build(task) for name, task in tasks.items()})
         names = dict.fromkeys(task.receiver for _, task in named_tasks(self.tasks))
         self.receivers = nn.ModuleDict({name: Receiver(copy.deepcopy(net.g_s)) for name in names})

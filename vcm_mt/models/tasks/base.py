@@ -22,9 +22,15 @@ class Task(nn.Module, ABC):
         weight: Factor of this task's loss in equation (1), above 0.
         receiver: Name of the receiver whose pictures are the task's input.
 
+    Attributes:
+        frames: How many frames of a video a clip for its training has; 1 for a task on pictures.
+            It tells readers of configs; the task itself refuses clips that are too short.
+
     Raises:
         ConfigError: If the weight is not above 0.
     """
+
+    frames: int = 1
 
     def __init__(self, weight: float = 1.0, receiver: str = "shared") -> None:
         super().__init__()
@@ -92,6 +98,19 @@ class Task(nn.Module, ABC):
             f"{type(self).__name__} has no feature maps: refine with "
             'refiner = dict(objective="loss") in the config'
         )
+
+    def foreground(self, x: Tensor, score: float) -> Tensor:  # noqa: ARG002
+        """Where the network finds something, for :func:`feature_distance`.
+
+        Args:
+            x: An original, float [1, 3, H, W] in [0, 1].
+            score: Lowest score of predictions that count, in [0, 1].
+
+        Returns:
+            [1, 1, H', W'] in the network's input, 1 on what it finds and 0 elsewhere; by default 1
+            everywhere.
+        """
+        return x.new_ones(1, 1, 1, 1)
 
     @abstractmethod
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData] | None:

@@ -56,6 +56,39 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
     return DetectorPlan(_finished(ConfigDict(detector)), [], True)
 
 
+class TrackerPlan(NamedTuple):
+    """The parts of a tracker's config that a task needs.
+
+    Attributes:
+        detector: Its detector, with the tracker's preprocessing of a frame.
+        rest: Config of the tracker without the detector.
+    """
+
+    detector: DetectorPlan
+    rest: ConfigDict
+
+
+def read_tracker(tracker: str | dict[str, Any]) -> TrackerPlan:
+    """Read a tracker's config; see :func:`read_detector`.
+
+    Raises:
+        ConfigError: If there is no such config, or it has no tracker.
+    """
+    plan = read_detector(tracker)
+    model = plan.model
+    if "detector" not in model or "tracker" not in model:
+        raise ConfigError(f"{model.type} is no tracker with a detector: use an MMDetTask for it")
+    detector = model.pop("detector")
+    model.pop("freeze_detector", None)  # all of it is frozen here
+    preprocessor = model.pop("data_preprocessor", None)
+    if preprocessor is not None:
+        preprocessor.pop("use_det_processor", None)
+        detector.data_preprocessor = {**preprocessor, "type": "DetDataPreprocessor"}
+    # mmdet loads videos by transforms of their frames inside a TransformBroadcaster.
+    steps = [one for step in plan.test_pipeline for one in (step, *step.get("transforms", []))]
+    return TrackerPlan(DetectorPlan(_finished(detector), steps, False), model)
+
+
 def _finished(given: ConfigDict) -> ConfigDict:
     """The model's config without what only its own training needs."""
     model = copy.deepcopy(given)

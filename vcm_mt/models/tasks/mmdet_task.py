@@ -21,7 +21,7 @@ from torch import Tensor
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
 from vcm_mt.models.tasks.base import Task
-from vcm_mt.models.tasks.detector_config import read_detector
+from vcm_mt.models.tasks.detector_config import DetectorPlan, read_detector
 from vcm_mt.models.tasks.detector_modes import (
     feature_maps,
     heads_training,
@@ -98,7 +98,7 @@ class MMDetTask(Task):
 
     def __init__(
         self,
-        detector: str | dict[str, Any],
+        detector: str | dict[str, Any] | DetectorPlan,
         checkpoint: str | None = None,
         resize: dict[str, Any] | None = None,
         loss_weight: float = 1.0,
@@ -131,7 +131,7 @@ class MMDetTask(Task):
         self.amp = amp
         self._cache = FeatureCache(remember << 20) if remember else None
         self.fast = FastDetector(Switches(amp, fold, fast_roi_align, checkpoint_activations))
-        plan = read_detector(detector)
+        plan = detector if isinstance(detector, DetectorPlan) else read_detector(detector)
         self.masks = plan.masks
         self.detector = _build(plan.model)
         if checkpoint:
@@ -245,6 +245,15 @@ class MMDetTask(Task):
         size = tuple(x.shape[-2:])
         plain = BaseDataElement(metainfo={"img_shape": size, "ori_shape": size})
         return self._maps(self.fast.of(self.detector), x, [plain] * len(x))
+
+    def foreground(self, x: Tensor, score: float) -> Tensor:
+        """See :meth:`Task.foreground`."""
+        size = tuple(x.shape[-2:])
+        plain = DetDataSample(metainfo={"img_shape": size, "ori_shape": size})
+        own = OwnTruth(lambda picture, sample: self._predicted(picture, sample, score))
+        inputs, samples = self.geometry.prepare(x, own.samples(x, [plain]), with_truth=True)
+        boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
+        return boxes_to_map(boxes, inputs.shape[-2:], inputs)
 
     def settle_precision(self, known: str | None = None) -> str:
         """See :meth:`Task.settle_precision`."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from vcm_mt.curves.matches import Matches
 from vcm_mt.datasets.annotations import Annotations
+from vcm_mt.datasets.truth import check_labels, check_picture, has_objects, read_truth
 from vcm_mt.errors import ConfigError, DataError
-from vcm_mt.evaluation.truth import check_labels, check_picture, has_objects, read_truth
 from vcm_mt.registry import METRICS
 
 with warnings.catch_warnings():  # it warns of a quicker metric, which is not used here

@@ -78,3 +78,22 @@ def check_labels(labels: Tensor, classes: Sequence[str], task: str) -> None:
             f"{task} finds things of class number {highest}, and the test pictures' "
             f"metainfo.classes names {len(classes)}: name those that the network was trained for"
         )
+
+
+def read_tracks(path: str, classes: Sequence[str], task: str) -> Annotations:
+    """Read the annotations of a task that follows objects, in COCO-VID's form.
+
+    Raises:
+        DataError: When the file can't be used, or its pictures are of no video, or its objects of
+            no track.
+    """
+    truth = Annotations(path, classes)
+    wanted = ((truth.imgs, ("video_id", "frame_id")), (truth.anns, ("instance_id",)))
+    for entries, names in wanted:
+        for number, entry in entries.items():
+            if absent := [name for name in names if name not in entry]:
+                raise DataError(
+                    f"{path}, by which {task} is judged, is not in COCO-VID's form: entry {number} "
+                    f"has no {absent[0]}"
+                )
+    return truth

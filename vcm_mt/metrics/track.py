@@ -1,0 +1,132 @@
+"""Tracking metrics of a tracker, and of one task among several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+
+from vcm_mt.curves.tracks import TRACK_METRICS, by_video, count_tracks
+from vcm_mt.datasets.truth import check_labels, read_tracks
+from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.registry import METRICS
+
+
+@METRICS.register_module()
+class TrackMetric(BaseMetric):
+    """HOTA, MOTA and IDF1 of a tracker of mmdet, in [0, 1] (MOTA may be negative).
+
+    A track matches objects of its own category; counts are summed over categories and videos.
+    Frames come in order and in one process.
+
+    Args:
+        ann_file: Annotations in COCO-VID's form.
+        prefix: Of the results' names.
+
+    Raises:
+        DataError: When the annotations have no tracks.
+    """
+
+    #: Whose tracks are judged, for errors.
+    judged = "the tracker"
+
+    def __init__(self, ann_file: str, prefix: str | None = None) -> None:
+        super().__init__(prefix=prefix)
+        self.ann_file = ann_file
+        self._dataset_meta: dict[str, Any] | None = None
+
+    @property
+    def dataset_meta(self) -> dict[str, Any] | None:
+        """The dataset's metainfo, with its ``classes``."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: dict[str, Any]) -> None:
+        """Read the annotations."""
+        self._dataset_meta = meta
+        self._classes: Sequence[str] = meta["classes"]
+        self._truth = read_tracks(self.ann_file, self._classes, self.judged)
+        self._categories = self._truth.get_cat_ids(self._classes)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:  # noqa: ARG002
+        """Keep the tracks.
+
+        Raises:
+            DataError: When a frame does not follow the one before it in its video.
+        """
+        for sample in data_samples:
+            # mmdet's trackers give a video of one frame, and its data samples as they are.
+            frames = [one.to_dict() for one in sample.get("video_data_samples", [])]
+            for frame in frames or [sample]:
+                self._check_order(frame)
+                self.results.append((frame["img_id"], self._entries(frame)))
+
+    def _tracks(self, frame: dict[str, Any]) -> Any:
+        return frame["pred_track_instances"]
+
+    def _check_order(self, frame: dict[str, Any]) -> None:
+        own = self._truth.imgs.get(frame["img_id"])
+        if own is None:
+            raise DataError(f"{self.ann_file} has no picture {frame['img_id']}")
+        before = self._truth.imgs[self.results[-1][0]] if self.results else None
+        place = (own["video_id"], own["frame_id"])
+        follows = before and place == (before["video_id"], before["frame_id"] + 1)
+        if own["frame_id"] and not follows:
+            raise DataError(
+                f"{own['file_name']} does not follow the frame that was tracked before it: "
+                "validate in one process, with a data set in order"
+            )
+
+    def _entries(self, frame: dict[str, Any]) -> list[dict[str, Any]]:
+        tracks = self._tracks(frame)
+        if "instances_id" not in tracks:
+            raise ConfigError(f"{self.judged} finds objects and follows none: judge it by its mAP")
+        check_labels(tracks["labels"], self._classes, self.judged)
+        return [
+            {
+                "image_id": frame["img_id"],
+                "category_id": self._categories[label],
+                "instance_id": number,
+                "bbox": [left, top, right - left, bottom - top],
+            }
+            for number, label, (left, top, right, bottom) in zip(
+                tracks["instances_id"].tolist(),
+                tracks["labels"].tolist(),
+                tracks["bboxes"].tolist(),
+                strict=True,
+            )
+        ]
+
+    def evaluate(self, size: int) -> dict[str, float]:  # noqa: ARG002
+        """Compute the figures of all frames; mmdet counts videos where ``size`` is asked for."""
+        found: dict[str, float] = super().evaluate(len(self.results))
+        return found
+
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        """Compute the figures over the frames that were processed."""
+        frames: dict[Any, list[Any]] = {}
+        for number, _ in results:
+            frames.setdefault(self._truth.imgs[number]["video_id"], []).append(number)
+        videos = list(frames.values())
+        found = by_video([one for _, entries in results for one in entries], videos)
+        counts = count_tracks(by_video(list(self._truth.anns.values()), videos), found)
+        return {name: float(counts[name].score()[0]) / 100 for name in TRACK_METRICS}
+
+
+@METRICS.register_module()
+class TaskTrackMetric(TrackMetric):
+    """The same of a task's tracks in its receiver's pictures.
+
+    Args:
+        task: Name of the task; it prefixes the results, as in ``track/HOTA``.
+        ann_file: See :class:`TrackMetric`.
+    """
+
+    def __init__(self, task: str, ann_file: str) -> None:
+        super().__init__(ann_file, prefix=task)
+        self.judged = task
+        self.field = f"pred_{task}"
+
+    def _tracks(self, frame: dict[str, Any]) -> Any:
+        return frame[self.field]
