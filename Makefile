@@ -7,8 +7,8 @@ PYTHON ?= $(or $(shell for python in python3.11 python3.12 python3.10; do \
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-bitstreams \
-	bench-context bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp report docs zoo clean
+.PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-photo bench-bitstreams \
+	bench-context bench-live bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp bench-photos bench-video report docs zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -41,6 +41,12 @@ fuzz: setup  ## 100,000 damaged streams: refused, or harmless
 bench-codec: setup  ## our coder's speed beside CompressAI's, and what it costs
 	$(RUN) tools/benchmarks/bench_codec.py
 
+bench-photo: setup  ## bytes and milliseconds of a photograph, beside VVC, HEVC, JPEG and CompressAI
+	$(RUN) tools/benchmarks/bench_photo.py
+
+bench-live: setup  ## a live video of an hour's pictures: memory and the longest picture (20 minutes)
+	$(RUN) tools/benchmarks/bench_live.py
+
 bench-context: setup  ## autoregressive codecs: wavefronts beside CompressAI
 	$(RUN) tools/benchmarks/bench_context.py
 
@@ -71,6 +77,16 @@ bench-rp: setup  ## curves and BD-rates on the embedded set, into docs/results (
 	cd work_dirs/bench_rp && cp rp_*.png rp_table.md rp_points.npz rp_points.csv seeds.* bd_rate.json results.json receivers.jpg ../../docs/results/mini/
 	$(RUN) tools/dev/result_pages.py
 	$(RUN) tools/dev/metafiles.py
+
+bench-photos: setup  ## the same on photographs of COCO, into docs/results/photos (hours; needs data/photos)
+	$(RUN) -m vcm_mt experiment configs/experiments/photos.py
+	cd work_dirs/experiments/photos && cp rp_*.png rp_table.md rp_points.npz rp_points.csv bd_rate.json results.json anchors.json.xz ../../../docs/results/photos/
+
+bench-video: setup  ## tracking and detection on the embedded videos, into docs/results/video (an hour)
+	$(RUN) -m vcm_mt prepare videos
+	$(RUN) -m vcm_mt experiment configs/experiments/video.py
+	mkdir -p docs/results/video
+	cd work_dirs/experiments/video && cp rp_curve.png rp_det_mAP.png rp_byte_HOTA.png rp_psnr.png rp_table.md rp_points.npz rp_points.csv bd_rate.json results.json savings.json ../../../docs/results/video/
 
 report: setup  ## the page of docs/results/mini, made from its points, into work_dirs/report
 	mkdir -p work_dirs/report && cp docs/results/mini/rp_* work_dirs/report/

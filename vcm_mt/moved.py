@@ -19,8 +19,9 @@ _ROOMS = {
         "endings processes work_dir",
     },
     "evaluation": {
-        "": "anchors",
+        "": "anchors metrics",
         "curves": "bd_rate bootstrap compare matches monotone points rp rp_file seeds table",
+        "datasets": "truth",
         "evaluation": "curves>curve_set senders>codecs",
         "report": "plot report report_page>page results",
     },

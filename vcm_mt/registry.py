@@ -28,9 +28,10 @@ MODELS = _child(
     "models.tasks",
     "models.vcm_system",
     "models.receiver_system",
+    "models.temporal_system",
 )
-DATASETS = _child("dataset", root.DATASETS, "datasets.coco", "datasets.folder")
-FUNCTIONS = _child("function", root.FUNCTIONS, "datasets.worker")
+DATASETS = _child("dataset", root.DATASETS, "datasets.coco", "datasets.folder", "datasets.clips")
+FUNCTIONS = _child("function", root.FUNCTIONS, "datasets.worker", "datasets.clips")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.sampler")
 TRANSFORMS = _child(
     "transform",
@@ -39,7 +40,7 @@ TRANSFORMS = _child(
     "datasets.bitstreams",
     "models.tasks.resized_masks",
 )
-METRICS = _child("metric", root.METRICS, "evaluation.metrics")
+METRICS = _child("metric", root.METRICS, "metrics")
 MODEL_WRAPPERS = _child("model_wrapper", root.MODEL_WRAPPERS, "engine")
 HOOKS = _child("hook", root.HOOKS, "engine")
 LOOPS = _child("loop", root.LOOPS, "engine")

@@ -31,7 +31,10 @@ class Packet:
         width: True width in pixels.
         quality: Quality of the transmitter; 0 if it has none.
         transmitter: The first 4 bytes of the transmitter's fingerprint.
-        string: Entropy-coded symbols of z, then of y.
+        string: Entropy-coded symbols of z, then of y; of a predicted picture those of y.
+        prior: The first 4 bytes of the temporal prior's fingerprint; empty outside sequences with
+            predicted pictures.
+        predicted: Whether it is predicted from the pictures before it.
     """
 
     height: int
@@ -39,6 +42,8 @@ class Packet:
     quality: int
     transmitter: bytes
     string: bytes
+    prior: bytes = b""
+    predicted: bool = False
 
 
 class Sent(NamedTuple):

@@ -23,14 +23,19 @@ import torch
 from tqdm import tqdm
 
 from vcm_mt.apis.codec import Receiver
-from vcm_mt.bitstream import container
-from vcm_mt.bitstream.container import SequenceReader, SequenceWriter, is_sequence, unpack
+from vcm_mt.apis.sequences import VideoDecoder
+from vcm_mt.bitstream import fields
+from vcm_mt.bitstream.container import is_sequence, unpack
+from vcm_mt.bitstream.sequence import SequenceReader, SequenceWriter
+from vcm_mt.bitstream.stream import StreamReader
+from vcm_mt.bitstream.temporal import TemporalPrior
 from vcm_mt.cli.command import command
 from vcm_mt.errors import BitstreamError
 from vcm_mt.structures import Packet
 from vcm_mt.training.processes import peak_memory
 
 CORPUS = Path("tests/golden")
+M = 12  # channels of the corpus' latents
 MEMORY_GIB = 3.0
 SLOWEST_S = 20.0
 
@@ -61,15 +66,15 @@ def splice(data: bytes, chance: random.Random) -> bytes:
 def lie(data: bytes, chance: random.Random) -> bytes:
     """Another size in the header, up to 2^35."""
     sizes = (0, 1, 64, 65535, 65536, 65537, 1 << 27, (1 << 31) - 1, 1 << 31, (1 << 35) - 1)
-    header, at = container._read_header(data)
+    header, at = fields.read_header(data)
     del header
-    height, width = (container._varint(chance.choice(sizes)) for _ in range(2))
-    return data[: container._FIXED_BYTES] + height + width + data[at:]
+    height, width = (fields.varint(chance.choice(sizes)) for _ in range(2))
+    return data[: fields.FIXED_BYTES] + height + width + data[at:]
 
 
 def noise(data: bytes, chance: random.Random) -> bytes:
     """A valid header, then random bytes."""
-    keep = chance.randrange(container._FIXED_BYTES + 6)
+    keep = chance.randrange(fields.FIXED_BYTES + 6)
     return data[:keep] + chance.randbytes(chance.randrange(400))
 
 
@@ -78,11 +83,13 @@ DAMAGES: tuple[Damage, ...] = (flip, cut, splice, lie, noise)
 
 def mend(data: bytes) -> bytes:
     """Replace the checksum by the right one."""
-    return container._checked(data[:-4])
+    return fields.checked(data[:-4])
 
 
 def read(receiver: Receiver, data: bytes) -> set[Packet]:
     """Decode a file as a program would; return the pictures that it accepts."""
+    if is_predicted(data):
+        return watch(receiver, data)
     packets = list(SequenceReader(data)) if is_sequence(data) else [unpack(data)]
     for packet in packets:
         picture = receiver.decode_packets([packet])
@@ -91,10 +98,31 @@ def read(receiver: Receiver, data: bytes) -> set[Packet]:
     return set(packets)
 
 
+def is_predicted(data: bytes) -> bool:
+    """Whether the bytes begin as a sequence of version 2."""
+    return is_sequence(data) and fields.version_of(data)[0] == fields.PREDICTED
+
+
+def watch(receiver: Receiver, data: bytes) -> set[Packet]:
+    """Decode a video while it arrives, and what of it stands in a file."""
+    accepted = set()
+    decoder = VideoDecoder(receiver)
+    for packet in StreamReader(io.BytesIO(data)):
+        if packet is None:
+            decoder.lose()
+        else:
+            decoder.latent(packet)
+            accepted.add(packet)
+    reader = SequenceReader(data)
+    damaged = reader.damaged()
+    return accepted | {reader[number] for number in range(len(reader)) if number not in damaged}
+
+
 def corpus() -> list[bytes]:
-    """Single pictures, and a sequence of each."""
-    pictures = [path.read_bytes() for path in sorted(CORPUS.glob("*.vcm"))]
-    return [*pictures, *(sequence(unpack(picture), 3) for picture in pictures)]
+    """Single pictures, a sequence of each, and a video of predicted pictures."""
+    streams = [path.read_bytes() for path in sorted(CORPUS.glob("*.vcm"))]
+    pictures = [stream for stream in streams if not is_sequence(stream)]
+    return [*streams, *(sequence(unpack(picture), 3) for picture in pictures)]
 
 
 def sequence(packet: Packet, count: int) -> bytes:
@@ -127,9 +155,13 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     receiver = Receiver.load(CORPUS / "codec.pth")
+    receiver.prior = TemporalPrior(M, 8)
+    receiver.prior.load_state_dict(torch.load(CORPUS / "prior.pth", weights_only=True))
     streams = corpus()
     sequences = [stream for stream in streams if is_sequence(stream)]
     sent = {unpack(stream) for stream in streams if not is_sequence(stream)}
+    for stream in filter(is_predicted, streams):
+        sent |= set(SequenceReader(stream))
     ends: Counter[str] = Counter()
     slowest = 0.0
     for case in tqdm(range(options.cases), unit="case"):

@@ -164,7 +164,7 @@ def install(gpu: GPU | None, cpu_torch: bool, index: str | None) -> None:
     with step(f"3/5 mmcv, compiled for {what}", usual):
         pip_install(*MMCV, gpu=compiled_for)
     with step("4/5 the other packages and vcm_mt", "2 minutes"):
-        pip_install("--editable", ".[onedl,dev]")
+        pip_install("--editable", ".[onedl,tracking,dev]")
     with step("5/5 check of mmcv's compiled ops and of the versions", "half a minute"):
         hide_gpus(VENV, compiled_for is None)
         check_installed(compiled_for)

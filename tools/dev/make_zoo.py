@@ -12,10 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vcm_mt.anchors import make_sweep
+from vcm_mt.anchors import Anchor, make_sweep
 from vcm_mt.checkpoint import zoo_path
 from vcm_mt.cli.command import command
 from vcm_mt.datasets.mini import prepare
+from vcm_mt.datasets.mini.video_writer import prepare_videos
 from vcm_mt.evaluation.codecs import AnchorCodec, CodecUnderTest, Originals
 from vcm_mt.evaluation.experiment import Experiment, untrained
 from vcm_mt.training.config import at_level, load_config
@@ -29,6 +30,7 @@ NETWORKS = {
     "faster_rcnn": [["configs/mini/tasks/faster_rcnn.py"]],
     "mask_rcnn": [["configs/mini/tasks/mask_rcnn.py"]],
     "retinanet": [["configs/mini/tasks/retinanet.py"]],
+    "qdtrack": [["configs/mini/tasks/qdtrack.py"]],
 } | {f"mse_{q}": [[MSE_BASE], [MSE_CODEC, "--quality", str(q)]] for q in (1, 2, 3, 4)}
 
 
@@ -44,6 +46,7 @@ def ship_points(folder: Path) -> None:
     experiment = Experiment(load_config("configs/mini/stage2_segm.py"), folder)
     codecs: list[CodecUnderTest] = [Originals()]
     for _, anchor, sweep in map(make_sweep, config.anchors):
+        assert isinstance(anchor, Anchor)  # of pictures
         codecs += [AnchorCodec(anchor, quality, folder / "streams") for quality in sweep]
     for number, checkpoint in enumerate(config.mse_codecs, start=1):
         start = at_level(config, 1)
@@ -69,6 +72,7 @@ def main() -> int:
         ship_points(options.points)
         return 0
     prepare(Path("data/mini"))
+    prepare_videos(Path("data/mini_videos"))
     for name, trainings in NETWORKS.items():
         for arguments in trainings:
             command = [sys.executable, "tools/train.py", *arguments, "--resume"]

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from vcm_mt.curves.rp import task_of
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "# Written by tools/dev/metafiles.py. Do not edit.\n"
 DATASET = "embedded set, 300 validation pictures"
@@ -30,6 +32,7 @@ class Judge(NamedTuple):
 DET = Judge("det_mAP", "Object Detection", "box AP")
 SEGM = Judge("segm_mAP", "Instance Segmentation", "mask AP")
 RETINA = Judge("retina_mAP", "Object Detection", "box AP")
+TRACK = Judge("track_HOTA", "Multi-Object Tracking", "HOTA")
 PSNR = Judge("psnr", "Image Compression", "PSNR (dB)")
 MS_SSIM = Judge("ms_ssim", "Image Compression", "MS-SSIM")
 
@@ -44,7 +47,13 @@ MEASURED = (
     ("stage2_human", "mini", "stage1_det_human", [PSNR, MS_SSIM]),
     ("refine_det", "mini", "stage1_det_refined", [DET, SEGM]),
     ("refine_det_segm", "mini", "stage1_det_refined_joint", [DET, SEGM]),
+    ("stage1_track", "video", "stage1_track", [TRACK, DET]),
+    ("stage1_track_video", "video", "stage1_track_predicted", [TRACK, DET]),
+    ("stage2_track", "video", "stage1_track_predicted_track", [TRACK, DET]),
 )
+#: What experiments measured on, and their first anchor.
+DATASETS = {"video": "embedded videos, 24 of 24 frames"}
+ANCHORS = {"video": "vvc-intra"}
 NETWORKS = {"faster_rcnn": DET, "mask_rcnn": SEGM, "retinanet": RETINA}
 MSE_CODECS = {f"mse_{quality}": quality for quality in (1, 2, 3, 4)}
 
@@ -97,7 +106,12 @@ def networks() -> dict[str, Any]:
         | {"Results": [_entry(judge, {judge.label: round(originals[judge.metric], 2)})]}
         for network, judge in NETWORKS.items()
     ]
-    architectures = ["Faster R-CNN", "Mask R-CNN", "RetinaNet", "ResNet-18", "FPN"]
+    followed = {TRACK.label: round(results("video")["originals"][TRACK.metric], 2)}
+    models.append(
+        _zoo_model("qdtrack", name, "configs/mini/tasks/qdtrack.py")
+        | {"Results": [_entry(TRACK, followed, DATASETS["video"])]}
+    )
+    architectures = ["Faster R-CNN", "Mask R-CNN", "RetinaNet", "QDTrack", "ResNet-18", "FPN"]
     return {
         "Collections": [_collection(name, "embedded set", architectures)],
         "Models": models,
@@ -155,10 +169,12 @@ def _measured(
     found = results(experiment)
     entries = []
     for judge in judges:
-        entry = _result([judge], found["points"][curve])
-        rates = found["bd_rate"].get(judge.metric.removesuffix("_mAP"), {}).get(curve, {})
-        if rates.get("vvc") is not None:
-            entry["Metrics"]["BD-rate against VVC (%)"] = round(rates["vvc"], 2)
+        points, data = found["points"][curve], DATASETS.get(experiment, DATASET)
+        entry = _result([judge], points, data)
+        rates = found["bd_rate"].get(task_of(judge.metric) or judge.metric, {}).get(curve, {})
+        anchor = ANCHORS.get(experiment, "vvc")
+        if rates.get(anchor) is not None:
+            entry["Metrics"]["BD-rate against VVC (%)"] = round(rates[anchor], 2)
         entries.append(entry)
     return {
         "Name": config,
@@ -169,18 +185,20 @@ def _measured(
     }
 
 
-def _result(judges: list[Judge], points: list[dict[str, Any]]) -> dict[str, Any]:
+def _result(
+    judges: list[Judge], points: list[dict[str, Any]], data: str = DATASET
+) -> dict[str, Any]:
     """Metrics of one point, or of a curve's points as lists."""
     values = {"bpp": [round(point["bpp"], 4) for point in points]}
     for judge in judges:
         digits = 4 if judge is MS_SSIM else 2
         values[judge.label] = [round(point["metrics"][judge.metric], digits) for point in points]
     single = len(points) == 1
-    return _entry(judges[0], {k: v[0] if single else v for k, v in values.items()})
+    return _entry(judges[0], {k: v[0] if single else v for k, v in values.items()}, data)
 
 
-def _entry(judge: Judge, metrics: dict[str, Any]) -> dict[str, Any]:
-    return {"Task": judge.task, "Dataset": DATASET, "Metrics": metrics}
+def _entry(judge: Judge, metrics: dict[str, Any], data: str = DATASET) -> dict[str, Any]:
+    return {"Task": judge.task, "Dataset": data, "Metrics": metrics}
 
 
 class _Dumper(yaml.SafeDumper):

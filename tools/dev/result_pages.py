@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +51,41 @@ LONG = (
     Row("one model for all rates, detection", "det", "stage1_det_vbr"),
     Row("one model for all rates, segmentation, its receiver", "segm", "stage1_det_vbr_segm"),
 )
-HEADLINE = (LONG[0], LONG[1], LONG[5], LONG[7])
+PHOTOS = (
+    Row("refined, detector's receiver", "det", "stage1_det_refined_det"),
+    Row("refined, shared decoder", "det", "stage1_det_refined"),
+    Row("detector's receiver", "det", "stage1_det_det"),
+    Row("shared decoder", "det", "stage1_det"),
+    Row(
+        "refined, detector's receiver, against scaled VVC",
+        "det",
+        "stage1_det_refined_det",
+        "vvc_scaled",
+    ),
+    Row("detector's receiver, against scaled VVC", "det", "stage1_det_det", "vvc_scaled"),
+)
+_PREDICTED = "stage1_track_predicted_track"
+VIDEO = (
+    Row("predicted, against VVC all intra", "track", _PREDICTED, "vvc-intra"),
+    Row("predicted, against VVC random access", "track", _PREDICTED, "vvc-ra"),
+    Row("predicted, against VVC low delay", "track", _PREDICTED, "vvc-ld"),
+    Row("predicted, against HEVC random access", "track", _PREDICTED, "hevc-ra"),
+    Row("intra, against VVC all intra", "track", "stage1_track_track", "vvc-intra"),
+    Row("intra, shared decoder, against VVC all intra", "track", "stage1_track", "vvc-intra"),
+    Row("predicted, detection, against VVC all intra", "det", _PREDICTED, "vvc-intra"),
+    Row("predicted, ByteTrack, against VVC all intra", "byte", _PREDICTED, "vvc-intra"),
+)
+#: The table of README.md: of which experiment a row is, and the row.
+HEADLINE = (
+    ("photos", Row("photographs, refined, detection", "det", "stage1_det_refined_det")),
+    ("photos", Row("photographs, detection", "det", "stage1_det_det")),
+    ("mini", Row("embedded set, refined, detection", "det", "stage1_det_refined_det")),
+    ("mini", Row("embedded set, refined, segmentation", "segm", "stage1_det_refined_segm")),
+    ("mini", Row("embedded set, detection", "det", "stage1_det_det")),
+    ("mini", Row("embedded set, segmentation", "segm", "stage1_det_segm")),
+    ("video", Row("embedded videos, predicted, tracking (HOTA)", "track", _PREDICTED, "vvc-intra")),
+    ("video", Row("the same against VVC with random access", "track", _PREDICTED, "vvc-ra")),
+)
 #: Rows of the table of receivers: title, curve, metric, digits.
 RECEIVERS = (
     ("bpp", "stage1_det", "bpp", 3),
@@ -78,13 +113,18 @@ def pages() -> dict[Path, str]:
     """Each file's text."""
     before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    table = bd_table("mini", HEADLINE)
+    table = bd_table(HEADLINE)
     page = PAGE.read_text(encoding="utf-8")
     for name, text in (
-        ("demo", bd_table("demo", DEMO)),
-        ("demo-plain", bd_table("demo/plain", DEMO)),
-        ("long", bd_table("mini", LONG)),
+        ("photos", bd_table(("photos", row) for row in PHOTOS)),
+        ("photos-receivers", receiver_table("photos")),
+        ("demo", bd_table(("demo", row) for row in DEMO)),
+        ("demo-plain", bd_table(("demo/plain", row) for row in DEMO)),
+        ("long", bd_table(("mini", row) for row in LONG)),
         ("receivers", receiver_table("mini")),
+        ("video", bd_table((("video", row) for row in VIDEO), "BD-rate, HOTA unless said")),
+        ("video-scores", video_table()),
+        ("video-savings", savings_table()),
     ):
         begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
         head, _, tail = page.partition(begin)
@@ -92,16 +132,16 @@ def pages() -> dict[Path, str]:
     return {README: f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", PAGE: page}
 
 
-def bd_table(experiment: str, rows: tuple[Row, ...]) -> str:
+def bd_table(rows: Iterable[tuple[str, Row]], title: str = "BD-rate against VVC") -> str:
     """BD-rates as a Markdown table, against VVC where a title says nothing else."""
-    rates = _read(experiment, "bd_rate.json")
     body = []
-    for title, task, curve, anchor in rows:
+    for experiment, (name, task, curve, anchor) in rows:
+        rates = _read(experiment, "bd_rate.json")
         if (rate := rates[task].get(curve, {}).get(anchor)) is None:
             continue
         body.append(
             [
-                title,
+                name,
                 f"**{_percent(rate['value'])}**",
                 _range(rate["bootstrap"]),
                 _range(rate["leave_one_out"]),
@@ -109,7 +149,7 @@ def bd_table(experiment: str, rows: tuple[Row, ...]) -> str:
                 _percent(rate["without_headers"]),
             ]
         )
-    head = ["BD-rate against VVC", "PCHIP", "95 % interval", "leave one point out", "overlap"]
+    head = [title, "PCHIP", "95 % interval", "leave one point out", "overlap"]
     return _markdown(body, [*head, "without headers"])
 
 
@@ -118,12 +158,44 @@ def receiver_table(experiment: str) -> str:
     points = _read(experiment, "results.json")["points"]
     body = []
     for title, curve, metric, digits in RECEIVERS:
+        if curve not in points or metric not in (points[curve][0]["metrics"] | {"bpp": 0}):
+            continue
         values = [
             point["bpp"] if metric == "bpp" else point["metrics"][metric]
             for point in sorted(points[curve], key=lambda point: point["quality"])
         ]
         body.append([title, *(f"{value:.{digits}f}" for value in values)])
     return _markdown(body, ["quality", *map(str, range(1, len(body[0])))])
+
+
+def video_table() -> str:
+    """Intra and predicted streams of videos, quality by quality."""
+    points = _read("video", "results.json")["points"]
+    rows = (
+        ("bpp, intra", "stage1_track_track", "bpp", 3),
+        ("bpp, predicted", _PREDICTED, "bpp", 3),
+        ("HOTA, intra", "stage1_track_track", "track_HOTA", 1),
+        ("HOTA, predicted", _PREDICTED, "track_HOTA", 1),
+        ("MOTA, predicted", _PREDICTED, "track_MOTA", 1),
+        ("IDF1, predicted", _PREDICTED, "track_IDF1", 1),
+        ("box mAP, intra", "stage1_track_track", "det_mAP", 1),
+        ("box mAP, predicted", _PREDICTED, "det_mAP", 1),
+    )
+    body = []
+    for title, curve, metric, digits in rows:
+        values = [
+            point["bpp"] if metric == "bpp" else point["metrics"][metric]
+            for point in sorted(points[curve], key=lambda point: point["quality"])
+        ]
+        body.append([title, *(f"{value:.{digits}f}" for value in values)])
+    return _markdown(body, ["quality", *map(str, range(1, len(body[0])))])
+
+
+def savings_table() -> str:
+    """Bytes of predicted streams over those of intra streams, by camera and quality."""
+    told = _read("video", "savings.json")
+    body = [[camera, *map(_percent, by_level.values())] for camera, by_level in told.items()]
+    return _markdown(body, ["camera", *next(iter(told.values()))])
 
 
 def _read(experiment: str, name: str) -> dict[str, Any]:

@@ -10,10 +10,18 @@ from torch import Tensor, nn
 from vcm_mt.errors import ConfigError
 
 
-def fingerprint(part: nn.Module) -> str:
-    """SHA-256 over a network's parameters and buffers and their names, hexadecimal."""
+def fingerprint(part: nn.Module, of: str = "", without: str = " ") -> str:
+    """SHA-256 over a network's parameters and buffers and their names, hexadecimal.
+
+    Args:
+        part: The network.
+        of: Prefix of the names that count.
+        without: Prefix of names that do not.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(part.state_dict().items()):
+        if not name.startswith(of) or name.startswith(without):
+            continue
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -59,6 +67,21 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> N
         f"{source} holds the weights of another architecture than "
         f"{type(module).__name__}: {'; '.join(differences)}"
     )
+
+
+def take_over(module: nn.Module, state: dict[str, Tensor], prefix: str, source: str) -> None:
+    """Load the part of a training's weights whose names begin with a prefix.
+
+    Raises:
+        ConfigError: When there are none, or they do not fit.
+    """
+    own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    if not own:
+        raise ConfigError(f"{source} has no {prefix[:-1]}: give a checkpoint of stage 1")
+    try:
+        module.load_state_dict(own)
+    except RuntimeError as error:
+        raise ConfigError(f"{source} does not fit its own record: {error}") from error
 
 
 def _without(prefix: str, own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:

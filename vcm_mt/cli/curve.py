@@ -6,6 +6,9 @@ qualities behind an @, or its own sweep; vvc@scale=0.5 codes pictures at half th
 of the config look at every picture in one pass. What was measured is kept: a run that was stopped
 goes on, and one that is done is read.
 
+On a data set of videos each is coded whole, by a codec with a temporal prior predicted; anchors are
+vvc-ra, vvc-ld and vvc-intra (random access, low delay, all intra), hevc-ra, av1-ra and so on.
+
 Writes rp_points.json and .csv, bd_rate.json, results.json, rp_table.md, plots, and pictures for
 `vcm-mt report`. Under torchrun the pictures are shared out among the processes.
 

@@ -32,16 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = make_parser().parse_args(arguments)
     from mmengine.logging import MMLogger
 
-    from vcm_mt.report.experiment import measure_all, run
+    from vcm_mt.report import experiment, video_experiment
     from vcm_mt.training.config import load_config
     from vcm_mt.training.processes import keep_memory
     from vcm_mt.training.run import join_processes
 
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
+    config = load_config(options.config)
+    kind = video_experiment if "videos" in config else experiment
     folder = options.out or Path("work_dirs/experiments") / Path(options.config).stem
     if options.measure:
         keep_memory()
         join_processes("pytorch")
-        measure_all(load_config(options.config), folder)
+        kind.measure_all(config, folder)
     else:
-        run(options.config, folder)
+        kind.run(options.config, folder)

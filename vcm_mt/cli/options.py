@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 #: Precisions by their names on the command line.
 AMP = ("auto", "bf16", "fp16", "fp32")
@@ -91,6 +91,21 @@ def add_task(parser: argparse.ArgumentParser, about: str) -> argparse.Action:
 def add_out(parser: argparse.ArgumentParser, about: str, **settings: Any) -> None:
     """Add ``-o``, ``--out``: where the result goes, a file or a folder."""
     parser.add_argument("-o", "--out", type=Path, help=about, **settings)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Width and height, of "1280x720"."""
+    width, _, height = text.partition("x")
+    found = int(width), int(height)
+    if min(found) < 1:
+        raise ValueError(text)
+    return found
+
+
+def check_piped(parser: argparse.ArgumentParser, file: TextIO) -> None:
+    """Refuse to write bytes to a terminal."""
+    if file.isatty():
+        parser.error("-o - writes bytes: send them to a file or to another command")
 
 
 def add_work_dir(parser: argparse.ArgumentParser) -> None:

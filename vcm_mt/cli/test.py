@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from mmengine.logging import MMLogger
 
     from vcm_mt.apis.refined import refining
-    from vcm_mt.checkpoint import training_checkpoint
+    from vcm_mt.checkpoint import training_checkpoint, zoo_entry
     from vcm_mt.files import check_output
     from vcm_mt.report.codec_figures import receiver_figures, system_figures
     from vcm_mt.training.config import load_config
@@ -69,10 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     join_processes(options.launcher)
     config = load_config(options.config, options.cfg_options)
     checkpoint = training_checkpoint(options.checkpoint)
+    quality = options.quality or zoo_entry(options.checkpoint).quality
     if options.out:
         check_output(options.out)
     if not (options.receiver or options.refine or config.model.type == "ReceiverSystem"):
-        system_figures(config, checkpoint, options.quality, options.out)
+        system_figures(config, checkpoint, quality, options.out)
         return
     transmitter = None
     if options.refine:
@@ -80,6 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         of = options.refine_config or config
         transmitter = refining(of, checkpoint, options.refine, receivers=through)
     receiver_figures(
-        config, checkpoint, options.receiver, options.quality, options.task, transmitter,
+        config, checkpoint, options.receiver, quality, options.task, transmitter,
         options.out,
     )  # fmt: skip

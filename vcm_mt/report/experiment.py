@@ -49,6 +49,9 @@ from vcm_mt.training.experiment import (
 from vcm_mt.training.processes import share_of_cores
 from vcm_mt.training.stage1 import starting_from
 
+#: The largest width and height of the strip of receivers' pictures, in pixels.
+_STRIP = (2000, 4000)
+
 
 def run(config_path: str, folder: Path) -> None:
     """Prepare, train, measure and report."""
@@ -225,7 +228,9 @@ def strip(config: Config, folder: Path) -> None:
         (folder / "receivers.md").write_text(text, encoding="utf-8")
         print(f"\nThe receivers of one bitstream:\n\n{text}")
     pixels = receiver_strip(data, codec)
-    Image.fromarray(pixels).save(folder / "receivers.jpg", quality=92)
+    shown = Image.fromarray(pixels)
+    shown.thumbnail(_STRIP)
+    shown.save(folder / "receivers.jpg", quality=90)
     with SummaryWriter(str(folder / "receivers")) as writer:
         writer.add_image("receivers", pixels, dataformats="HWC")
 

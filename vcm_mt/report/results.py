@@ -10,7 +10,7 @@ from typing import Any
 
 from vcm_mt.curves.bootstrap import Bootstrap
 from vcm_mt.curves.compare import Rates, bd_rates
-from vcm_mt.curves.rp import RPPoint, finite, metric_title, sort_points
+from vcm_mt.curves.rp import RPPoint, finite, metric_title, sort_points, task_of
 from vcm_mt.curves.rp_file import ANCHOR, LEARNED, OURS, RPFile
 from vcm_mt.curves.table import rp_table_markdown
 from vcm_mt.files import check_output, write_atomically
@@ -44,7 +44,7 @@ def write_results(found: RPFile, folder: Path, resamples: int = 0) -> tuple[str,
     found.save((folder / POINTS).with_suffix(".csv"))
     rates, refused = compared(found, resamples)
     told = {
-        metric.removesuffix("_mAP"): {
+        task_of(metric) or metric: {
             curve: {anchor: rate.to_dict() for anchor, rate in by_anchor.items()}
             for curve, by_anchor in by_curve.items()
         }
@@ -93,7 +93,7 @@ def published(found: RPFile) -> RPFile:
     """
     others = [name for name in found.curves if _role(found, name) == ANCHOR][1:]
     receivers = [_receiver(found, name) for name in found.curves]
-    tasks = [metric for metric in metrics_of(found) if metric.endswith("_mAP")]
+    tasks = [metric for metric in metrics_of(found) if task_of(metric)]
     served = [task for task in tasks if any(_made_for(one, task) for one in receivers)]
 
     def kept(name: str, metric: str) -> bool:
@@ -131,13 +131,19 @@ def compared(found: RPFile, resamples: int = 0) -> tuple[Rates, list[str]]:
 def metrics_of(found: RPFile) -> list[str]:
     """All metrics that an anchor has at all its points, or a curve if there is no anchor.
 
-    The tasks' mAP comes first.
+    The tasks' mAP or HOTA comes first, in the tasks' order.
     """
     known: dict[str, None] = {}
     for curve in [found.curves[name] for name in anchors_of(found) or found.curves]:
         for metric in set.intersection(*(set(point.metrics) for point in curve.points)):
             known[metric] = None
-    return sorted(known, key=lambda metric: (not metric.endswith("_mAP"), metric))
+    tasks = [*found.data.get("tasks", {})]
+
+    def place(metric: str) -> tuple[bool, int, str]:
+        task = task_of(metric)
+        return task is None, tasks.index(task) if task in tasks else len(tasks), metric
+
+    return sorted(known, key=place)
 
 
 def anchors_of(found: RPFile) -> list[str]:
@@ -180,7 +186,7 @@ def _fits(receiver: str, metric: str) -> bool:
 
 
 def _made_for(receiver: str, metric: str) -> bool:
-    return (metric.removesuffix("_mAP") if metric.endswith("_mAP") else "human") in receiver
+    return (task_of(metric) or "human") in receiver
 
 
 def _summary(found: RPFile, told: dict[str, Any]) -> dict[str, Any]:

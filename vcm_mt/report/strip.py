@@ -22,7 +22,7 @@ def receiver_strip(data: TestSet, codec: CodecUnderTest, count: int = 3) -> NDAr
         count: How many pictures, from the first one on.
 
     Returns:
-        uint8 [H, W, 3].
+        uint8 [H, W, 3]; black beside pictures that are not as wide as others.
     """
     rows = []
     for _, original, sample in data.batches(range(min(count, len(data)))):
@@ -39,4 +39,6 @@ def receiver_strip(data: TestSet, codec: CodecUnderTest, count: int = 3) -> NDAr
                 panel = to_uint8(picture)
                 panels.append(draw_instances(panel, found[0], data.classes) if found else panel)
             rows.append(side_by_side(panels, [task_name] * len(panels)))
-    return np.concatenate(rows)
+    widest = max(row.shape[1] for row in rows)
+    beside = (np.pad(row, ((0, 0), (0, widest - row.shape[1]), (0, 0))) for row in rows)
+    return np.concatenate(list(beside))

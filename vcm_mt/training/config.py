@@ -26,6 +26,7 @@ _READ = {
     *("model_wrapper_cfg", "compile", "sync_bn", "find_unused_parameters"),
     *("activation_checkpointing", "efficient_conv_bn_eval", "resource_limit"),
     *("levels", "rate_target", "inputs_hint", "stage1", "task", "tasks", "evaluators"),
+    "test_evaluators",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,18 @@ def for_tasks(config: Config, names: Sequence[str]) -> Config:
     chosen = copy.deepcopy(config)
     receiver = receiver_name(names)
     chosen.model.tasks = ConfigDict({name: {**known[name], "receiver": receiver} for name in names})
-    evaluators = [dict(type="CodingMetric")]
-    evaluators += [config.evaluators[name] for name in names if name in config.evaluators]
     if not any(_needs_annotations(task) for task in chosen.model.tasks.values()):
         dataset = chosen.train_dataloader.dataset
         dataset.pipeline = [step for step in dataset.pipeline if _kind(step) != "LoadAnnotations"]
-    chosen.val_evaluator = chosen.test_evaluator = evaluators
+    chosen.val_evaluator = _evaluators(config.evaluators, names)
+    judges = config.get("test_evaluators", config.evaluators)
+    chosen.test_evaluator = _evaluators(judges, names)
     return chosen
+
+
+def _evaluators(judges: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """The rate and fidelity, and what judges the tasks."""
+    return [dict(type="CodingMetric"), *(judges[name] for name in names if name in judges)]
 
 
 def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:

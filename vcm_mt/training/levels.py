@@ -8,9 +8,9 @@ from pathlib import Path
 from vcm_mt.checkpoint import (
     find_checkpoint,
     list_checkpoints,
-    local_path,
     read_record,
     training_checkpoint,
+    zoo_entry,
 )
 from vcm_mt.errors import ConfigError
 
@@ -26,7 +26,8 @@ def find_stage1(path: Path, qualities: Sequence[int] | None = None) -> dict[int,
     Raises:
         ConfigError: When there is no such training or level.
     """
-    path = local_path(path)
+    path, _, level = zoo_entry(path)
+    qualities = qualities or ([level] if level else None)
     if path.is_file() or list_checkpoints(path):
         checkpoint = training_checkpoint(path)
         record = read_record(checkpoint)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import mmengine.device.utils
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 
+from vcm_mt.checkpoint import ZOO_PREFIX, read_state_dict
 from vcm_mt.device import detector_device
 
 
@@ -24,3 +27,9 @@ def build_runner(config: Config) -> Runner:
     if sys.platform == "darwin":
         config.merge_from_dict({"env_cfg.mp_cfg.mp_start_method": "spawn"})
     return Runner.from_cfg(config)
+
+
+@CheckpointLoader.register_scheme(prefixes=ZOO_PREFIX)
+def _from_zoo(filename: str, map_location: Any = None) -> dict[str, Any]:  # noqa: ARG001
+    """Weights of the zoo for ``init_cfg=dict(type="Pretrained", checkpoint="zoo://NAME")``."""
+    return read_state_dict(filename)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from vcm_mt.errors import VCMError
+from vcm_mt.errors import ConfigError, VCMError
 
 #: Number of pictures that are read.
 SAMPLE = 32
@@ -34,8 +34,17 @@ class Survey(NamedTuple):
 
 
 def survey(split: str, dataset: Any) -> Survey:
-    """Read all annotations of a data set, and an evenly spaced sample of its pictures."""
+    """Read all annotations of a data set, and an evenly spaced sample of its pictures.
+
+    Raises:
+        ConfigError: If its elements are whole videos.
+    """
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    if infos and "width" not in infos[0]:
+        raise ConfigError(
+            f"{type(dataset).__name__} holds whole videos, which a dry run does not look at: train "
+            "some steps instead, with --cfg-options train_cfg.max_iters=10"
+        )
     sizes = [(int(info["width"]), int(info["height"])) for info in infos]
     by_area = sorted(range(len(sizes)), key=lambda n: sizes[n][0] * sizes[n][1], reverse=True)
     width, height = sizes[by_area[0]]
