@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from vcm_mt.curves.tracks import TRACK_METRICS, TrackCounts, by_video, count_tracks
+from vcm_mt.curves.counts import Counts
+from vcm_mt.curves.tracks import TRACK_METRICS, by_video, count_tracks
 from vcm_mt.errors import MeasurementError
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
@@ -128,12 +129,12 @@ def test_without_objects_there_is_no_figure():
 def test_counts_as_text():
     counts = count_tracks(*([part] for part in sequence(1)))
     for one in counts.values():
-        again = TrackCounts.from_text(one.to_text())
+        again = Counts.from_text(one.to_text())
         assert again.score() == one.score() and again.num_units == 1
     assert set(counts) == set(TRACK_METRICS)
     for text in ("", "[]", '{"metric": "HOTA", "counts": [1]}', '{"metric": "x", "counts": []}'):
-        with pytest.raises(MeasurementError, match="damaged tracks"):
-            TrackCounts.from_text(text)
+        with pytest.raises(MeasurementError, match="damaged counts"):
+            Counts.from_text(text)
 
 
 def test_entries_are_sorted_by_frame():

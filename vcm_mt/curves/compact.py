@@ -17,9 +17,9 @@ from zipfile import ZIP_BZIP2, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from vcm_mt.curves.counts import Counts
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.rp import Pictures
-from vcm_mt.curves.tracks import TrackCounts
 from vcm_mt.errors import MeasurementError
 
 _CONTENT = "points.json"
@@ -134,7 +134,7 @@ def _add(pictures: Pictures, columns: _Columns) -> dict[str, Any]:
             if isinstance(m, Matches)
         },
         "tracks": {
-            n: m.to_text() for n, m in pictures.matches.items() if isinstance(m, TrackCounts)
+            n: m.to_text() for n, m in pictures.matches.items() if isinstance(m, Counts)
         },
     }
 
@@ -145,7 +145,7 @@ def _take(layout: Mapping[str, Any], columns: _Columns) -> Pictures:
         **{name: columns.take(name, count).astype(np.int64) for name in _BYTES},
         fidelity={n: _take_score(span, columns, count) for n, span in layout["fidelity"].items()},
         matches={n: _take_matches(k, columns, count) for n, k in layout["matches"].items()}
-        | {n: TrackCounts.from_text(text) for n, text in layout.get("tracks", {}).items()},
+        | {n: Counts.from_text(text) for n, text in layout.get("tracks", {}).items()},
     )
 
 

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from vcm_mt.curves.counts import COUNTED, Counts
 from vcm_mt.curves.matches import Matches
-from vcm_mt.curves.tracks import TRACK_METRICS, TrackCounts
 from vcm_mt.errors import MeasurementError
 
+#: The score that a task is told by, of those that it has.
+MAIN_SCORES = ("mAP", "HOTA", "mIoU", "top1")
 _TITLES = {
     "det_mAP": "detection mAP (%)",
     "segm_mAP": "segmentation mAP (%)",
@@ -21,6 +23,9 @@ _TITLES = {
     "track_HOTA": "tracking HOTA (%)",
     "track_MOTA": "tracking MOTA (%)",
     "track_IDF1": "tracking IDF1 (%)",
+    "pose_mAP": "pose mAP of OKS (%)",
+    "sem_mIoU": "semantic mIoU (%)",
+    "action_top1": "action top-1 (%)",
     "psnr": "PSNR (dB)",
     "ms_ssim": "MS-SSIM",
 }
@@ -37,14 +42,14 @@ class Pictures:
         num_bytes: int64 [P], bytes of each file that would be sent.
         header_bytes: int64 [P], those without picture content.
         fidelity: float64 [P] by metric, ``psnr`` in dB and ``ms_ssim``; NaN where there is none.
-        matches: Each task's detections, or counts of its tracks, by the metric's name.
+        matches: Each task's detections, or counts, by the metric's name.
     """
 
     num_pixels: NDArray[np.int64]
     num_bytes: NDArray[np.int64]
     header_bytes: NDArray[np.int64]
     fidelity: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    matches: Mapping[str, Matches | TrackCounts] = field(default_factory=dict)
+    matches: Mapping[str, Matches | Counts] = field(default_factory=dict)
 
     def bpp(
         self, weights: NDArray[np.float64] | None = None, headers: bool = True
@@ -222,18 +227,18 @@ def _mean(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> N
     return weights[:, known] @ values[known] / weights[:, known].sum(axis=1)
 
 
-def _judged(metric: str, text: str) -> Matches | TrackCounts:
-    of_tracks = metric.rpartition("_")[2] in TRACK_METRICS
-    return TrackCounts.from_text(text) if of_tracks else Matches.from_text(text)
+def _judged(metric: str, text: str) -> Matches | Counts:
+    counted = metric.rpartition("_")[2] in COUNTED
+    return Counts.from_text(text) if counted else Matches.from_text(text)
 
 
 def task_of(metric: str) -> str | None:
-    """The task whose main score a metric is: its mAP, or a tracker's HOTA."""
+    """The task whose main score a metric is, one of :data:`MAIN_SCORES`."""
     name, _, kind = metric.rpartition("_")
-    return name if kind in ("mAP", "HOTA") else None
+    return name if kind in MAIN_SCORES else None
 
 
 def metric_title(metric: str) -> str:
     """The metric's name for readers, with its unit if it is one of ours."""
     name, _, kind = metric.rpartition("_")
-    return _TITLES.get(metric, f"{name} {kind} (%)" if kind in TRACK_METRICS else metric)
+    return _TITLES.get(metric, f"{name} {kind} (%)" if kind in COUNTED else metric)

@@ -7,23 +7,19 @@ track that matches a crowd in a frame is neither right nor wrong there.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask
 from scipy.optimize import linear_sum_assignment
-from typing_extensions import Self
 
-from vcm_mt.errors import ConfigError, MeasurementError
+from vcm_mt.curves.counts import Counts
+from vcm_mt.errors import ConfigError
 
-#: The metrics and the length of a video's counts: of HOTA, true positives, misses, false positives
-#: and the sum of association scores at each of 19 localisation thresholds; of MOTA, objects,
-#: misses, false positives and switches of identity; of IDF1, true positives, misses, false ones.
+#: The metrics and the length of a video's counts, see :mod:`vcm_mt.curves.counts`.
 TRACK_METRICS = {"HOTA": 4 * 19, "MOTA": 4, "IDF1": 3}
 
 #: Intersection over union from which a track matches a crowd.
@@ -32,58 +28,7 @@ _OVERLAP = 0.5
 Frames = Sequence[Sequence[Mapping[str, Any]]]
 
 
-@dataclass(frozen=True, eq=False)
-class TrackCounts:
-    """What one of :data:`TRACK_METRICS` is computed from.
-
-    Attributes:
-        metric: Its name.
-        counts: float64 [V, N], by video.
-    """
-
-    metric: str
-    counts: NDArray[np.float64]
-
-    @property
-    def num_units(self) -> int:
-        """V."""
-        return len(self.counts)
-
-    def score(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """The metric over weighted videos in percent.
-
-        Args:
-            weights: float64 [B, V], how often each video counts; by default each once.
-
-        Returns:
-            float64 [B], or [1] without weights; NaN where there is no object.
-        """
-        if weights is None:
-            weights = np.ones((1, self.num_units))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return 100 * _SCORES[self.metric](weights @ self.counts)
-
-    def to_text(self) -> str:
-        """Encode for JSON."""
-        return json.dumps({"metric": self.metric, "counts": self.counts.tolist()})
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """The inverse of :meth:`to_text`.
-
-        Raises:
-            MeasurementError: When it is not what :meth:`to_text` wrote.
-        """
-        try:
-            told = json.loads(text)
-            length = TRACK_METRICS[told["metric"]]
-            counts = np.array(told["counts"], dtype=np.float64).reshape(-1, length)
-            return cls(told["metric"], counts)
-        except (ValueError, TypeError, KeyError) as error:
-            raise MeasurementError(f"damaged tracks of an R-P point: {error!r}") from error
-
-
-def count_tracks(truth: Sequence[Frames], found: Sequence[Frames]) -> dict[str, TrackCounts]:
+def count_tracks(truth: Sequence[Frames], found: Sequence[Frames]) -> dict[str, Counts]:
     """Match tracks with objects.
 
     Args:
@@ -105,7 +50,7 @@ def count_tracks(truth: Sequence[Frames], found: Sequence[Frames]) -> dict[str, 
                 sums[name] += counts
         for name, counts in sums.items():
             parts[name].append(counts)
-    return {name: TrackCounts(name, np.stack(rows)) for name, rows in parts.items()}
+    return {name: Counts(name, np.stack(rows)) for name, rows in parts.items()}
 
 
 def by_video(
@@ -169,26 +114,3 @@ def _without_crowds(
 
 def _corners(x: float, y: float, width: float, height: float) -> tuple[float, ...]:
     return float(x), float(y), float(x + width), float(y + height)
-
-
-def _hota(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    right, misses, wrong, associated = np.moveaxis(sums.reshape(len(sums), 4, -1), 1, 0)
-    detection = right / (right + misses + wrong)
-    association = associated / np.maximum(right, 1)
-    score: NDArray[np.float64] = np.sqrt(detection * association).mean(axis=-1)
-    return np.where((right + misses)[:, 0] > 0, score, np.nan)
-
-
-def _mota(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    objects, misses, wrong, switches = sums.T
-    score: NDArray[np.float64] = 1 - (misses + wrong + switches) / objects
-    return np.where(objects > 0, score, np.nan)
-
-
-def _idf1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    right, misses, wrong = sums.T
-    score: NDArray[np.float64] = right / (right + misses / 2 + wrong / 2)
-    return np.where(right + misses > 0, score, np.nan)
-
-
-_SCORES = {"HOTA": _hota, "MOTA": _mota, "IDF1": _idf1}

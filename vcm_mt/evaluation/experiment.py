@@ -16,11 +16,10 @@ from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.sequences import KEY_INTERVAL
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import local_path, read_record, zoo_entry
+from vcm_mt.curves.counts import Counts
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.points import Points, PointStore
 from vcm_mt.curves.rp import Pictures, RPPoint
-from vcm_mt.curves.sizes import further_scores
-from vcm_mt.curves.tracks import TrackCounts, by_video, count_tracks
 from vcm_mt.errors import ConfigError, MeasurementError, VCMError, naming
 from vcm_mt.evaluation.codecs import CodecUnderTest, Originals, TrainedCodec
 from vcm_mt.evaluation.journal import Journal
@@ -97,7 +96,7 @@ class Experiment:
     ) -> RPPoint:
         """One point with every task's score."""
         metrics: dict[str, float] = {}
-        matches: dict[str, Matches | TrackCounts] = {}
+        matches: dict[str, Matches | Counts] = {}
         first = known[0][1][receiver]
         for tasks, points in known:
             point = points[receiver]
@@ -181,10 +180,7 @@ class Experiment:
         scores = {name: float(pictures.score(name)[0]) for name in names}
         for task in tasks:
             found = _found(entries, receiver, task)
-            data = self.data
-            if data.kinds[task] == "track":
-                continue
-            more = further_scores(data.truths[task], found, data.kinds[task], data.ids)
+            more = self.data.judges[task].further(found, self.data.ids)
             scores |= {f"{task}_{name}": value for name, value in more.items()}
         return RPPoint(quality, bpp, estimated, scores, pictures)
 
@@ -194,9 +190,10 @@ class Experiment:
             name: np.array([np.nan if one[name] is None else one[name] for one in own])
             for name in FIDELITY
         }
-        matches: dict[str, Matches | TrackCounts] = {}
+        matches: dict[str, Matches | Counts] = {}
+        units = [[self.data.ids[index] for index in unit] for unit in self.data.units]
         for task in tasks:
-            matches |= self._matches(task, _found(entries, receiver, task))
+            matches |= self.data.judges[task].scores(_found(entries, receiver, task), units)
         return Pictures(
             np.array([entry["num_pixels"] for entry in entries]),
             np.array([entry["num_bytes"] or 0 for entry in entries]),
@@ -204,20 +201,6 @@ class Experiment:
             {name: values for name, values in fidelity.items() if not np.isnan(values).all()},
             matches,
         )
-
-    def _matches(self, task: str, found: list[dict[str, Any]]) -> dict[str, Matches | TrackCounts]:
-        """What a task's scores follow from, by the score's name."""
-        data = self.data
-        if data.kinds[task] == "track":
-            frames = [[data.ids[index] for index in unit] for unit in data.units]
-            truth = list(data.truths[task].anns.values())
-            counts = count_tracks(by_video(truth, frames), by_video(found, frames))
-            return {f"{task}_{name}": one for name, one in counts.items()}
-        matches = Matches.of(data.truths[task], found, data.kinds[task], data.ids)
-        if data.of_videos:
-            units = [n for n, unit in enumerate(data.units) for _ in unit]
-            matches = matches.grouped(units)
-        return {f"{task}_mAP": matches}
 
 
 def _found(entries: list[dict[str, Any]], receiver: str, task: str) -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from vcm_mt.curves.counts import COUNTED
 from vcm_mt.curves.rp import RPPoint
-from vcm_mt.curves.tracks import TRACK_METRICS
 from vcm_mt.errors import naming
 from vcm_mt.metrics import CheckedCocoMetric
 
@@ -79,19 +79,19 @@ def _evaluator(config: Config, dataset: Any) -> Evaluator:
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:
-    """The scores of an R-P point: ``<task>_mAP``, ``<task>_HOTA`` in percent, ``psnr`` in dB.
+    """The scores of an R-P point: ``<task>_mAP``, ``<task>_HOTA`` and so on in percent, ``psnr`` in dB.
 
     A segmenter's mAP is that of its masks, a detector's that of its boxes: the same figures as
     :class:`vcm_mt.evaluation.experiment.Experiment` gives.
     """
     fidelity = ("psnr", "ms_ssim")
     found = {name: value for name, value in metrics.items() if name.startswith(fidelity)}
-    for kind in ("bbox", "segm"):
+    for kind in ("bbox", "segm", "keypoints"):
         suffix = f"/{kind}_mAP"
         for name, value in metrics.items():
             if name.endswith(suffix):
                 found[f"{name.removesuffix(suffix)}_mAP"] = round(100 * value, 4)
-    for kind in TRACK_METRICS:
+    for kind in COUNTED:
         for name, value in metrics.items():
             if name.endswith(f"/{kind}"):
                 found[name.replace("/", "_")] = round(100 * value, 4)

@@ -108,7 +108,7 @@ class Samples:
 
     def _truth(self, index: int) -> dict[str, Any]:
         image = self._data.ids[index]
-        truths = self._data.truths
+        truths = {name: judge.truth for name, judge in self._data.judges.items()}
         return {
             "classes": {
                 name: {c["id"]: c["name"] for c in truth.dataset["categories"]}

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
-from numpy.typing import NDArray
-from pycocotools import mask as rle
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from vcm_mt.anchors.base import Picture
-from vcm_mt.datasets.truth import check_labels, check_picture, read_tracks, read_truth
 from vcm_mt.device import detector_device
 from vcm_mt.engine.hooks import frozen_digest
 from vcm_mt.errors import ConfigError, DataError, naming
 from vcm_mt.evaluation.units import Frame, joined, units_of
+from vcm_mt.metrics.judges import make_judge
 from vcm_mt.models.data_preprocessor import VCMDataPreprocessor
 from vcm_mt.models.score import score
 from vcm_mt.models.tasks import named_tasks
@@ -39,12 +35,12 @@ class TestSet:
     Args:
         config: Its ``test_dataloader``; and ``tasks`` and ``evaluators``, or where the test set
             is another than the validation set ``test_evaluators``, or the model's tasks
-            and the COCO metrics of ``test_evaluator``.
+            and the metrics of ``test_evaluator``.
         tasks: Which of them; by default all that have an evaluator.
         device: Where pictures and tasks are; by default a GPU where there is one.
 
     Raises:
-        ConfigError: For a task that the config lacks, or that has no COCO metric.
+        ConfigError: For a task that the config lacks, or that has no metric.
         DataError: When a task can't be judged by its annotations.
     """
 
@@ -61,7 +57,7 @@ class TestSet:
         for name in names:
             if name not in known or name not in metrics:
                 raise ConfigError(
-                    f"{config.filename} has no task {name!r} with a COCO metric, but "
+                    f"{config.filename} has no task {name!r} with a metric, but "
                     f"{', '.join(metrics) or 'none'}"
                 )
         self._config = config
@@ -75,24 +71,16 @@ class TestSet:
         place = detector_device(device)
         self.tasks.to(place)
         self._preprocessor.to(place)
-        #: By task: "bbox" or "segm", whichever its metric judges last, or "track".
-        self.kinds = {name: _kind(metrics[name]) for name in names}
         self.classes: tuple[str, ...] = self._dataset.metainfo["classes"]
-        files = {name: metrics[name].ann_file for name in names}
-        self.truths = {
-            name: read_tracks(files[name], self.classes, name)
-            if self.kinds[name] == "track"
-            else read_truth(files[name], self.classes, [self.kinds[name]], name)
-            for name in names
-        }
+        self.judges = {name: make_judge(name, metrics[name], self.classes) for name in names}
         told = [self._dataset.get_data_info(i) for i in range(len(self._dataset))]
         self.ids = [one["img_id"] for one in told]
         #: What is measured as a whole: the numbers of a video's frames, or of one picture.
         self.units = units_of([one.get("video_id") for one in told])
         self.of_videos = bool(told) and "video_id" in told[0]
-        for name, truth in self.truths.items():
+        for judge in self.judges.values():
             for index, number in enumerate(self.ids):
-                check_picture(truth, files[name], name, number, self.path(index))
+                judge.check(number, self.path(index))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -111,9 +99,9 @@ class TestSet:
 
     @cached_property
     def task_digests(self) -> dict[str, list[str]]:
-        """What decides each task's scores: digests of network and annotations, the kind of AP."""
+        """What decides each task's scores: digests of network and annotations, what is judged."""
         return {
-            name: [frozen_digest(task), _digest(self.truths[name].dataset), self.kinds[name]]
+            name: [frozen_digest(task), self.judges[name].digest, self.judges[name].kind]
             for name, task in named_tasks(self.tasks)
         }
 
@@ -198,7 +186,7 @@ class TestSet:
 
         Returns:
             ``index``, ``num_bytes``, ``header_bytes``, ``bits_estimated``, ``num_pixels``; and by
-            receiver ``psnr``, ``ms_ssim`` and ``found``, each task's detections in COCO's format.
+            receiver ``psnr``, ``ms_ssim`` and ``found``, what each task's judge keeps.
         """
         looking = list(self.tasks) if tasks is None else list(tasks)
         networks = nn.ModuleDict({name: self.tasks[name] for name in looking})
@@ -216,37 +204,15 @@ class TestSet:
                     "psnr": coding["psnr"][receiver],
                     "ms_ssim": coding["ms_ssim"][receiver],
                     "found": {
-                        task: self._found(index, task, sample.get(f"pred_{task}@{receiver}"))
+                        task: self.judges[task].entries(
+                            self.ids[index], sample.get(f"pred_{task}@{receiver}"), sample
+                        )
                         for task in looking
                     },
                 }
                 for receiver in sent
             },
         }
-
-    def _found(self, index: int, task: str, found: Any) -> list[dict[str, Any]]:
-        check_labels(found.labels, self.classes, task)
-        categories = self.truths[task].get_cat_ids(self.classes)
-        boxes = found.bboxes.double().cpu().numpy()
-        boxes[:, 2:] -= boxes[:, :2]
-        entries = [
-            {"image_id": self.ids[index], "category_id": categories[label], "score": score}
-            | {"bbox": box}
-            for label, score, box in zip(
-                found.labels.tolist(), found.scores.tolist(), boxes.tolist(), strict=True
-            )
-        ]
-        if self.kinds[task] == "track":
-            if "instances_id" not in found:
-                raise ConfigError(f"{task} finds objects and follows none: judge it by its mAP")
-            for entry, track in zip(entries, found.instances_id.tolist(), strict=True):
-                entry["instance_id"] = track
-        if self.kinds[task] == "segm":
-            if "masks" not in found:
-                raise ConfigError(f"{task} finds boxes without masks: judge it with metric='bbox'")
-            for entry, mask in zip(entries, found.masks, strict=True):
-                entry["segmentation"] = _encoded(mask.cpu().numpy())
-        return entries
 
     def path(self, index: int) -> str:
         """A picture's file."""
@@ -280,28 +246,9 @@ class _Pictures:
 
 
 def _judges(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tasks, and the COCO metric of each, by name."""
+    """Tasks, and the metric of each, by name."""
     if "evaluators" in config:
         return config.tasks, dict(config.get("test_evaluators", config.evaluators))
     found = config.test_evaluator
     metrics = found if isinstance(found, list) else [found]
     return config.model.tasks, {m.task: m for m in metrics if "task" in m}
-
-
-def _digest(plain: Any) -> str:
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-
-def _kind(metric: Any) -> str:
-    if metric["type"].endswith("TrackMetric"):
-        return "track"
-    kinds = metric.get("metric", "bbox")
-    kind: str = kinds if isinstance(kinds, str) else kinds[-1]
-    if kind not in ("bbox", "segm"):
-        raise ConfigError(f"a COCO metric judges bbox or segm, not {kind}")
-    return kind
-
-
-def _encoded(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": encoded["size"], "counts": encoded["counts"].decode()}

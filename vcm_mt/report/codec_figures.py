@@ -91,7 +91,8 @@ def receiver_figures(
         points = experiment.points(codec)
     if get_rank() > 0:
         return
-    metrics = [*(f"{task}_mAP" for task in experiment.data.tasks), "psnr", "ms_ssim"]
+    judged = [f"{task}_{judge.main}" for task, judge in experiment.data.judges.items()]
+    metrics = [*judged, "psnr", "ms_ssim"]
     pictures = points["shared"].pictures
     num_bytes = pictures.num_bytes.tolist() if pictures else []
     lines = [
