@@ -37,6 +37,7 @@ TRANSFORMS = _child(
     "transform",
     root.TRANSFORMS,
     "datasets.loading",
+    "datasets.semantic",
     "datasets.bitstreams",
     "models.tasks.resized_masks",
 )

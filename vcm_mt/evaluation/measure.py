@@ -79,7 +79,7 @@ def _evaluator(config: Config, dataset: Any) -> Evaluator:
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:
-    """The scores of an R-P point: ``<task>_mAP``, ``<task>_HOTA`` and so on in percent, ``psnr`` in dB.
+    """The scores of an R-P point: ``<task>_mAP``, ``<task>_HOTA``, ... in percent, ``psnr`` in dB.
 
     A segmenter's mAP is that of its masks, a detector's that of its boxes: the same figures as
     :class:`vcm_mt.evaluation.experiment.Experiment` gives.

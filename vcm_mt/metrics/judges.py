@@ -1,8 +1,8 @@
 """How a task's predictions are kept by picture, and scored over pictures or videos.
 
-The metrics of this room score one pass for mmengine's evaluator. An experiment keeps the predictions
-of every picture, so that it can be resumed and resampled: that is what judges are for. Which judge
-a task has follows from its metric in the config.
+The metrics of this room score one pass for mmengine's evaluator. An experiment keeps what was
+predicted for every picture, so that it can be resumed and resampled: that is what judges are for.
+Which judge a task has follows from its metric in the config.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-
+from vcm_mt.curves.counts import Counts
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.sizes import further_scores
 from vcm_mt.curves.tracks import by_video, count_tracks
 from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.datasets.truth import check_labels, check_picture, read_tracks, read_truth
-from vcm_mt.errors import ConfigError
+from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.metrics.semantic import areas_of, num_classes
 
 Entry = dict[str, Any]
 
@@ -39,29 +41,30 @@ class Judge(ABC):
     Attributes:
         kind: What is judged, for the record of a point.
         main: The score that the task is told by.
-        truth: The annotations.
     """
 
-    main = "mAP"
+    main: str
     kind: str
-    truth: Annotations
 
     def __init__(self, task: str, metric: Any, classes: Sequence[str]) -> None:
         self.task, self.classes = task, classes
-        self.ann_file: str = metric.ann_file
+        self.ann_file: str = metric.get("ann_file") or ""
 
     @property
+    @abstractmethod
     def digest(self) -> str:
-        """SHA-256 over the annotations."""
-        return hashlib.sha256(json.dumps(self.truth.dataset, sort_keys=True).encode()).hexdigest()
+        """SHA-256 over what the task is judged by."""
 
-    def check(self, number: Any, picture: str) -> None:
-        """Make sure that a picture is among the annotated ones.
+    @abstractmethod
+    def check(self, picture: dict[str, Any]) -> None:
+        """Make sure that a picture can be judged.
+
+        Args:
+            picture: Its record in the data set.
 
         Raises:
-            DataError: When it is not.
+            DataError: When it cannot.
         """
-        check_picture(self.truth, self.ann_file, self.task, number, picture)
 
     @abstractmethod
     def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:
@@ -89,14 +92,43 @@ class Judge(ABC):
         """Further scores by name, in percent, that are not resampled."""
         return {}
 
+    def names(self) -> dict[int, str]:
+        """The objects' categories, for readers; none where no objects are found."""
+        return {}
+
+    def objects(self, number: Any) -> list[Entry]:  # noqa: ARG002
+        """The true objects of a picture in COCO's form, for readers."""
+        return []
+
 
 class CocoJudge(Judge):
     """COCO's average precision of boxes or masks."""
 
+    main = "mAP"
+
     def __init__(self, task: str, metric: Any, classes: Sequence[str]) -> None:
         super().__init__(task, metric, classes)
         self.kind = self._kind(metric)
-        self.truth = self._read()
+        self.truth: Annotations = self._read()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the annotations."""
+        return digest_of(self.truth)
+
+    def check(self, picture: dict[str, Any]) -> None:
+        """Make sure that a picture is among the annotated ones."""
+        number, path = picture["img_id"], picture["img_path"]
+        check_picture(self.truth, self.ann_file, self.task, number, path)
+
+    def names(self) -> dict[int, str]:
+        """See :meth:`Judge.names`."""
+        return {one["id"]: one["name"] for one in self.truth.dataset["categories"]}
+
+    def objects(self, number: Any) -> list[Entry]:
+        """See :meth:`Judge.objects`."""
+        found: list[Entry] = self.truth.loadAnns(self.truth.getAnnIds(imgIds=[number]))
+        return found
 
     def _kind(self, metric: Any) -> str:
         kinds = metric.get("metric", "bbox")
@@ -173,6 +205,53 @@ class TrackJudge(CocoJudge):
         return {}
 
 
+class SemanticJudge(Judge):
+    """The mIoU of maps of classes. What is kept of a picture are areas, see :func:`class_areas`."""
+
+    main = "mIoU"
+    kind = "semantic"
+
+    def __init__(self, task: str, metric: Any, classes: Sequence[str]) -> None:
+        super().__init__(task, metric, classes)
+        self._truth = read_truth(self.ann_file, classes, ["segm"], task) if self.ann_file else None
+        self._classes = num_classes(classes, metric.get("background", False))
+        self._maps: list[str] = []
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the annotations, or over the files of maps."""
+        if self._truth is not None:
+            return digest_of(self._truth)
+        data = hashlib.sha256()
+        for path in self._maps:
+            data.update(Path(path).read_bytes())
+        return data.hexdigest()
+
+    def check(self, picture: dict[str, Any]) -> None:
+        """See :meth:`Judge.check`."""
+        path, file = picture["img_path"], picture.get("seg_map_path")
+        if self._truth is not None:
+            check_picture(self._truth, self.ann_file, self.task, picture["img_id"], path)
+        elif file and Path(file).is_file():
+            self._maps.append(file)
+        else:
+            raise DataError(
+                f"{self.task} cannot be judged: {path} has no map of classes ({file}); give the "
+                "metric the ann_file whose masks maps are made of, or the data set the maps"
+            )
+
+    def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:
+        """The areas."""
+        areas = areas_of(found.data, sample, self._classes)
+        return [{"image_id": number, "areas": areas.ravel().tolist()}]
+
+    def scores(self, entries: Sequence[Entry], units: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """The mIoU."""
+        known = {entry["image_id"]: np.array(entry["areas"], dtype=float) for entry in entries}
+        sums = np.stack([sum(known[number] for number in unit) for unit in units])
+        return {f"{self.task}_mIoU": Counts("mIoU", sums)}
+
+
 def make_judge(task: str, metric: Any, classes: Sequence[str]) -> Judge:
     """The judge of a task.
 
@@ -192,7 +271,16 @@ def make_judge(task: str, metric: Any, classes: Sequence[str]) -> Judge:
 
 
 #: By the type of a task's metric.
-JUDGES: dict[str, type[Judge]] = {"TaskCocoMetric": CocoJudge, "TaskTrackMetric": TrackJudge}
+JUDGES: dict[str, type[Judge]] = {
+    "TaskCocoMetric": CocoJudge,
+    "TaskTrackMetric": TrackJudge,
+    "TaskSemanticMetric": SemanticJudge,
+}
+
+
+def digest_of(truth: Annotations) -> str:
+    """SHA-256 over annotations."""
+    return hashlib.sha256(json.dumps(truth.dataset, sort_keys=True).encode()).hexdigest()
 
 
 def _encoded(mask: NDArray[np.bool_]) -> dict[str, Any]:

@@ -25,20 +25,21 @@ class DetectorPlan(NamedTuple):
     masks: bool
 
 
-def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
+def read_detector(detector: str | dict[str, Any], package: str = "mmdet") -> DetectorPlan:
     """Read a config.
 
     Args:
         detector: ``mmdet::...`` or ``vcm_mt::...`` name or path of a config, or a dict with the
             model's config itself.
+        package: Whose detectors, or other networks, are meant.
 
     Raises:
         ConfigError: If there is no such config, or it has no detector.
     """
     if isinstance(detector, str):
-        if "::" in detector and not detector.startswith(("mmdet::", "vcm_mt::")):
+        if "::" in detector and not detector.startswith((f"{package}::", "vcm_mt::")):
             raise ConfigError(
-                f"{detector}: detectors come from mmdet::, vcm_mt::, a path, or a dict"
+                f"{detector}: detectors come from {package}::, vcm_mt::, a path, or a dict"
             )
         try:
             config = Config.fromfile(config_path(detector))
@@ -52,8 +53,16 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
             _finished(config.model), pipeline, _loads_masks(config.get("train_dataloader"))
         )
     if "type" not in detector:
-        raise ConfigError("a detector given as a dict needs the `type` of an mmdet model")
+        raise ConfigError(f"a detector given as a dict needs the `type` of an {package} model")
     return DetectorPlan(_finished(ConfigDict(detector)), [], True)
+
+
+def read_segmentor(segmentor: str | dict[str, Any]) -> DetectorPlan:
+    """Read the config of a network of mmsegmentation; see :func:`read_detector`."""
+    plan = read_detector(segmentor, "mmseg")
+    if plan.model.get("data_preprocessor") is None:
+        raise ConfigError(f"{plan.model.type} has no data_preprocessor, and so no normalisation")
+    return plan
 
 
 class TrackerPlan(NamedTuple):

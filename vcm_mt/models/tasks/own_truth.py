@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from mmengine.structures import InstanceData
 from torch import Tensor
 
 from vcm_mt.errors import ConfigError
@@ -21,11 +20,14 @@ class OwnTruth:
     Args:
         predict: Called as ``predict(x, data_sample)`` with one original, float [1, 3, H, W], for
             its ground truth in native coordinates.
+        give: Called as ``give(data_sample, truth)`` for a copy with that ground truth.
     """
 
-    def __init__(self, predict: Callable[[Tensor, Any], InstanceData]) -> None:
-        self._predict = predict
-        self._known: dict[bytes, InstanceData] = {}
+    def __init__(
+        self, predict: Callable[[Tensor, Any], Any], give: Callable[[Any, Any], Any]
+    ) -> None:
+        self._predict, self._give = predict, give
+        self._known: dict[bytes, Any] = {}
 
     def samples(self, x: Tensor | None, data_samples: list[Any]) -> list[Any]:
         """Copies of data samples with predictions on their originals as ground truth.
@@ -60,8 +62,6 @@ class OwnTruth:
             truth = self._predict(original, given)
             if key:
                 self._known[key] = truth
-        sample = given.clone()
+        sample = self._give(given, truth)
         sample.set_metainfo({_OWN: True})
-        sample.gt_instances = truth
-        sample.ignored_instances = InstanceData(bboxes=truth.bboxes[:0], labels=truth.labels[:0])
         return sample
