@@ -207,7 +207,8 @@ def test_the_tracker_is_trained_as_mmdet_trains_it(mini, tmp_path):
     config = load_config("configs/mini/tasks/qdtrack.py")
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.dataset.data_root = str(data)
-    config.val_evaluator.ann_file = f"{data}/annotations/val.json"
+    for evaluator in (config.val_evaluator, config.test_evaluator):
+        evaluator.ann_file = f"{data}/annotations/val.json"
     config.train_dataloader.batch_size = 2
     config.train_cfg.update(max_iters=2, val_interval=2)
     config.default_hooks.checkpoint.interval = 2

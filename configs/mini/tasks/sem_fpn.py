@@ -1,6 +1,6 @@
-# A small semantic FPN (https://arxiv.org/abs/1901.02446) for the embedded set: every pixel is one of
-# the twelve classes or background. ResNet-18 of base width 32 without its last stage. Trained from
-# nothing by
+# A small semantic FPN (https://arxiv.org/abs/1901.02446) for the embedded set: every pixel is one
+# of the twelve classes or background. ResNet-18 of base width 32 without its last stage. Trained
+# from nothing by
 #   vcm-mt train configs/mini/tasks/sem_fpn.py
 # It needs mmsegmentation: pip install "vcm_mt[seg]".
 _base_ = ["../../_base_/mini_semantic.py", "../../_base_/mini_task_schedule.py"]
