@@ -1,6 +1,6 @@
 """Make a data set: the embedded ones, which need no download, or the photographs out of COCO.
 
-The embedded set and the embedded videos are made of pictures that ship in ordinary packages. The
+The embedded set, videos and figures are made of pictures that ship in ordinary packages. The
 photographs are a few hundred pictures of COCO 2017 (https://cocodataset.org), picked from a copy on
 disk. Of sequences in MOTChallenge's form (https://motchallenge.net) annotations are written in
 COCO-VID's; the pictures stay where they are.
@@ -8,6 +8,7 @@ COCO-VID's; the pictures stay where they are.
 Examples:
     vcm-mt prepare
     vcm-mt prepare videos
+    vcm-mt prepare figures
     vcm-mt prepare --out data/other --seed 1
     vcm-mt prepare photos --coco data/coco
     vcm-mt prepare mot --mot data/MOT17/train
@@ -22,7 +23,7 @@ from pathlib import Path
 from vcm_mt.cli import options as add
 from vcm_mt.cli.command import Parser, command
 
-_EMBEDDED = ("mini", "videos")
+_EMBEDDED = ("mini", "videos", "figures")
 
 
 def make_parser() -> Parser:
@@ -30,10 +31,10 @@ def make_parser() -> Parser:
     parser = Parser("prepare", __doc__)
     parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, "photos", "mot"), default="mini",
                         help="which set; default mini, the embedded pictures")  # fmt: skip
-    add.add_out(parser, "folder to write to; default data/mini, data/mini_videos, data/photos, or "
-                "mot: `annotations` beside the sequences")  # fmt: skip
+    add.add_out(parser, "folder to write to; default data/mini, data/mini_videos, data/mini_figures, "
+                "data/photos, or mot: `annotations` beside the sequences")  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, help="mini, videos: another seed gives another set; default 0"
+        "--seed", type=int, help="embedded sets: another seed gives another set; default 0"
     )
     parser.add_argument("--coco", type=Path, metavar="DIR",
                         help="photos: the folder of COCO 2017; default data/coco")  # fmt: skip
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.set == "mot":
         _convert(options)
         return
-    out = options.out or Path("data", {"videos": "mini_videos"}.get(options.set, options.set))
+    own = {"videos": "mini_videos", "figures": "mini_figures"}
+    out = options.out or Path("data", own.get(options.set, options.set))
     if options.set == "photos":
         from vcm_mt.datasets.photos import prepare_photos
 
@@ -73,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from vcm_mt.datasets.mini.video_writer import prepare_videos
 
         fingerprint = prepare_videos(out, options.seed or 0)
+    elif options.set == "figures":
+        from vcm_mt.datasets.mini.figure_writer import prepare_figures
+
+        fingerprint = prepare_figures(out, options.seed or 0)
     else:
         from vcm_mt.datasets.mini import prepare
 
