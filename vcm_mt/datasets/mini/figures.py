@@ -180,6 +180,11 @@ def _turned(point: tuple[int, int], degrees: int) -> tuple[int, int]:
     return (x * cosine - y * sine + half) // _ONE, (x * sine + y * cosine + half) // _ONE
 
 
+def sine(degrees: int, reach: int) -> int:
+    """``reach`` times the sine, rounded down to a whole number."""
+    return _SINES[degrees % 360] * reach // _ONE
+
+
 class _Limb(NamedTuple):
     """Everything not further than ``radius`` from the line between two points."""
 
