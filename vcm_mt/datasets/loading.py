@@ -94,7 +94,7 @@ class LoadAnnotations(_LoadAnnotations):
 
 @TRANSFORMS.register_module()
 class PackFrame(PackDetInputs):
-    """mmdet's ``PackDetInputs`` for a frame of a video: also the objects' tracks.
+    """mmdet's ``PackDetInputs`` for a frame of a video: also its place, and the objects' tracks.
 
     ``gt_instances.instances_ids`` is there after ``mmdet.LoadTrackAnnotations``.
     """
@@ -105,6 +105,7 @@ class PackFrame(PackDetInputs):
         self,
         meta_keys: tuple[str, ...] = (
             *("img_id", "img_path", "ori_shape", "img_shape", "video_id", "frame_id"),
+            *("video_length", "action"),
         ),
     ) -> None:
         super().__init__(meta_keys)

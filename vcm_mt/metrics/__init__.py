@@ -1,6 +1,7 @@
 """Metrics for mmengine's evaluator."""
 
 from vcm_mt import registry  # noqa: F401  before mmdet, which it keeps from printing
+from vcm_mt.metrics.action import TaskActionMetric
 from vcm_mt.metrics.coco import CheckedCocoMetric, TaskCocoMetric
 from vcm_mt.metrics.coding import CodingMetric
 from vcm_mt.metrics.semantic import SemanticMetric, TaskSemanticMetric
@@ -10,6 +11,7 @@ __all__ = [
     "CheckedCocoMetric",
     "CodingMetric",
     "SemanticMetric",
+    "TaskActionMetric",
     "TaskCocoMetric",
     "TaskSemanticMetric",
     "TaskTrackMetric",

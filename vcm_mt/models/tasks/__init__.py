@@ -2,8 +2,17 @@
 
 from vcm_mt.models.tasks.base import Task, named_tasks
 from vcm_mt.models.tasks.human import HumanTask
+from vcm_mt.models.tasks.mmaction_task import MMActionTask
 from vcm_mt.models.tasks.mmdet_task import MMDetTask
 from vcm_mt.models.tasks.mmseg_task import MMSegTask
 from vcm_mt.models.tasks.mmtrack_task import MMTrackTask
 
-__all__ = ["HumanTask", "MMDetTask", "MMSegTask", "MMTrackTask", "Task", "named_tasks"]
+__all__ = [
+    "HumanTask",
+    "MMActionTask",
+    "MMDetTask",
+    "MMSegTask",
+    "MMTrackTask",
+    "Task",
+    "named_tasks",
+]

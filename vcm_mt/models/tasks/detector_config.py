@@ -65,6 +65,20 @@ def read_segmentor(segmentor: str | dict[str, Any]) -> DetectorPlan:
     return plan
 
 
+def read_recognizer(recognizer: str | dict[str, Any]) -> DetectorPlan:
+    """Read the config of a recogniser of mmaction2.
+
+    Args:
+        recognizer: As for :func:`read_detector`; a dict has its ``model`` and ``test_pipeline``.
+    """
+    if isinstance(recognizer, str):
+        return read_detector(recognizer, "mmaction")
+    if not {"model", "test_pipeline"} <= set(recognizer):
+        raise ConfigError("a recogniser given as a dict needs its `model` and `test_pipeline`")
+    model = read_detector(recognizer["model"], "mmaction").model
+    return DetectorPlan(model, recognizer["test_pipeline"], False)
+
+
 class TrackerPlan(NamedTuple):
     """The parts of a tracker's config that a task needs.
 
