@@ -45,7 +45,7 @@ def pins(python):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("extra", ["", "onedl", "tracking", "dev"])
+@pytest.mark.parametrize("extra", ["", "onedl", "tracking", "seg", "dev"])
 def test_pins_lie_within_the_ranges(options, python, extra):
     text = (
         options["options.extras_require"][extra]
@@ -80,7 +80,8 @@ def test_gate_and_setup_cfg_give_the_same_ranges(options):
 
 def test_what_the_package_imports_is_declared(options):
     declared = {*requirements(options["options"]["install_requires"]), *compat.RANGES, "vcm-mt"}
-    declared |= {*requirements(options["options.extras_require"]["tracking"])}
+    for extra in ("tracking", "seg"):
+        declared |= {*requirements(options["options.extras_require"][extra])}
     named = {
         "PIL": "pillow",
         "cv2": "opencv-python",
