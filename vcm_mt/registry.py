@@ -30,7 +30,10 @@ MODELS = _child(
     "models.receiver_system",
     "models.temporal_system",
 )
-DATASETS = _child("dataset", root.DATASETS, "datasets.coco", "datasets.folder", "datasets.clips")
+DATASETS = _child(
+    "dataset", root.DATASETS, "datasets.coco", "datasets.folder", "datasets.clips",
+    "datasets.camera_clips",
+)  # fmt: skip
 FUNCTIONS = _child("function", root.FUNCTIONS, "datasets.worker", "datasets.clips")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.sampler")
 TRANSFORMS = _child(

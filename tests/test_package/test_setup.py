@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from vcm_mt import compat
 from vcm_mt.version import __version__
 
+BOOTSTRAP = ROOT / "tools/dev/bootstrap.py"
 PYTHONS = ("3.10", "3.11", "3.12")
 
 
@@ -82,7 +83,11 @@ def test_what_the_package_imports_is_declared(options):
     declared = {*requirements(options["options"]["install_requires"]), *compat.RANGES, "vcm-mt"}
     for extra in ("tracking", "seg"):
         declared |= {*requirements(options["options.extras_require"][extra])}
+    (alone,) = re.findall(r"^ALONE = \((.*)\)$", BOOTSTRAP.read_text(), re.MULTILINE)
+    declared |= {*re.findall(r'"(\w+)"', alone)}
     named = {
+        "mmseg": "onedl-mmsegmentation",
+        "mmaction": "mmaction2",
         "PIL": "pillow",
         "cv2": "opencv-python",
         "skimage": "scikit-image",

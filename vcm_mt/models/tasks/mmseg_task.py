@@ -162,7 +162,7 @@ class _SegmentorGeometry(Geometry):
         super()._note_sizes(sample, shape, batch)
         right, bottom = batch[1] - shape[1], batch[0] - shape[0]
         # left, right, top, bottom, which mmsegmentation cuts off its predictions
-        sample.set_metainfo({"padding_size": [0, right, 0, bottom]})
+        sample.set_metainfo({"pad_shape": batch, "padding_size": [0, right, 0, bottom]})
         if "gt_sem_seg" in sample:
             padded = F.pad(sample.gt_sem_seg.data, (0, right, 0, bottom), value=IGNORED)
             sample.gt_sem_seg = PixelData(data=padded)
