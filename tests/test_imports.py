@@ -46,7 +46,11 @@ MODELS = {
     "data_preprocessor": {"transmitter"},
     "score": {"similarity", "sizes", "tasks"},
     "temporal_system": {"codec", "receivers", "sizes", "tasks", "transmitter", "vcm_system"},
-    "vcm_system": {"codec", "precision", "transmitter", "receivers", "score", "sizes", "tasks"},
+    "task_losses": {"tasks"},
+    "vcm_system": {
+        *("codec", "precision", "transmitter", "receivers", "score", "sizes", "tasks"),
+        "task_losses",
+    },
     "objectives": {"tasks", "vcm_system"},
     "refiner": {"objectives", "precision", "receivers", "tasks", "vcm_system"},
     "receiver_system": {"vcm_system", "receivers", "sizes"},

@@ -33,6 +33,7 @@ MODELS = _child(
 DATASETS = _child(
     "dataset", root.DATASETS, "datasets.coco", "datasets.folder", "datasets.clips",
     "datasets.camera_clips",
+    "datasets.mixture",
 )  # fmt: skip
 FUNCTIONS = _child("function", root.FUNCTIONS, "datasets.worker", "datasets.clips")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.sampler")

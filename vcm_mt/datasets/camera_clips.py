@@ -100,7 +100,7 @@ class CameraClips(Dataset[list[Any]]):
         middle = rng.uniform(0.3, 0.7, 2) * scene.shape[1::-1]
         limits = np.array([_STEP, _STEP, _TURN, _ZOOM]) * (0 if still else rng.uniform(0, 1))
         speed = rng.uniform(-1, 1, 4) * limits
-        noise, gain = rng.uniform(0, _NOISE), rng.uniform(0.75, 1.15)
+        noise, gain = (np.float32(rng.uniform(*span)) for span in ((0, _NOISE), (0.75, 1.15)))
         place, frames = np.zeros(4), []
         for number in range(self.count):
             seen = cv2.warpAffine(
@@ -109,7 +109,7 @@ class CameraClips(Dataset[list[Any]]):
             ).astype(np.float32)  # fmt: skip
             if actor is not None:
                 actor.paint(seen, number)
-            seen = gain * seen + rng.normal(0, noise, seen.shape).astype(np.float32)
+            seen = gain * seen + noise * rng.standard_normal(seen.shape, dtype=np.float32)
             frames.append(np.clip(seen.round(), 0, 255).astype(np.uint8))
             place += speed
             speed = np.clip(speed + _CHANGE * limits * rng.uniform(-1, 1, 4), -limits, limits)
