@@ -1,5 +1,5 @@
-# The temporal prior of the zoo's codec for photographs, trained on what a moving camera would see of
-# photographs: no film is needed. The embedded videos validate it.
+# The temporal prior of the zoo's codec for photographs, trained on what a moving camera would see
+# of photographs: no film is needed. The embedded videos validate it.
 #   vcm-mt prepare photos && vcm-mt prepare videos
 #   vcm-mt train configs/photos/video.py
 _base_ = ["../_base_/mini_videos.py", "../_base_/codec_schedule.py"]

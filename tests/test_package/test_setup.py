@@ -84,7 +84,7 @@ def test_what_the_package_imports_is_declared(options):
     for extra in ("tracking", "seg"):
         declared |= {*requirements(options["options.extras_require"][extra])}
     (alone,) = re.findall(r"^ALONE = \((.*)\)$", BOOTSTRAP.read_text(), re.MULTILINE)
-    declared |= {*re.findall(r'"(\w+)"', alone)}
+    declared |= {*re.findall(r'"(\w+)', alone)}
     named = {
         "mmseg": "onedl-mmsegmentation",
         "mmaction": "mmaction2",

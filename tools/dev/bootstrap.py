@@ -42,7 +42,7 @@ SUPPORTED = ((3, 10), (3, 11), (3, 12))
 GIB_PER_COMPILER = {False: 2, True: 4}  # with nvcc it is the larger
 PROGRESS = 20.0  # seconds from one line of progress to the next
 #: Poses and actions: what these name as their own requirements can't all be built or be had here.
-ALONE = ("mmpose", "munkres", "mmaction2", "einops", "importlib_metadata", "zipp")
+ALONE = ("mmpose", "munkres", "mmaction2", "einops", "importlib_metadata<9", "zipp")
 MMCV = ("--verbose", "--no-deps", "--no-build-isolation", "onedl-mmcv")
 
 

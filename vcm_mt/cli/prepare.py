@@ -1,14 +1,15 @@
 """Make a data set: the embedded ones, which need no download, or the photographs out of COCO.
 
-The embedded set, videos and figures are made of pictures that ship in ordinary packages. The
-photographs are a few hundred pictures of COCO 2017 (https://cocodataset.org), picked from a copy on
-disk. Of sequences in MOTChallenge's form (https://motchallenge.net) annotations are written in
-COCO-VID's; the pictures stay where they are.
+The embedded pictures, videos, figures and motions are made of photographs that ship in ordinary
+packages. The photographs are a few hundred pictures of COCO 2017 (https://cocodataset.org), picked
+from a copy on disk. Of sequences in MOTChallenge's form (https://motchallenge.net) annotations are
+written in COCO-VID's; the pictures stay where they are.
 
 Examples:
     vcm-mt prepare
     vcm-mt prepare videos
     vcm-mt prepare figures
+    vcm-mt prepare motions
     vcm-mt prepare --out data/other --seed 1
     vcm-mt prepare photos --coco data/coco
     vcm-mt prepare mot --mot data/MOT17/train
@@ -18,12 +19,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from vcm_mt.cli import options as add
 from vcm_mt.cli.command import Parser, command
 
-_EMBEDDED = ("mini", "videos", "figures")
+#: Embedded sets: the module that writes each, and its function.
+_EMBEDDED = {
+    "mini": ("writer", "prepare"),
+    "videos": ("video_writer", "prepare_videos"),
+    "figures": ("figure_writer", "prepare_figures"),
+    "motions": ("motion_writer", "prepare_motions"),
+}
 
 
 def make_parser() -> Parser:
@@ -31,7 +39,7 @@ def make_parser() -> Parser:
     parser = Parser("prepare", __doc__)
     parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, "photos", "mot"), default="mini",
                         help="which set; default mini, the embedded pictures")  # fmt: skip
-    add.add_out(parser, "folder to write to; default data/mini, data/mini_videos, data/mini_figures, "
+    add.add_out(parser, "folder to write to; default data/mini, data/mini_videos and so on, "
                 "data/photos, or mot: `annotations` beside the sequences")  # fmt: skip
     parser.add_argument(
         "--seed", type=int, help="embedded sets: another seed gives another set; default 0"
@@ -65,23 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.set == "mot":
         _convert(options)
         return
-    own = {"videos": "mini_videos", "figures": "mini_figures"}
-    out = options.out or Path("data", own.get(options.set, options.set))
     if options.set == "photos":
         from vcm_mt.datasets.photos import prepare_photos
 
+        out = options.out or Path("data/photos")
         fingerprint = prepare_photos(options.coco or Path("data/coco"), out)
-    elif options.set == "videos":
-        from vcm_mt.datasets.mini.video_writer import prepare_videos
-
-        fingerprint = prepare_videos(out, options.seed or 0)
-    elif options.set == "figures":
-        from vcm_mt.datasets.mini.figure_writer import prepare_figures
-
-        fingerprint = prepare_figures(out, options.seed or 0)
     else:
-        from vcm_mt.datasets.mini import prepare
-
+        module, function = _EMBEDDED[options.set]
+        name = "mini" if options.set == "mini" else f"mini_{options.set}"
+        out = options.out or Path("data", name)
+        prepare = getattr(import_module(f"vcm_mt.datasets.mini.{module}"), function)
         fingerprint = prepare(out, options.seed or 0)
     print(f"{out}: fingerprint {fingerprint}")
 

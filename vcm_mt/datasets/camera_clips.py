@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
+from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -75,7 +75,7 @@ class CameraClips(Dataset[list[Any]]):
             actor = _Actor(rng, other["inputs"].permute(1, 2, 0).contiguous().numpy(), self.size)
         frames = []
         for place, frame in enumerate(self._seen(rng, scene, actor)):
-            sample = DetDataSample(
+            sample = BaseDataElement(
                 metainfo={
                     "img_path": packed["data_samples"].metainfo.get("img_path"),
                     "img_shape": frame.shape[:2],

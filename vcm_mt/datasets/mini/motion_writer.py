@@ -28,6 +28,7 @@ def prepare_motions(
 
     Frames are ``SPLIT/CLIP/*.bmp``. ``annotations/SPLIT.json`` are in COCO-VID's form: ``actions``
     are named, each video has its ``action_id``, and each frame the figure's box and mask.
+    ``annotations/SPLIT.txt`` list the clips in the form of mmaction2's ``RawframeDataset``.
 
     Args:
         folder: The folder; it is created if necessary.
@@ -74,6 +75,9 @@ def _write_split(folder: Path, split: str, count: int, frames: int, seed: int) -
             own = {"id": number + 1, "image_id": number, "video_id": video, "instance_id": 1}
             told["annotations"].append({**own, **figure})
             digest.update(pixels)
+    # The same for mmaction2's own reader: a folder, its frames, and the action's number from 0.
+    listing = [f"{one['name']} {frames} {one['action_id'] - 1}\n" for one in told["videos"]]
+    (folder / "annotations" / f"{split}.txt").write_text("".join(listing))
     text = json.dumps(told, separators=(",", ":"))
     (folder / "annotations" / f"{split}.json").write_text(text)
     digest.update(text.encode())

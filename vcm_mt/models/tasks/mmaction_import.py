@@ -12,7 +12,7 @@ import mmcv
 
 from vcm_mt.errors import ConfigError
 
-_INSTALL = "pip install --no-deps mmaction2==1.2.0 einops importlib_metadata zipp"
+_INSTALL = "pip install --no-deps mmaction2==1.2.0 einops 'importlib_metadata<9' zipp"
 #: What mmaction2 1.2.0 checks for: below 2.2.
 _MMCV = "2.1.0"
 
