@@ -34,6 +34,7 @@ DATASETS = _child(
     "dataset", root.DATASETS, "datasets.coco", "datasets.folder", "datasets.clips",
     "datasets.camera_clips",
     "datasets.mixture",
+    "datasets.semantic",
 )  # fmt: skip
 FUNCTIONS = _child("function", root.FUNCTIONS, "datasets.worker", "datasets.clips")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.sampler")

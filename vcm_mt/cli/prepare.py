@@ -3,7 +3,8 @@
 The embedded pictures, videos, figures and motions are made of photographs that ship in ordinary
 packages. The photographs are a few hundred pictures of COCO 2017 (https://cocodataset.org), picked
 from a copy on disk. Of sequences in MOTChallenge's form (https://motchallenge.net) annotations are
-written in COCO-VID's; the pictures stay where they are.
+written in COCO-VID's; the pictures stay where they are. Clips with an action each, in Kinetics'
+form, are taken apart into frames.
 
 Examples:
     vcm-mt prepare
@@ -13,6 +14,8 @@ Examples:
     vcm-mt prepare --out data/other --seed 1
     vcm-mt prepare photos --coco data/coco
     vcm-mt prepare mot --mot data/MOT17/train
+    vcm-mt prepare clips --clips data/kinetics400/videos_val --out data/kinetics400/val \
+        --list data/kinetics400/kinetics400_val_list_videos.txt
 """
 
 from __future__ import annotations
@@ -32,12 +35,14 @@ _EMBEDDED = {
     "figures": ("figure_writer", "prepare_figures"),
     "motions": ("motion_writer", "prepare_motions"),
 }
+#: Sets that are made of others' pictures.
+_OTHERS = ("photos", "mot", "clips")
 
 
 def make_parser() -> Parser:
     """Parser of the command."""
     parser = Parser("prepare", __doc__)
-    parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, "photos", "mot"), default="mini",
+    parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, *_OTHERS), default="mini",
                         help="which set; default mini, the embedded pictures")  # fmt: skip
     add.add_out(parser, "folder to write to; default data/mini, data/mini_videos and so on, "
                 "data/photos, or mot: `annotations` beside the sequences")  # fmt: skip
@@ -51,6 +56,15 @@ def make_parser() -> Parser:
     parser.add_argument("--ending", default="-FRCNN",
                         help="mot: take sequences whose names end so; default -FRCNN, as each "
                         "scene of MOT17 is there three times")  # fmt: skip
+    parser.add_argument("--clips", type=Path, metavar="DIR",
+                        help="clips: the folder of the videos")  # fmt: skip
+    parser.add_argument("--list", type=Path, metavar="FILE", dest="listing",
+                        help="clips: a line for each video, its name and its action's number from "
+                        "0, as mmaction2 has them")  # fmt: skip
+    parser.add_argument("--actions", type=Path, metavar="FILE",
+                        help="clips: the actions' names, a line each; default numbers")  # fmt: skip
+    parser.add_argument("--frames", type=int, default=0, metavar="N",
+                        help="clips: at most so many frames of each; default all")  # fmt: skip
     return parser
 
 
@@ -61,6 +75,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--coco is for the photographs: vcm-mt prepare photos --coco DIR")
     if options.set != "mot" and options.mot:
         parser.error("--mot is for MOTChallenge's form: vcm-mt prepare mot --mot DIR")
+    if options.set == "clips" and not (options.clips and options.listing and options.out):
+        parser.error("clips need --clips DIR, --list FILE and --out DIR")
+    if options.set != "clips" and (options.clips or options.listing):
+        parser.error("--clips and --list are for clips: vcm-mt prepare clips --clips DIR ...")
     if options.set not in _EMBEDDED and options.seed is not None:
         parser.error("--seed is for the embedded sets: other pictures are always the same")
     return options
@@ -72,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     if options.set == "mot":
         _convert(options)
+        return
+    if options.set == "clips":
+        _take_apart(options)
         return
     if options.set == "photos":
         from vcm_mt.datasets.photos import prepare_photos
@@ -95,3 +116,11 @@ def _convert(options: argparse.Namespace) -> None:
     for half, name in (("first", "first_half"), ("second", "second_half"), ("all", "all")):
         file = folder / f"{name}.json"
         print(f"{file}: {convert_mot(root, file, half, options.ending)} frames")
+
+
+def _take_apart(options: argparse.Namespace) -> None:
+    from vcm_mt.datasets.kinetics import convert_kinetics
+
+    names = options.actions.read_text().splitlines() if options.actions else []
+    given = (options.listing, options.clips, options.out, names, options.frames)
+    print(f"{options.out}: {convert_kinetics(*given)} frames")

@@ -36,12 +36,17 @@ class PictureFolder(SeededTransforms, BaseDataset):
         if not paths:
             raise DataError(f"no picture in {root}: it needs {', '.join(sorted(ENDINGS))}")
         return [
-            {"img_path": str(path), "img_id": number} | _size(path)
+            {"img_path": str(path), "img_id": number} | picture_size(path)
             for number, path in enumerate(paths)
         ]
 
 
-def _size(path: Path) -> dict[str, int]:
+def picture_size(path: Path) -> dict[str, int]:
+    """``width`` and ``height`` of a picture, turned upright by its EXIF.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
     try:
         with Image.open(path) as picture:
             width, height = picture.size

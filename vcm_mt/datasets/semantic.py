@@ -1,14 +1,18 @@
-"""Maps of classes out of the objects' masks."""
+"""Maps of classes: out of the objects' masks, and from files."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import BaseDataset
 
+from vcm_mt.datasets.folder import picture_size
+from vcm_mt.datasets.sampler import SeededTransforms
 from vcm_mt.errors import DataError
-from vcm_mt.registry import TRANSFORMS
+from vcm_mt.registry import DATASETS, TRANSFORMS
 
 #: Pixels of no class, as mmsegmentation marks them.
 IGNORED = 255
@@ -50,3 +54,44 @@ class SemanticMap(BaseTransform):
         results["gt_seg_map"] = classes
         results["ignore_index"] = IGNORED
         return results
+
+
+@DATASETS.register_module()
+class SemanticDataset(SeededTransforms, BaseDataset):
+    """Pictures, and a file with the map of classes of each, as Cityscapes and COCO-Stuff have them.
+
+    Load the maps by ``vcm_mt.LoadAnnotations`` with ``with_bbox=False`` and ``with_seg=True``.
+
+    Args:
+        data_prefix: ``img``, the pictures' folder, and ``seg``, that of the maps; subfolders are
+            the same in both.
+        img_suffix: What ends the names of pictures.
+        seg_map_suffix: What ends those of their maps in its place.
+        **kwargs: Other arguments of :class:`mmengine.dataset.BaseDataset`.
+    """
+
+    def __init__(
+        self, img_suffix: str = ".jpg", seg_map_suffix: str = ".png", **kwargs: Any
+    ) -> None:
+        self.img_suffix, self.seg_map_suffix = img_suffix, seg_map_suffix
+        super().__init__(**kwargs)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """List the pictures by path, and read their sizes.
+
+        Raises:
+            DataError: If there are no pictures, or one has no map.
+        """
+        pictures, maps = Path(self.data_prefix["img"]), Path(self.data_prefix["seg"])
+        paths = sorted(pictures.rglob(f"*{self.img_suffix}"))
+        if not paths:
+            raise DataError(f"no picture in {pictures}: names that end in {self.img_suffix}")
+        found = []
+        for number, path in enumerate(paths):
+            inner = str(path.relative_to(pictures)).removesuffix(self.img_suffix)
+            file = maps / f"{inner}{self.seg_map_suffix}"
+            if not file.is_file():
+                raise DataError(f"{path} has no map of classes: {file} is missing")
+            record = {"img_path": str(path), "img_id": number, "seg_map_path": str(file)}
+            found.append(record | picture_size(path))
+        return found
