@@ -1,7 +1,6 @@
-"""Actions behind the decoder: the loss reaches every frame, what is told is what mmaction2 tells."""
+"""Actions behind the decoder: the loss reaches every frame; what is told is mmaction2's."""
 
 import json
-import warnings
 
 import numpy as np
 import pytest
@@ -156,9 +155,8 @@ def test_slowfast_r50_at_its_real_size(clips):
 
 def test_the_metric_counts_videos(clips, folder, task):
     metric = TaskActionMetric("action", f"{folder}/annotations/val.json")
-    judge = make_judge(
-        "action", Config({"type": "TaskActionMetric", "ann_file": metric.ann_file}), ("figure",)
-    )
+    own = Config({"type": "TaskActionMetric", "ann_file": metric.ann_file})
+    judge = make_judge("action", own, ("figure",))
     x, samples = batch([clips[1][n] for n in range(32)])
     entries, units = [], [[n for n in range(16)], [n for n in range(16, 32)]]
     for number, sample in enumerate(samples):
@@ -201,8 +199,5 @@ def test_what_is_refused(clips, folder, task, tmp_path):
     config = load_config("configs/_base_/mini_motions.py").val_dataloader.dataset
     config.data_root = f"{folder}/"
     config.ann_file = str(tmp_path / "val.json")
-    with (
-        pytest.raises(DataError, match="is of action 77, and the file names 8 others"),
-        warnings.catch_warnings(),
-    ):
+    with pytest.raises(DataError, match="is of action 77, and the file names 8 others"):
         DATASETS.build(config)
