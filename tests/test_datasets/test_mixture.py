@@ -71,9 +71,8 @@ def test_a_task_sees_the_samples_that_are_for_it(pictures, mini):
 def test_a_camera_moves_over_a_picture(pictures):
     inner = {"type": "vcm_mt.PictureFolder", "data_root": f"{pictures.data_root}train"}
     inner["pipeline"] = pictures.pipeline[::2]  # without annotations
-    clips = DATASETS.build(
-        {"type": "vcm_mt.CameraClips", "dataset": inner, "frames": 4, "size": 96}
-    )
+    config = {"type": "vcm_mt.CameraClips", "dataset": inner, "frames": 4, "size": 96}
+    clips = DATASETS.build(config)
     moved = []
     for number in range(12):
         clip = clips[drawn(0, 5, number)]
@@ -86,4 +85,4 @@ def test_a_camera_moves_over_a_picture(pictures):
         assert moved[-1] < float((frames - frames.mean()).abs().mean())
     assert len(set(moved)) == len(moved)
     with pytest.raises(ConfigError, match="2 frames or more"):
-        DATASETS.build({"type": "vcm_mt.CameraClips", "dataset": inner, "frames": 1})
+        DATASETS.build(config | {"frames": 1})
