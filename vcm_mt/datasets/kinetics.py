@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
-from vcm_mt.apis.videos import open_video
+from vcm_mt.datasets.films import frames_of
+from vcm_mt.datasets.folder import picture_size
 from vcm_mt.errors import DataError
 from vcm_mt.files import write_atomically
-
-_DONE = ".done"
 
 
 def convert_kinetics(
@@ -59,8 +56,8 @@ def convert_kinetics(
             f"{', '.join(missing[:3])}"
         )
     for number, (name, action) in enumerate(tqdm(lines, desc=listing.stem, unit="video"), start=1):
-        frames, size = _frames(videos / name, folder / Path(name).with_suffix(""), most)
-        about = {"width": size[0], "height": size[1]}
+        frames = frames_of(videos / name, folder / Path(name).with_suffix(""), most)
+        about = picture_size(frames[0])
         told["videos"].append({"id": number, "name": name, "action_id": action + 1, **about})
         for place, path in enumerate(frames):
             file = {"id": len(told["images"]), "file_name": str(path.relative_to(folder))}
@@ -81,20 +78,3 @@ def _lines(listing: Path) -> Iterator[tuple[str, int]]:
         if not name or not action.isdigit():
             raise DataError(f"{listing}, line {number} is no video's name and action: {line!r}")
         yield name, int(action)
-
-
-def _frames(video: Path, folder: Path, most: int) -> tuple[list[Path], tuple[int, int]]:
-    """The files of a video's frames, and their width and height."""
-    done = folder / _DONE
-    if not done.is_file() or done.read_text() != str(most):
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.png"):
-            old.unlink()
-        for place, picture in enumerate(islice(open_video(video).pictures, most or None)):
-            Image.fromarray(picture).save(folder / f"{place:06d}.png")
-        done.write_text(str(most))
-    files = sorted(folder.glob("*.png"))
-    if not files:
-        raise DataError(f"{video} has no pictures")
-    with Image.open(files[0]) as first:
-        return files, first.size
