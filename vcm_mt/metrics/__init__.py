@@ -3,6 +3,15 @@
 from vcm_mt import registry  # noqa: F401  before mmdet, which it keeps from printing
 from vcm_mt.metrics.coco import CheckedCocoMetric, TaskCocoMetric
 from vcm_mt.metrics.coding import CodingMetric
+from vcm_mt.metrics.pose import PoseMetric, TaskPoseMetric
 from vcm_mt.metrics.track import TaskTrackMetric, TrackMetric
 
-__all__ = ["CheckedCocoMetric", "CodingMetric", "TaskCocoMetric", "TaskTrackMetric", "TrackMetric"]
+__all__ = [
+    "CheckedCocoMetric",
+    "CodingMetric",
+    "PoseMetric",
+    "TaskCocoMetric",
+    "TaskPoseMetric",
+    "TaskTrackMetric",
+    "TrackMetric",
+]

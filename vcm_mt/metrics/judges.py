@@ -22,8 +22,10 @@ from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.sizes import further_scores
 from vcm_mt.curves.tracks import by_video, count_tracks
 from vcm_mt.datasets.annotations import Annotations
+from vcm_mt.datasets.keypoints import read_poses
 from vcm_mt.datasets.truth import check_labels, check_picture, read_tracks, read_truth
 from vcm_mt.errors import ConfigError
+from vcm_mt.metrics.pose import check_joints, check_poses, flat_keypoints
 
 Entry = dict[str, Any]
 
@@ -135,10 +137,13 @@ class CocoJudge(Judge):
     def scores(self, entries: Sequence[Entry], units: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """The mAP."""
         numbers = [number for unit in units for number in unit]
-        matches = Matches.of(self.truth, entries, self.kind, numbers)
+        matches = self._matches(entries, numbers)
         if len(numbers) > len(units):
             matches = matches.grouped([n for n, unit in enumerate(units) for _ in unit])
         return {f"{self.task}_mAP": matches}
+
+    def _matches(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> Matches:
+        return Matches.of(self.truth, entries, self.kind, numbers)
 
     def further(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> dict[str, float]:
         """AP50, AP75, and AP by size."""
@@ -173,6 +178,33 @@ class TrackJudge(CocoJudge):
         return {}
 
 
+class PoseJudge(CocoJudge):
+    """COCO's average precision of keypoints."""
+
+    def _kind(self, metric: Any) -> str:
+        self._given = metric.get("sigmas")
+        return "keypoints"
+
+    def _read(self) -> Annotations:
+        truth, self.sigmas = read_poses(self.ann_file, self.classes, self.task, self._given)
+        return truth
+
+    def _add(self, entries: list[Entry], found: Any) -> None:
+        check_poses(found, self.task)
+        check_joints(found.keypoints, self.sigmas, self.task)
+        points = flat_keypoints(found.keypoints.cpu(), found.keypoint_scores.cpu())
+        for entry, own in zip(entries, points, strict=True):
+            del entry["bbox"]  # COCO takes a pose's area from its keypoints
+            entry["keypoints"] = own
+
+    def _matches(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> Matches:
+        return Matches.of(self.truth, entries, self.kind, numbers, self.sigmas)
+
+    def further(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> dict[str, float]:
+        """AP50, AP75, and AP by size."""
+        return further_scores(self.truth, entries, self.kind, numbers, self.sigmas)
+
+
 def make_judge(task: str, metric: Any, classes: Sequence[str]) -> Judge:
     """The judge of a task.
 
@@ -192,7 +224,11 @@ def make_judge(task: str, metric: Any, classes: Sequence[str]) -> Judge:
 
 
 #: By the type of a task's metric.
-JUDGES: dict[str, type[Judge]] = {"TaskCocoMetric": CocoJudge, "TaskTrackMetric": TrackJudge}
+JUDGES: dict[str, type[Judge]] = {
+    "TaskCocoMetric": CocoJudge,
+    "TaskTrackMetric": TrackJudge,
+    "TaskPoseMetric": PoseJudge,
+}
 
 
 def _encoded(mask: NDArray[np.bool_]) -> dict[str, Any]:
