@@ -169,7 +169,7 @@ def quiet() -> AbstractContextManager[Any]:
 def judge_of(
     truth: COCO, found: Sequence[dict[str, Any]], kind: str, sigmas: Sequence[float] = ()
 ) -> COCOeval:
-    """pycocotools' evaluation of detections or, by the sigmas of their joints, of poses."""
+    """Pycocotools' evaluation of detections or, by the sigmas of their joints, of poses."""
     judge = COCOeval(own_copy(truth), results_of(truth, found), kind)
     if kind == "keypoints":
         judge.params.kpt_oks_sigmas = np.array(sigmas)

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.sizes import further_scores
 from vcm_mt.curves.tracks import by_video, count_tracks

@@ -12,6 +12,7 @@ from vcm_mt.curves.matches import Matches
 from vcm_mt.datasets.keypoints import read_poses
 from vcm_mt.datasets.truth import check_labels, check_picture
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.models.tasks.pose_results import pose_scores
 from vcm_mt.registry import METRICS
 
 
@@ -131,21 +132,6 @@ class TaskPoseMetric(PoseMetric):
         check_labels(poses["labels"], self._classes, self.judged)
         categories = [self._categories[label] for label in poses["labels"].tolist()]
         return self._as_coco(sample, poses, poses["scores"].tolist(), categories)
-
-
-def pose_scores(keypoint_scores: Any, box_scores: Any) -> Any:
-    """Scores of poses: each box's times the mean of its joints' that are above 0.2.
-
-    Args:
-        keypoint_scores: Array [n, K], in [0, 1].
-        box_scores: Array [n], in [0, 1].
-
-    Returns:
-        float64 [n].
-    """
-    joints = np.asarray(keypoint_scores, dtype=np.float64)
-    counted = joints > 0.2
-    return np.asarray(box_scores) * (joints * counted).sum(1) / counted.sum(1).clip(1)
 
 
 def flat_keypoints(keypoints: Any, scores: Any) -> list[list[float]]:

@@ -18,16 +18,20 @@ from mmengine.hub import get_config
 from torch.hub import download_url_to_file
 
 from vcm_mt.errors import ConfigError, DataError, told
+from vcm_mt.models.tasks.mmpose_import import import_mmpose
 from vcm_mt.training.config import at_level, qualities
 
 _SECONDS = 30
 _LICENCES = {
     "mmdet": "Apache-2.0 (mmdet's model zoo)",
+    "mmpose": "Apache-2.0 (mmpose's model zoo)",
     "yolox": "Apache-2.0 (YOLOX's authors)",
     "compressai": "BSD-3-Clause-Clear (CompressAI)",
     "torchvision": "BSD-3-Clause (torchvision)",
     "": "see its address",
 }
+#: The packages that publish networks, and what a task calls its network.
+_NETWORKS = {"mmdet": "detector", "mmpose": "estimator"}
 #: Where YOLOX's authors publish their networks; mmdet has the smallest one's config alone.
 _YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
 
@@ -47,8 +51,8 @@ class Weights(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """The start of its SHA-256, which the published name ends with; empty where it does not."""
-        found = re.search(r"-([0-9a-f]{8,64})\.", _name(self.url))
+        """The start of its SHA-256, which the published name holds; empty where it does not."""
+        found = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.", _name(self.url))  # mmpose: and a date
         return found[1] if found else ""
 
     @property
@@ -187,16 +191,26 @@ def _of_tasks(tasks: Any) -> Iterator[Weights]:
             yield Weights(Path(given), vgg, "torchvision")
         elif re.fullmatch(r"yolox_(nano|tiny|s|m|l|x)\.pth", _name(given)):
             yield Weights(Path(given), _YOLOX + _name(given), "yolox")
-        elif str(task.get("detector", "")).startswith("mmdet::"):
-            published = _mmdets(task["detector"])
-            if given and _name(published) == _name(given):
-                yield Weights(Path(given), published, "mmdet")
+        elif given and (source := _package_of(task)):
+            published = _published(str(task[_NETWORKS[source]]))
+            if _name(published) == _name(given):
+                yield Weights(Path(given), published, source)
 
 
-def _mmdets(detector: str) -> str:
-    """Where mmdet publishes a detector's weights; empty where it does not."""
+def _package_of(task: Any) -> str | None:
+    """The package whose config a task names."""
+    for source, key in _NETWORKS.items():
+        if str(task.get(key, "")).startswith(f"{source}::"):
+            return source
+    return None
+
+
+def _published(network: str) -> str:
+    """Where mmdet or mmpose publishes a network's weights; empty where it does not."""
+    if network.startswith("mmpose::"):
+        import_mmpose()  # else mmengine would install it
     try:
-        url: str = get_config(detector, pretrained=True).model_path
+        url: str = get_config(network, pretrained=True).model_path
     except (AssertionError, AttributeError):  # the config is in no metafile, or without weights
         return ""
     return url

@@ -73,7 +73,15 @@ _figure = dict(
     },
     skeleton_info={},
     joint_weights=[1.0] * 13,
-    sigmas=[0.05, *[0.079] * 2, *[0.072] * 2, *[0.062] * 2, *[0.107] * 2, *[0.087] * 2, *[0.089] * 2],
+    sigmas=[
+        0.05,
+        *[0.079] * 2,
+        *[0.072] * 2,
+        *[0.062] * 2,
+        *[0.107] * 2,
+        *[0.087] * 2,
+        *[0.089] * 2,
+    ],
 )
 _dataset = dict(type="CocoDataset", data_root="data/mini_figures/", metainfo=_figure)
 
@@ -124,9 +132,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(
-    type="vcm_mt.PoseMetric", ann_file="data/mini_figures/annotations/val.json"
-)
+val_evaluator = dict(type="vcm_mt.PoseMetric", ann_file="data/mini_figures/annotations/val.json")
 test_evaluator = val_evaluator
 
 max_iters = 1000

@@ -3,6 +3,7 @@
 from vcm_mt.models.tasks.base import Task, named_tasks
 from vcm_mt.models.tasks.human import HumanTask
 from vcm_mt.models.tasks.mmdet_task import MMDetTask
+from vcm_mt.models.tasks.mmpose_task import MMPoseTask
 from vcm_mt.models.tasks.mmtrack_task import MMTrackTask
 
-__all__ = ["HumanTask", "MMDetTask", "MMTrackTask", "Task", "named_tasks"]
+__all__ = ["HumanTask", "MMDetTask", "MMPoseTask", "MMTrackTask", "Task", "named_tasks"]
