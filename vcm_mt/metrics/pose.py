@@ -138,8 +138,7 @@ def flat_keypoints(keypoints: Any, scores: Any) -> list[list[float]]:
     """Keypoints [n, K, 2] and their scores [n, K] as COCO's results list them, [n][3 K]."""
     points = np.asarray(keypoints, dtype=np.float64)[..., :2]
     flat = np.concatenate([points, np.asarray(scores, dtype=np.float64)[..., None]], axis=-1)
-    listed: list[list[float]] = flat.reshape(len(flat), -1).tolist()
-    return listed
+    return [own.ravel().tolist() for own in flat]
 
 
 def check_poses(found: Any, task: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 from mmengine.structures import InstanceData
@@ -294,4 +294,4 @@ def _running(x: Tensor) -> Iterator[None]:
 
 def _true_size(picture: Tensor, sample: Any) -> Tensor:
     height, width = sample.img_shape[:2]
-    return cast(Tensor, picture[None, :, :height, :width])
+    return picture[None, :, :height, :width]
