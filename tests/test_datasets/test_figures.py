@@ -67,7 +67,8 @@ def test_the_annotations_are_those_of_cocos_persons(figures):
     content = json.loads((figures / "annotations" / "train.json").read_text())
     (category,) = content["categories"]
     assert tuple(category["keypoints"]) == JOINTS and tuple(category["sigmas"]) == SIGMAS
-    assert len(SIGMAS) == len(JOINTS) and {n for bone in SKELETON for n in bone} == set(range(1, 14))
+    assert len(SIGMAS) == len(JOINTS)
+    assert {n for bone in SKELETON for n in bone} == set(range(1, 14))
     for one in content["annotations"]:
         points = np.array(one["keypoints"]).reshape(13, 3)
         seen = points[:, 2] > 0

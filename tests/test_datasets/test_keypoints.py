@@ -82,9 +82,12 @@ def test_a_mirror_image_changes_left_and_right(figures, direction):
     wanted_x = 255 - x if direction != "vertical" else x
     wanted_y = 255 - y if direction != "horizontal" else y
     assert flipped.keypoints[:, knee].T.tolist() == [wanted_x.tolist(), wanted_y.tolist()]
-    assert flipped.keypoints[:, 0, 0].tolist() == (
-        255 - plain.keypoints[:, 0, 0] if direction != "vertical" else plain.keypoints[:, 0, 0]
-    ).tolist()  # the head stays the head
+    assert (
+        flipped.keypoints[:, 0, 0].tolist()
+        == (
+            255 - plain.keypoints[:, 0, 0] if direction != "vertical" else plain.keypoints[:, 0, 0]
+        ).tolist()
+    )  # the head stays the head
 
 
 def test_pairs_are_known_by_their_names():

@@ -1,5 +1,7 @@
 """Pose estimators behind the decoder: their crops, losses and poses are mmpose's own."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -146,11 +148,9 @@ def test_boxes_come_from_where_the_config_says(dataset, tmp_path, hrnet):
     bare.proposals = InstanceData(bboxes=boxes)
     given = MMPoseTask(HRNET, "zoo://hrnet", boxes="given")
     file = tmp_path / "boxes.json"
-    listed = [
-        {"image_id": int(sample.img_id), "category_id": 1, "score": 0.5, "bbox": [a, b, c - a, d - b]}
-        for a, b, c, d in boxes.tolist()
-    ]  # fmt: skip
-    file.write_text(__import__("json").dumps([*listed, {**listed[0], "category_id": 2}]))
+    one = {"image_id": int(sample.img_id), "category_id": 1, "score": 0.5}
+    listed = [{**one, "bbox": [a, b, c - a, d - b]} for a, b, c, d in boxes.tolist()]
+    file.write_text(json.dumps([*listed, {**listed[0], "category_id": 2}]))
     listed_task = MMPoseTask(HRNET, "zoo://hrnet", boxes={"file": str(file)})
     for task, factor in ((given, 1.0), (listed_task, 0.5)):
         task.freeze()

@@ -32,7 +32,8 @@ def make_parser() -> Parser:
     parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, "photos", "mot"), default="mini",
                         help="which set; default mini, the embedded pictures")  # fmt: skip
     add.add_out(parser, "folder to write to; default data/mini, data/mini_videos, "
-                "data/mini_figures, data/photos, or mot: `annotations` beside the sequences")  # fmt: skip
+                "data/mini_figures, data/photos, or mot: `annotations` beside the "
+                "sequences")  # fmt: skip
     parser.add_argument(
         "--seed", type=int, help="embedded sets: another seed gives another set; default 0"
     )

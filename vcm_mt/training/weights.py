@@ -30,8 +30,8 @@ _LICENCES = {
     "torchvision": "BSD-3-Clause (torchvision)",
     "": "see its address",
 }
-#: The packages that publish networks, and what a task calls its network.
-_NETWORKS = {"mmdet": "detector", "mmpose": "estimator"}
+#: What a task calls its network, and the package that publishes it.
+_NETWORKS = {"detector": "mmdet", "tracker": "mmdet", "estimator": "mmpose"}
 #: Where YOLOX's authors publish their networks; mmdet has the smallest one's config alone.
 _YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
 
@@ -191,18 +191,13 @@ def _of_tasks(tasks: Any) -> Iterator[Weights]:
             yield Weights(Path(given), vgg, "torchvision")
         elif re.fullmatch(r"yolox_(nano|tiny|s|m|l|x)\.pth", _name(given)):
             yield Weights(Path(given), _YOLOX + _name(given), "yolox")
-        elif given and (source := _package_of(task)):
-            published = _published(str(task[_NETWORKS[source]]))
-            if _name(published) == _name(given):
-                yield Weights(Path(given), published, source)
-
-
-def _package_of(task: Any) -> str | None:
-    """The package whose config a task names."""
-    for source, key in _NETWORKS.items():
-        if str(task.get(key, "")).startswith(f"{source}::"):
-            return source
-    return None
+        else:
+            for key, source in _NETWORKS.items():
+                network = str(task.get(key, ""))
+                if given and network.startswith(f"{source}::"):
+                    published = _published(network)
+                    if _name(published) == _name(given):
+                        yield Weights(Path(given), published, source)
 
 
 def _published(network: str) -> str:
