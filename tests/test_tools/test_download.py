@@ -152,6 +152,14 @@ def test_trackers_and_estimators_are_found_in_their_packages_listings(path, dige
     assert found.url.startswith("https://") and "Apache-2.0" in found.licence
 
 
+def test_the_detector_in_front_of_an_estimator_is_fetched_too():
+    config = load_config("configs/stage2_det.py")
+    detector = {key: config.tasks.det[key] for key in ("detector", "checkpoint")}
+    config.tasks = {"pose": {"type": "MMPoseTask", "boxes": detector}}
+    (found,) = named_weights(config)
+    assert found.digest == "002e082a"
+
+
 def test_every_stage_1_names_the_levels_codecs():
     found = named_weights(load_config("configs/stage1_det.py"))
     codecs = [weights for weights in found if weights.source == "compressai"]

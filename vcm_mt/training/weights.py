@@ -183,7 +183,8 @@ def _of_tasks(tasks: Any) -> Iterator[Weights]:
     from torchvision.models import VGG16_Weights
 
     vgg = VGG16_Weights.IMAGENET1K_V1.url
-    for task in tasks.values():
+    boxes = [task["boxes"] for task in tasks.values() if isinstance(task.get("boxes"), dict)]
+    for task in [*tasks.values(), *boxes]:
         given = task.get("checkpoint") or (task.get("perceptual") and task.get("vgg")) or ""
         if given.startswith(("http://", "https://")):
             yield _in_cache(given, "torchvision" if given == vgg else "")
