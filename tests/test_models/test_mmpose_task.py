@@ -1,5 +1,6 @@
 """Pose estimators behind the decoder: their crops, losses and poses are mmpose's own."""
 
+import copy
 import json
 
 import cv2
@@ -12,7 +13,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from tests.test_models.pose_samples import batch_of, figures_config
-from vcm_mt.checkpoint import fingerprint
+from vcm_mt.checkpoint import fingerprint, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks import MMPoseTask, mmpose_import
 from vcm_mt.models.tasks.mmpose_import import INSTALL, import_mmpose, mmpose_scope
@@ -129,7 +130,7 @@ def test_poses_are_in_native_coordinates(dataset, hrnet):
     down, right = 16, 24
     moved = torch.zeros(1, 3, 256 + down, 256 + right)
     moved[..., down:, right:] = x
-    shifted = sample.clone()
+    shifted = copy.deepcopy(sample)
     shifted.set_metainfo({"img_shape": (256 + down, 256 + right)})
     truth = shifted.gt_instances
     truth.bboxes.tensor += torch.tensor([right, down, right, down])
@@ -143,7 +144,7 @@ def test_boxes_come_from_where_the_config_says(dataset, tmp_path, hrnet):
     x, (sample,) = batch_of(dataset, 0)
     (wanted,) = hrnet.predict(x, [sample])
     boxes = wanted.bboxes
-    bare = sample.clone()
+    bare = copy.deepcopy(sample)
     del bare.gt_instances
     bare.proposals = InstanceData(bboxes=boxes)
     given = MMPoseTask(HRNET, "zoo://hrnet", boxes="given")
@@ -211,13 +212,13 @@ def test_feature_maps_of_whole_pictures(batch, hrnet):
 
 def test_other_joints_and_missing_ones_are_refused(dataset, hrnet):
     x, (sample,) = batch_of(dataset, 0)
-    other = sample.clone()
+    other = copy.deepcopy(sample)
     for name in ("keypoints", "keypoints_visible"):
         values = other.gt_instances.pop(name)
         other.gt_instances.set_field(values[:, :12], name)
     with pytest.raises(DataError, match="objects of 12 joints, and the estimator finds 13"):
         hrnet.loss(x, x, [other])
-    bare = sample.clone()
+    bare = copy.deepcopy(sample)
     del bare.gt_instances.keypoints
     for call in (lambda: hrnet.loss(x, x, [bare]), lambda: hrnet.predict(x, [bare])):
         with pytest.raises(DataError, match="with_keypoints=True"):
@@ -268,6 +269,8 @@ def test_the_small_estimator_is_trained_as_mmpose_trains_it(figures, tmp_path):
     train(config, tmp_path)
     (log,) = tmp_path.glob("*/*.log")
     assert "keypoints_mAP" in log.read_text()
+    weights = read_state_dict(str(tmp_path / "iter_2.pth"))  # whose record has arrays of NumPy's
+    assert "head.final_layer.weight" in weights
 
 
 @pytest.mark.slow
