@@ -113,3 +113,12 @@ def test_mmdet_models_are_touched_only_in_tasks():
             assert {m.split(".")[1] for m in modules} <= {"evaluation", "datasets"}, (
                 f"{path} imports {modules}"
             )
+
+
+def test_mmpose_is_optional_and_imported_only_in_tasks():
+    """And there inside functions, after it was looked for."""
+    for path in FILES:
+        for line in path.read_text().splitlines():
+            if line.strip().startswith(("from mmpose", "import mmpose")):
+                assert _name(path).startswith("models.tasks."), path
+                assert line.startswith(" "), f"{path} imports mmpose for everybody: {line}"

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from vcm_mt.curves.counts import COUNTED
 from vcm_mt.curves.rp import RPPoint
 from vcm_mt.errors import naming
-from vcm_mt.metrics import CheckedCocoMetric
+from vcm_mt.metrics import CheckedCocoMetric, PoseMetric
 
 
 class Measurement(NamedTuple):
@@ -73,7 +73,7 @@ def _evaluator(config: Config, dataset: Any) -> Evaluator:
     evaluator = Evaluator(evaluators if isinstance(evaluators, list) else [evaluators])
     evaluator.dataset_meta = dataset.metainfo
     for metric in evaluator.metrics:
-        if isinstance(metric, CheckedCocoMetric):
+        if isinstance(metric, CheckedCocoMetric | PoseMetric):
             metric.check_pictures(dataset)
     return evaluator
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 
+from vcm_mt.curves.counts import Counts
+from vcm_mt.datasets.annotations import Annotations
+from vcm_mt.datasets.truth import check_picture
 from vcm_mt.errors import DataError
+from vcm_mt.metrics.judge import Entry, Judge, digest_of
 from vcm_mt.registry import METRICS
 
 
@@ -62,3 +67,38 @@ def true_action(sample: Any) -> int:
             "and each video's action_id, and its pipeline vcm_mt.PackFrame"
         )
     return int(action)
+
+
+class ActionJudge(Judge):
+    """Top-1 accuracy of the actions of videos."""
+
+    main = "top1"
+    kind = "action"
+
+    def __init__(self, task: str, metric: Any, classes: Sequence[str]) -> None:
+        super().__init__(task, metric, classes)
+        self._truth = Annotations(self.ann_file)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the annotations."""
+        return digest_of(self._truth)
+
+    def check(self, picture: dict[str, Any]) -> None:
+        """Make sure that a frame is of a video with an action."""
+        number, path = picture["img_id"], picture["img_path"]
+        check_picture(self._truth, self.ann_file, self.task, number, path)
+        true_action(picture)
+
+    def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:
+        """With a video's last frame, the likeliest action and the true one."""
+        if found is None:
+            return []
+        action = int(found.labels[0])
+        return [{"image_id": number, "action": action, "true": true_action(sample)}]
+
+    def scores(self, entries: Sequence[Entry], units: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """The accuracy."""
+        right = {entry["image_id"]: entry["action"] == entry["true"] for entry in entries}
+        counts = np.array([[right[unit[-1]], 1] for unit in units], dtype=float)
+        return {f"{self.task}_top1": Counts("top1", counts)}

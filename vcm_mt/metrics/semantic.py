@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,9 @@ from mmengine.evaluator import BaseMetric
 
 from vcm_mt.curves.areas import class_areas
 from vcm_mt.curves.counts import Counts
+from vcm_mt.datasets.truth import check_picture, read_truth
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.metrics.judge import Entry, Judge, digest_of
 from vcm_mt.registry import METRICS
 
 
@@ -94,3 +98,50 @@ def areas_of(found: Any, sample: Any, classes: int) -> Any:
             "the classes it was trained for, and set background of its metric"
         )
     return class_areas(own, true, classes)
+
+
+class SemanticJudge(Judge):
+    """The mIoU of maps of classes. What is kept of a picture are areas, see :func:`class_areas`."""
+
+    main = "mIoU"
+    kind = "semantic"
+
+    def __init__(self, task: str, metric: Any, classes: Sequence[str]) -> None:
+        super().__init__(task, metric, classes)
+        self._truth = read_truth(self.ann_file, classes, ["segm"], task) if self.ann_file else None
+        self._classes = num_classes(classes, metric.get("background", False))
+        self._maps: list[str] = []
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the annotations, or over the files of maps."""
+        if self._truth is not None:
+            return digest_of(self._truth)
+        data = hashlib.sha256()
+        for path in self._maps:
+            data.update(Path(path).read_bytes())
+        return data.hexdigest()
+
+    def check(self, picture: dict[str, Any]) -> None:
+        """See :meth:`Judge.check`."""
+        path, file = picture["img_path"], picture.get("seg_map_path")
+        if self._truth is not None:
+            check_picture(self._truth, self.ann_file, self.task, picture["img_id"], path)
+        elif file and Path(file).is_file():
+            self._maps.append(file)
+        else:
+            raise DataError(
+                f"{self.task} cannot be judged: {path} has no map of classes ({file}); give the "
+                "metric the ann_file whose masks maps are made of, or the data set the maps"
+            )
+
+    def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:
+        """The areas."""
+        areas = areas_of(found.data, sample, self._classes)
+        return [{"image_id": number, "areas": areas.ravel().tolist()}]
+
+    def scores(self, entries: Sequence[Entry], units: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """The mIoU."""
+        known = {entry["image_id"]: np.array(entry["areas"], dtype=float) for entry in entries}
+        sums = np.stack([sum(known[number] for number in unit) for unit in units])
+        return {f"{self.task}_mIoU": Counts("mIoU", sums)}

@@ -13,7 +13,7 @@ from vcm_mt.errors import ConfigError
 
 _OF_ANNOTATIONS = {"LoadAnnotations", "LoadTrackAnnotations", "ResizeMasks"}
 _CLIPS = {"CameraClips", "ClipDataset"}
-_WITHOUT_PICTURES = _OF_ANNOTATIONS | {"PackDetInputs"}
+_WITHOUT_PICTURES = _OF_ANNOTATIONS | {"PackDetInputs", "PackPoses"}
 #: Transforms after which a stored bitstream is still the picture's; mirror images are stored too.
 _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
 #: MiB of feature maps of original pictures that a task keeps in memory.
@@ -120,7 +120,7 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
         for task in tasks
     )
     for task in tasks:
-        if task.get("feature_weight"):
+        if task.get("feature_weight") and _kind(task) != "MMPoseTask":
             task.setdefault("remember", _REMEMBER)
     mirrored = compared and "RandomFlip" in kinds
     load = dict(
@@ -138,8 +138,11 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
 def _needs_annotations(task: Any) -> bool:
     """Whether a task needs annotations: a detector does, unless it is its own truth.
 
-    One that compares feature maps alone has no loss that needs any.
+    One that compares feature maps alone has no loss that needs any. An estimator of poses needs
+    boxes also then.
     """
+    if _kind(task) == "MMPoseTask":
+        return task.get("truth") != "own" or task.get("boxes", "truth") == "truth"
     maps_alone = task.get("loss_weight") == 0 and task.get("feature_background", 1) == 1
     alone = maps_alone or task.get("truth") == "own"
     return _kind(task) != "HumanTask" and not alone

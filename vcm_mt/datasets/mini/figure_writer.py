@@ -32,9 +32,8 @@ def prepare_figures(folder: Path, seed: int = 0, sizes: dict[str, int] | None = 
     """Write the embedded figures to ``folder``, unless they are already there.
 
     Pictures are ``train/*.bmp`` and ``val/*.bmp``. ``annotations/{train,val}.json`` have the form
-    of COCO's ``person_keypoints``: 13 joints, boxes of the figures' parts in the picture, and as
-    area 53 % of the box, as mmpose has it where there are no masks. The category also lists
-    ``sigmas``.
+    of COCO's ``person_keypoints``: 13 joints, and box and area of each figure's part in the
+    picture, also where it is covered. The category lists ``sigmas``, too.
 
     Args:
         folder: The folder; it is created if necessary.
@@ -101,7 +100,7 @@ def _annotation(person: Person) -> dict[str, Any]:
     return {
         "category_id": 1,
         "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
-        "area": (right - left) * (bottom - top) * 53 // 100,
+        "area": person.area,
         "keypoints": [float(value) for value in keypoints.ravel()],
         "num_keypoints": int((person.visible > 0).sum()),
         "iscrowd": 0,

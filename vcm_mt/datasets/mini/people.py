@@ -28,11 +28,13 @@ class Person(NamedTuple):
         visible: int64 [13]: 2 for a joint that is seen, 1 for one that is covered, 0 for one
             outside of the picture.
         box: Left, top, right and bottom of its part inside the picture, in pixels.
+        area: Pixels of that part, also where it is covered.
     """
 
     joints: np.ndarray
     visible: np.ndarray
     box: tuple[int, int, int, int]
+    area: int
 
 
 class Scene(NamedTuple):
@@ -130,4 +132,4 @@ def _person(figure: Figure, owner: np.ndarray, number: int) -> Person:
     rows, columns = np.nonzero(figure.mask)
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     left, top, right, bottom = (int(side) for side in box)
-    return Person(figure.joints, visible, (left, top, right, bottom))
+    return Person(figure.joints, visible, (left, top, right, bottom), len(rows))

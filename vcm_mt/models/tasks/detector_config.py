@@ -115,7 +115,7 @@ def read_tracker(tracker: str | dict[str, Any]) -> TrackerPlan:
 def _finished(given: ConfigDict) -> ConfigDict:
     """The model's config without what only its own training needs."""
     model = copy.deepcopy(given)
-    _drop_pretrained(model)
+    drop_pretrained(model)
     model.pop("_scope_", None)
     if "initial_epoch" in (model.get("train_cfg") or {}):
         model.train_cfg.initial_epoch = 0  # TOOD uses another loss in its first epochs
@@ -129,7 +129,7 @@ def _loads_masks(part: Any) -> bool:
     return isinstance(part, list | tuple) and any(_loads_masks(p) for p in part)
 
 
-def _drop_pretrained(config: Any) -> None:
+def drop_pretrained(config: Any) -> None:
     """Remove pretrained backbones: the detector's checkpoint contains its backbone."""
     if isinstance(config, dict):
         init = config.get("init_cfg")
@@ -138,7 +138,7 @@ def _drop_pretrained(config: Any) -> None:
         if isinstance(config.get("pretrained"), str):
             config["pretrained"] = None
         for value in config.values():
-            _drop_pretrained(value)
+            drop_pretrained(value)
     elif isinstance(config, list | tuple):
         for value in config:
-            _drop_pretrained(value)
+            drop_pretrained(value)

@@ -30,6 +30,7 @@ from vcm_mt.models.tasks.fast_detector import Switches
 from vcm_mt.models.tasks.features import boxes_to_map
 from vcm_mt.models.tasks.geometry import DetectorGeometry, geometry_of
 from vcm_mt.models.tasks.network import NetworkTask
+from vcm_mt.models.tasks.own_truth import with_instances
 from vcm_mt.models.tasks.seeded_sampling import (
     DRAW_SEED,
     drawing_by_picture,
@@ -206,10 +207,7 @@ class MMDetTask(NetworkTask):
         return truth
 
     def _with_truth(self, data_sample: Any, truth: InstanceData) -> Any:
-        sample = data_sample.clone()
-        sample.gt_instances = truth
-        sample.ignored_instances = InstanceData(bboxes=truth.bboxes[:0], labels=truth.labels[:0])
-        return sample
+        return with_instances(data_sample, truth)
 
 
 def _build(model: ConfigDict) -> Any:

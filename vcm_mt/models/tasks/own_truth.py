@@ -6,12 +6,21 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from vcm_mt.errors import ConfigError
 
 #: Key in the metainfo of data samples whose ground truth is the network's own already.
 _OWN = "own_truth"
+
+
+def with_instances(data_sample: Any, truth: InstanceData) -> Any:
+    """A copy of a data sample with other objects as its ground truth, none of them ignored."""
+    sample = data_sample.clone()
+    sample.gt_instances = truth
+    sample.ignored_instances = InstanceData(bboxes=truth.bboxes[:0], labels=truth.labels[:0])
+    return sample
 
 
 class OwnTruth:
@@ -24,7 +33,9 @@ class OwnTruth:
     """
 
     def __init__(
-        self, predict: Callable[[Tensor, Any], Any], give: Callable[[Any, Any], Any]
+        self,
+        predict: Callable[[Tensor, Any], Any],
+        give: Callable[[Any, Any], Any] = with_instances,
     ) -> None:
         self._predict, self._give = predict, give
         self._known: dict[bytes, Any] = {}
