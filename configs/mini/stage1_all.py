@@ -64,9 +64,7 @@ train_dataloader = dict(
                         metainfo=dict(classes={{_base_.classes}}),
                         pipeline=[
                             {{_base_.load_picture}},
-                            dict(
-                                type="mmdet.LoadTrackAnnotations", with_bbox=True, with_mask=True
-                            ),
+                            dict(type="mmdet.LoadTrackAnnotations", with_bbox=True, with_mask=True),
                             dict(type="vcm_mt.PackFrame"),
                         ],
                         **_frames,

@@ -52,6 +52,7 @@ class SemanticMap(BaseTransform):
             for place in order:
                 classes[bitmaps[place] > 0] = IGNORED if ignored[place] else labels[place]
         results["gt_seg_map"] = classes
+        results["seg_fields"] = ["gt_seg_map"]  # for mmsegmentation's transforms
         results["ignore_index"] = IGNORED
         return results
 
