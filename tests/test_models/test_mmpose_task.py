@@ -26,7 +26,8 @@ pytest.importorskip("mmpose", reason=INSTALL)
 import_mmpose()
 
 HRNET = "vcm_mt::mini/tasks/hrnet.py"
-W32 = "mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py"
+COCOS = "mmpose::body_2d_keypoint"
+W32 = f"{COCOS}/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py"
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +234,11 @@ def test_what_is_no_estimator_is_refused(tmp_path):
         ("mmpose::no/such.py", "no estimator config"),
         ("vcm_mt::mini/stage1_det.py", "not the config|is not supported|does not estimate"),
         ({"type": "BottomupPoseEstimator"}, "take a TopdownPoseEstimator"),
+        (f"{COCOS}/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py", "take a top-down"),
+        (
+            f"{COCOS}/topdown_heatmap/coco/td-hm_ViTPose-small_8xb64-210e_coco-256x192.py",
+            "cannot be built: mmpretrain",
+        ),
     ):
         with pytest.raises(ConfigError, match=told):
             MMPoseTask(estimator)
@@ -273,6 +279,35 @@ def test_the_small_estimator_is_trained_as_mmpose_trains_it(figures, tmp_path):
     assert "head.final_layer.weight" in weights
 
 
+def as_cocos(sample):
+    """A sample whose objects have COCO's 17 joints, all at one place."""
+    count = len(sample.gt_instances)
+    for name, size in (("keypoints", (count, 17, 2)), ("keypoints_visible", (count, 17))):
+        sample.gt_instances.pop(name)
+        sample.gt_instances.set_field(torch.full(size, 100.0), name)
+    return sample
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py",  # classifies coordinates
+        "topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192.py",  # regresses them
+        "topdown_heatmap/coco/td-hm_2xmspn50_8xb32-210e_coco-256x192.py",  # several stages
+    ],
+)
+def test_other_families_of_estimators(dataset, config):
+    task = MMPoseTask(f"{COCOS}/{config}")
+    task.freeze()
+    x, (sample,) = batch_of(dataset, 0)
+    sample = as_cocos(sample)
+    x.requires_grad_()
+    sum(task.loss(x, x.detach(), [sample]).values()).backward()
+    assert x.grad.isfinite().all() and x.grad.any()
+    (found,) = task.predict(x.detach(), [sample])
+    assert found.keypoints.shape[1:] == (17, 2)
+
+
 @pytest.mark.slow
 def test_hrnet_w32_trains_through_and_estimates(dataset):
     """Its real size; with 13 joints annotated it is told that it has 17."""
@@ -282,10 +317,7 @@ def test_hrnet_w32_trains_through_and_estimates(dataset):
     x, (sample,) = batch_of(dataset, 0)
     with pytest.raises(DataError, match="finds 17"):
         task.loss(x, x, [sample])
-    count = len(sample.gt_instances)
-    for name, size in (("keypoints", (count, 17, 2)), ("keypoints_visible", (count, 17))):
-        sample.gt_instances.pop(name)
-        sample.gt_instances.set_field(torch.full(size, 100.0), name)
+    sample = as_cocos(sample)
     decoded = (x + 0.05 * torch.randn_like(x)).requires_grad_()
     sum(task.loss(decoded, x, [sample]).values()).backward()
     assert decoded.grad.isfinite().all() and decoded.grad.any()
