@@ -13,8 +13,10 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from tests.test_models.pose_samples import batch_of, figures_config
+from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import fingerprint, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.models.refiner import Refiner
 from vcm_mt.models.tasks import MMPoseTask, mmpose_import
 from vcm_mt.models.tasks.mmpose_import import INSTALL, import_mmpose, mmpose_scope
 from vcm_mt.models.tasks.pose_geometry import warped
@@ -209,6 +211,24 @@ def test_feature_maps_of_whole_pictures(batch, hrnet):
     (maps,) = hrnet.features(batch[0][..., :250])
     assert maps.shape == (2, 16, 64, 64)
     assert hrnet.foreground(batch[0][:1], 0.1).all()
+
+
+def test_latents_are_refined_through_it(dataset):
+    config = load_config("configs/mini/stage1_pose.py")
+    config.model.update(lmbda=0.04, gains=[], level_weights=[])
+    system = build_system(config)
+    (task,) = system.tasks.values()
+    x, _ = batch_of(dataset, 0)
+    with torch.no_grad():
+        start = system.transmitter.analyse(x)
+        refined = Refiner(system, steps=4, background=1.0, amp=False)(x)
+        original = task.features(x)[0]
+        distances = []
+        for y in (start, refined):
+            (data,) = system.transmitter.code(y, 256, 256)
+            decoded = system.receivers["shared"](system.transmitter.decode(data)[0])
+            distances.append((task.features(decoded)[0] - original).square().sum())
+    assert distances[1] < 0.9 * distances[0]
 
 
 def test_other_joints_and_missing_ones_are_refused(dataset, hrnet):
