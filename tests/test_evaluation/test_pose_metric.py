@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def truth(figures):
 def guesses(path, seed=0):
     """By picture: poses near the true ones, some far off, and some twice."""
     rng = np.random.default_rng(seed)
-    content = json.loads(open(path).read())
+    content = json.loads(Path(path).read_text())
     found = {}
     for image in content["images"]:
         own = [one for one in content["annotations"] if one["image_id"] == image["id"]]
@@ -131,7 +132,7 @@ def test_tasks_that_find_something_else_are_refused(truth):
 
 
 def test_annotations_without_a_joint_are_refused(truth, tmp_path):
-    content = json.loads(open(truth).read())
+    content = json.loads(Path(truth).read_text())
     for one in content["annotations"]:
         one["keypoints"] = [0] * 39
     path = tmp_path / "none.json"

@@ -13,8 +13,10 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from tests.test_models.pose_samples import batch_of, figures_config
+from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import fingerprint, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.models.refiner import Refiner
 from vcm_mt.models.tasks import MMPoseTask, mmpose_import
 from vcm_mt.models.tasks.mmpose_import import INSTALL, import_mmpose, mmpose_scope
 from vcm_mt.models.tasks.pose_geometry import warped
@@ -26,7 +28,8 @@ pytest.importorskip("mmpose", reason=INSTALL)
 import_mmpose()
 
 HRNET = "vcm_mt::mini/tasks/hrnet.py"
-W32 = "mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py"
+COCOS = "mmpose::body_2d_keypoint"
+W32 = f"{COCOS}/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py"
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +213,24 @@ def test_feature_maps_of_whole_pictures(batch, hrnet):
     assert hrnet.foreground(batch[0][:1], 0.1).all()
 
 
+def test_latents_are_refined_through_it(dataset):
+    config = load_config("configs/mini/stage1_pose.py")
+    config.model.update(lmbda=0.04, gains=[], level_weights=[])
+    system = build_system(config)
+    (task,) = system.tasks.values()
+    x, _ = batch_of(dataset, 0)
+    with torch.no_grad():
+        start = system.transmitter.analyse(x)
+        refined = Refiner(system, steps=4, background=1.0, amp=False)(x)
+        original = task.features(x)[0]
+        distances = []
+        for y in (start, refined):
+            (data,) = system.transmitter.code(y, 256, 256)
+            decoded = system.receivers["shared"](system.transmitter.decode(data)[0])
+            distances.append((task.features(decoded)[0] - original).square().sum())
+    assert distances[1] < 0.9 * distances[0]
+
+
 def test_other_joints_and_missing_ones_are_refused(dataset, hrnet):
     x, (sample,) = batch_of(dataset, 0)
     other = copy.deepcopy(sample)
@@ -233,6 +254,11 @@ def test_what_is_no_estimator_is_refused(tmp_path):
         ("mmpose::no/such.py", "no estimator config"),
         ("vcm_mt::mini/stage1_det.py", "not the config|is not supported|does not estimate"),
         ({"type": "BottomupPoseEstimator"}, "take a TopdownPoseEstimator"),
+        (f"{COCOS}/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py", "take a top-down"),
+        (
+            f"{COCOS}/topdown_heatmap/coco/td-hm_ViTPose-small_8xb64-210e_coco-256x192.py",
+            "cannot be built: mmpretrain",
+        ),
     ):
         with pytest.raises(ConfigError, match=told):
             MMPoseTask(estimator)
@@ -273,6 +299,35 @@ def test_the_small_estimator_is_trained_as_mmpose_trains_it(figures, tmp_path):
     assert "head.final_layer.weight" in weights
 
 
+def as_cocos(sample):
+    """A sample whose objects have COCO's 17 joints, all at one place."""
+    count = len(sample.gt_instances)
+    for name, size in (("keypoints", (count, 17, 2)), ("keypoints_visible", (count, 17))):
+        sample.gt_instances.pop(name)
+        sample.gt_instances.set_field(torch.full(size, 100.0), name)
+    return sample
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "rtmpose/coco/rtmpose-s_8xb256-420e_coco-256x192.py",  # classifies coordinates
+        "topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192.py",  # regresses them
+        "topdown_heatmap/coco/td-hm_2xmspn50_8xb32-210e_coco-256x192.py",  # several stages
+    ],
+)
+def test_other_families_of_estimators(dataset, config):
+    task = MMPoseTask(f"{COCOS}/{config}")
+    task.freeze()
+    x, (sample,) = batch_of(dataset, 0)
+    sample = as_cocos(sample)
+    x.requires_grad_()
+    sum(task.loss(x, x.detach(), [sample]).values()).backward()
+    assert x.grad.isfinite().all() and x.grad.any()
+    (found,) = task.predict(x.detach(), [sample])
+    assert found.keypoints.shape[1:] == (17, 2)
+
+
 @pytest.mark.slow
 def test_hrnet_w32_trains_through_and_estimates(dataset):
     """Its real size; with 13 joints annotated it is told that it has 17."""
@@ -282,10 +337,7 @@ def test_hrnet_w32_trains_through_and_estimates(dataset):
     x, (sample,) = batch_of(dataset, 0)
     with pytest.raises(DataError, match="finds 17"):
         task.loss(x, x, [sample])
-    count = len(sample.gt_instances)
-    for name, size in (("keypoints", (count, 17, 2)), ("keypoints_visible", (count, 17))):
-        sample.gt_instances.pop(name)
-        sample.gt_instances.set_field(torch.full(size, 100.0), name)
+    sample = as_cocos(sample)
     decoded = (x + 0.05 * torch.randn_like(x)).requires_grad_()
     sum(task.loss(decoded, x, [sample]).values()).backward()
     assert decoded.grad.isfinite().all() and decoded.grad.any()

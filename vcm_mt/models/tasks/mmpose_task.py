@@ -263,8 +263,12 @@ def _build(plan: PosePlan) -> Any:
     from mmpose.models.data_preprocessors import PoseDataPreprocessor
     from mmpose.registry import MODELS as MMPOSE_MODELS
 
-    with mmpose_scope():
-        estimator = MMPOSE_MODELS.build(plan.model)
+    try:
+        with mmpose_scope():
+            estimator = MMPOSE_MODELS.build(plan.model)
+    except KeyError as error:  # parts of other packages, as the backbones of mmpretrain
+        reason = str(error).strip("'\"").split(". ")[0]
+        raise ConfigError(f"the estimator cannot be built: {reason}") from error
     if type(estimator.data_preprocessor) is not PoseDataPreprocessor:
         raise ConfigError(
             f"the estimator has a {type(estimator.data_preprocessor).__name__}: only those with "
