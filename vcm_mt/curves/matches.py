@@ -21,7 +21,7 @@ from vcm_mt.errors import MeasurementError
 
 #: COCO's IoU thresholds, 0.50 to 0.95; one bit of a detection's flags stands for each.
 THRESHOLDS = 10
-MAX_DETECTIONS = 100
+MAX_DETECTIONS, MAX_POSES = 100, 20
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _EPSILON = float(np.spacing(1))
 
@@ -46,20 +46,28 @@ class Matches:
 
     @classmethod
     def of(
-        cls, truth: COCO, found: Sequence[dict[str, Any]], kind: str, ids: Sequence[int]
+        cls,
+        truth: COCO,
+        found: Sequence[dict[str, Any]],
+        kind: str,
+        ids: Sequence[int],
+        sigmas: Sequence[float] | None = None,
     ) -> Self:
         """Match detections to the truth with pycocotools.
 
         Args:
             truth: The annotations.
             found: Detections in COCO's result format.
-            kind: "bbox" or "segm".
+            kind: "bbox", "segm" or "keypoints".
             ids: The pictures' image_id, in the order of the data set.
+            sigmas: Of the joints' similarity, one each; by default those of COCO's 17.
         """
         with quiet():
             judge = COCOeval(own_copy(truth), results_of(truth, found), kind)
             judge.params.imgIds = list(ids)
-            judge.params.maxDets = [MAX_DETECTIONS]
+            judge.params.maxDets = [MAX_POSES if kind == "keypoints" else MAX_DETECTIONS]
+            if sigmas is not None:
+                judge.params.kpt_oks_sigmas = np.array(sigmas)
             judge.params.areaRng, judge.params.areaRngLbl = [judge.params.areaRng[0]], ["all"]
             judge.evaluate()
         place = {image: index for index, image in enumerate(ids)}
@@ -90,6 +98,15 @@ class Matches:
         return 100 * _average_precision(
             self.objects, self.begins, self.pictures, self.hits, self.ignored, weights, _RECALLS
         )
+
+    def at(self, threshold: int) -> Self:
+        """The same at one of COCO's thresholds alone, 0 for an IoU of 0.50: AP50's matches."""
+        every = (1 << THRESHOLDS) - 1
+        hits, ignored = (
+            ((flags >> threshold) & 1).astype(np.uint16) * np.uint16(every)
+            for flags in (self.hits, self.ignored)
+        )
+        return replace(self, hits=hits, ignored=ignored)
 
     @property
     def num_units(self) -> int:

@@ -3,6 +3,16 @@
 from vcm_mt import registry  # noqa: F401  before mmdet, which it keeps from printing
 from vcm_mt.metrics.coco import CheckedCocoMetric, TaskCocoMetric
 from vcm_mt.metrics.coding import CodingMetric
+from vcm_mt.metrics.mpeg import TaskActionsMetric, TaskJointsMetric, TaskOpenImagesMetric
 from vcm_mt.metrics.track import TaskTrackMetric, TrackMetric
 
-__all__ = ["CheckedCocoMetric", "CodingMetric", "TaskCocoMetric", "TaskTrackMetric", "TrackMetric"]
+__all__ = [
+    "CheckedCocoMetric",
+    "CodingMetric",
+    "TaskActionsMetric",
+    "TaskCocoMetric",
+    "TaskJointsMetric",
+    "TaskOpenImagesMetric",
+    "TaskTrackMetric",
+    "TrackMetric",
+]

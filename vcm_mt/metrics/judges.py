@@ -1,8 +1,8 @@
 """How a task's predictions are kept by picture, and scored over pictures or videos.
 
-The metrics of this room score one pass for mmengine's evaluator. An experiment keeps the predictions
-of every picture, so that it can be resumed and resampled: that is what judges are for. Which judge
-a task has follows from its metric in the config.
+The metrics of this room score one pass for mmengine's evaluator. An experiment keeps the
+predictions of every picture, so that it can be resumed and resampled: that is what judges are for.
+Which judge a task has follows from its metric in the config.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.sizes import further_scores
-from vcm_mt.curves.tracks import by_video, count_tracks
+from vcm_mt.curves.tracks import by_video, count_tracks, shifted
 from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.datasets.truth import check_labels, check_picture, read_tracks, read_truth
 from vcm_mt.errors import ConfigError
@@ -124,7 +123,7 @@ class CocoJudge(Judge):
         return entries
 
     def _add(self, entries: list[Entry], found: Any) -> None:
-        if self.kind == "segm":
+        if self.kind.endswith("segm"):
             if "masks" not in found:
                 raise ConfigError(
                     f"{self.task} finds boxes without masks: judge it with metric='bbox'"
@@ -146,12 +145,14 @@ class CocoJudge(Judge):
 
 
 class TrackJudge(CocoJudge):
-    """HOTA, MOTA and IDF1 of tracks."""
+    """HOTA, MOTA and IDF1 of tracks; ``offset`` and ``clear`` as for the metric."""
 
     main = "HOTA"
 
-    def _kind(self, metric: Any) -> str:  # noqa: ARG002
-        return "track"
+    def _kind(self, metric: Any) -> str:
+        self._offset, self._clear = float(metric.get("offset", 0)), bool(metric.get("clear"))
+        offset = f" offset {self._offset:g}" if self._offset else ""
+        return f"track{offset}{' clear' if self._clear else ''}"
 
     def _read(self) -> Annotations:
         return read_tracks(self.ann_file, self.classes, self.task)
@@ -161,11 +162,12 @@ class TrackJudge(CocoJudge):
             raise ConfigError(f"{self.task} finds objects and follows none: judge it by its mAP")
         for entry, track in zip(entries, found.instances_id.tolist(), strict=True):
             entry["instance_id"] = track
+            entry["bbox"] = shifted(entry["bbox"], self._offset)
 
     def scores(self, entries: Sequence[Entry], units: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """All three, by video."""
         truth = list(self.truth.anns.values())
-        counts = count_tracks(by_video(truth, units), by_video(entries, units))
+        counts = count_tracks(by_video(truth, units), by_video(entries, units), self._clear)
         return {f"{self.task}_{name}": one for name, one in counts.items()}
 
     def further(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> dict[str, float]:  # noqa: ARG002

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric
 
-from vcm_mt.curves.tracks import TRACK_METRICS, by_video, count_tracks
+from vcm_mt.curves.tracks import TRACK_METRICS, by_video, count_tracks, shifted
 from vcm_mt.datasets.truth import check_labels, read_tracks
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.registry import METRICS
@@ -23,6 +23,9 @@ class TrackMetric(BaseMetric):
     Args:
         ann_file: Annotations in COCO-VID's form.
         prefix: Of the results' names.
+        offset: Taken from the tracks' left and top, in pixels, see
+            :func:`vcm_mt.curves.tracks.shifted`.
+        clear: Count for MOTA as motmetrics and MPEG do, see :mod:`vcm_mt.curves.clear`.
 
     Raises:
         DataError: When the annotations have no tracks.
@@ -31,8 +34,15 @@ class TrackMetric(BaseMetric):
     #: Whose tracks are judged, for errors.
     judged = "the tracker"
 
-    def __init__(self, ann_file: str, prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        prefix: str | None = None,
+        offset: float = 0.0,
+        clear: bool = False,
+    ) -> None:
         super().__init__(prefix=prefix)
+        self.offset, self.clear = offset, clear
         self.ann_file = ann_file
         self._dataset_meta: dict[str, Any] | None = None
 
@@ -88,7 +98,7 @@ class TrackMetric(BaseMetric):
                 "image_id": frame["img_id"],
                 "category_id": self._categories[label],
                 "instance_id": number,
-                "bbox": [left, top, right - left, bottom - top],
+                "bbox": shifted([left, top, right - left, bottom - top], self.offset),
             }
             for number, label, (left, top, right, bottom) in zip(
                 tracks["instances_id"].tolist(),
@@ -110,7 +120,8 @@ class TrackMetric(BaseMetric):
             frames.setdefault(self._truth.imgs[number]["video_id"], []).append(number)
         videos = list(frames.values())
         found = by_video([one for _, entries in results for one in entries], videos)
-        counts = count_tracks(by_video(list(self._truth.anns.values()), videos), found)
+        truth = by_video(list(self._truth.anns.values()), videos)
+        counts = count_tracks(truth, found, self.clear)
         return {name: float(counts[name].score()[0]) / 100 for name in TRACK_METRICS}
 
 
@@ -121,10 +132,12 @@ class TaskTrackMetric(TrackMetric):
     Args:
         task: Name of the task; it prefixes the results, as in ``track/HOTA``.
         ann_file: See :class:`TrackMetric`.
+        offset: See :class:`TrackMetric`.
+        clear: See :class:`TrackMetric`.
     """
 
-    def __init__(self, task: str, ann_file: str) -> None:
-        super().__init__(ann_file, prefix=task)
+    def __init__(self, task: str, ann_file: str, offset: float = 0.0, clear: bool = False) -> None:
+        super().__init__(ann_file, prefix=task, offset=offset, clear=clear)
         self.judged = task
         self.field = f"pred_{task}"
 
