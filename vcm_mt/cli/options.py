@@ -16,7 +16,8 @@ AMP = ("auto", "bf16", "fp16", "fp32")
 #: How processes of one command find each other.
 LAUNCHERS = ("none", "pytorch", "slurm")
 #: Of :mod:`vcm_mt.curves.bd_rate` and :mod:`vcm_mt.curves.bootstrap`.
-METHODS, MONOTONE, RESAMPLES = ("akima", "cubic", "pchip"), ("front", "fit"), 1000
+METHODS, MONOTONE = ("akima", "cubic", "pchip"), ("front", "fit", "mpeg")
+RESAMPLES = 1000
 #: Of :mod:`vcm_mt.anchors.yuv`: matrices, and ranges of luma.
 MATRICES, RANGES = ("bt601", "bt709"), ("full", "limited")
 #: The version in which old names of options stop working.
