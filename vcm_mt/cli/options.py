@@ -20,6 +20,8 @@ METHODS, MONOTONE = ("akima", "cubic", "pchip"), ("front", "fit", "mpeg")
 RESAMPLES = 1000
 #: Of :mod:`vcm_mt.anchors.yuv`: matrices, and ranges of luma.
 MATRICES, RANGES = ("bt601", "bt709"), ("full", "limited")
+MATRIX_HELP = "matrix of raw frames; default what the file's name says, or bt601"
+RANGE_HELP = "range of raw frames; default what the file's name says, or limited"
 #: The version in which old names of options stop working.
 OLD_UNTIL = "0.3"
 
@@ -111,8 +113,8 @@ def add_raw(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=size, metavar="WxH", help="width and height of raw frames")
     parser.add_argument("--fps", type=float, help=f"pictures per second {told} 25")
     parser.add_argument("--bits", type=int, help=f"bits of a sample {told} 8")
-    parser.add_argument("--matrix", choices=MATRICES, help=f"matrix {told} bt601")
-    parser.add_argument("--range", choices=RANGES, help=f"range {told} limited")
+    parser.add_argument("--matrix", choices=MATRICES, help=MATRIX_HELP)
+    parser.add_argument("--range", choices=RANGES, help=RANGE_HELP)
 
 
 def raw_options(options: argparse.Namespace) -> Any:

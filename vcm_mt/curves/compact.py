@@ -134,9 +134,7 @@ def _add(pictures: Pictures, columns: _Columns) -> dict[str, Any]:
             for n, m in pictures.matches.items()
             if isinstance(m, Matches)
         },
-        "tracks": {
-            n: m.to_text() for n, m in pictures.matches.items() if isinstance(m, Counts)
-        },
+        "tracks": {n: m.to_text() for n, m in pictures.matches.items() if isinstance(m, Counts)},
     }
 
 

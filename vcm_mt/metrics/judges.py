@@ -145,17 +145,26 @@ class CocoJudge(Judge):
 
 
 class TrackJudge(CocoJudge):
-    """HOTA, MOTA and IDF1 of tracks; ``offset`` and ``clear`` as for the metric."""
+    """HOTA, MOTA and IDF1 of tracks; ``offset``, ``clear``, ``any_class`` as for the metric."""
 
     main = "HOTA"
 
     def _kind(self, metric: Any) -> str:
+        self._any_class = bool(metric.get("any_class"))
         self._offset, self._clear = float(metric.get("offset", 0)), bool(metric.get("clear"))
         offset = f" offset {self._offset:g}" if self._offset else ""
-        return f"track{offset}{' clear' if self._clear else ''}"
+        every = " any class" if self._any_class else ""
+        return f"track{offset}{' clear' if self._clear else ''}{every}"
 
     def _read(self) -> Annotations:
         return read_tracks(self.ann_file, self.classes, self.task)
+
+    def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:
+        """Tracks in COCO's result format, each with its ``instance_id``."""
+        if self._any_class:
+            found = found.clone()
+            found.labels = found.labels.new_zeros(len(found))
+        return super().entries(number, found, sample)
 
     def _add(self, entries: list[Entry], found: Any) -> None:
         if "instances_id" not in found:

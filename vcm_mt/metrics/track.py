@@ -26,6 +26,8 @@ class TrackMetric(BaseMetric):
         offset: Taken from the tracks' left and top, in pixels, see
             :func:`vcm_mt.curves.tracks.shifted`.
         clear: Count for MOTA as motmetrics and MPEG do, see :mod:`vcm_mt.curves.clear`.
+        any_class: Take tracks of all classes for those of the first one, as where persons alone are
+            annotated.
 
     Raises:
         DataError: When the annotations have no tracks.
@@ -40,9 +42,10 @@ class TrackMetric(BaseMetric):
         prefix: str | None = None,
         offset: float = 0.0,
         clear: bool = False,
+        any_class: bool = False,
     ) -> None:
         super().__init__(prefix=prefix)
-        self.offset, self.clear = offset, clear
+        self.offset, self.clear, self.any_class = offset, clear, any_class
         self.ann_file = ann_file
         self._dataset_meta: dict[str, Any] | None = None
 
@@ -92,7 +95,10 @@ class TrackMetric(BaseMetric):
         tracks = self._tracks(frame)
         if "instances_id" not in tracks:
             raise ConfigError(f"{self.judged} finds objects and follows none: judge it by its mAP")
-        check_labels(tracks["labels"], self._classes, self.judged)
+        labels = tracks["labels"]
+        if self.any_class:
+            labels = labels.new_zeros(len(labels))
+        check_labels(labels, self._classes, self.judged)
         return [
             {
                 "image_id": frame["img_id"],
@@ -102,7 +108,7 @@ class TrackMetric(BaseMetric):
             }
             for number, label, (left, top, right, bottom) in zip(
                 tracks["instances_id"].tolist(),
-                tracks["labels"].tolist(),
+                labels.tolist(),
                 tracks["bboxes"].tolist(),
                 strict=True,
             )
@@ -134,10 +140,18 @@ class TaskTrackMetric(TrackMetric):
         ann_file: See :class:`TrackMetric`.
         offset: See :class:`TrackMetric`.
         clear: See :class:`TrackMetric`.
+        any_class: See :class:`TrackMetric`.
     """
 
-    def __init__(self, task: str, ann_file: str, offset: float = 0.0, clear: bool = False) -> None:
-        super().__init__(ann_file, prefix=task, offset=offset, clear=clear)
+    def __init__(
+        self,
+        task: str,
+        ann_file: str,
+        offset: float = 0.0,
+        clear: bool = False,
+        any_class: bool = False,
+    ) -> None:
+        super().__init__(ann_file, task, offset, clear, any_class)
         self.judged = task
         self.field = f"pred_{task}"
 

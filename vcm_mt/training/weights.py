@@ -187,8 +187,8 @@ def _of_tasks(tasks: Any) -> Iterator[Weights]:
             yield Weights(Path(given), vgg, "torchvision")
         elif re.fullmatch(r"yolox_(nano|tiny|s|m|l|x)\.pth", _name(given)):
             yield Weights(Path(given), _YOLOX + _name(given), "yolox")
-        elif str(task.get("detector", "")).startswith("mmdet::"):
-            published = _mmdets(task["detector"])
+        elif str(network := task.get("detector") or task.get("tracker")).startswith("mmdet::"):
+            published = _mmdets(network)
             if given and _name(published) == _name(given):
                 yield Weights(Path(given), published, "mmdet")
 
