@@ -13,6 +13,7 @@ from tests import mpeg_samples as samples
 from tests.conftest import ROOT
 from tests.test_anchors.conftest import vtm_files  # noqa: F401
 from tests.test_anchors.vtm import VTM_SEQUENCES, VTM_VARIABLES
+from tests.two_processes import on_two
 from vcm_mt.cli.main import main
 from vcm_mt.curves.csv_file import read_csv
 from vcm_mt.curves.rp_file import RPFile
@@ -257,22 +258,37 @@ def test_sequences_by_random_access_and_pooled(sfu_config, tmp_path, capsys):
     assert run(sfu_config, out, *more) == 0
     capsys.readouterr()
     rows = table(out / "anchor_det_mAP.csv")
-    assert [row["Dataset"] for row in rows] == 6 * ["Other"] + 6 * ["Sample"]
+    assert [row["Dataset"] for row in rows] == 6 * ["Sample"] + 6 * ["Other"]
     assert [row["qp"] for row in rows[:6]] == ["22", "27", "32", "37", "42", "47"]
     points = RPFile.load(out / "rp_points.json").points("anchor")
     sizes = {point.quality: point.pictures.num_bytes for point in points}
     rates = {row["qp"]: float(row["bitrate (kbps)"]) for row in rows if row["Dataset"] == "Sample"}
-    # 4 frames at 30 per second; the second video of the two by class.
-    assert rates["22"] == pytest.approx(8 * sizes[1][1] / (4 / 30) / 1000)
+    # 4 frames at 30 per second; the first video of the two by class.
+    assert rates["22"] == pytest.approx(8 * sizes[1][0] / (4 / 30) / 1000)
     told = json.loads((out / "ctc.json").read_text())
     assert set(told["scores"]) == {"det_mAP", "det_AP50"}
-    assert set(told["scores"]["det_AP50"]["bd_rate"]["test"]["means"]) == {"?", "X", "overall"}
+    assert set(told["scores"]["det_AP50"]["bd_rate"]["test"]["means"]) == {"other", "X", "overall"}
     for own in told["scores"]["det_mAP"]["curves"].values():
         assert set(own) == {"Other", "Sample"}
     # Classes in place of sequences: other tables, nothing is coded again.
     assert run(sfu_config, out, *more, "--pooled") == 0
     again = table(out / "anchor_det_mAP.csv")
-    assert {row["Dataset"] for row in again} == {"?", "X"}
+    assert {row["Dataset"] for row in again} == {"other", "X"}
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(sfu_config, tmp_path):
+    given = ["--qp", "37", "47", "--checkpoint", "zoo://photos_det", "--quality", "1", "6"]
+    assert run(sfu_config, tmp_path / "one", *given) == 0
+    launched = ["ctc", str(sfu_config), "--out", str(tmp_path / "two"), *given]
+    assert on_two(main, tmp_path, [*launched, "--launcher", "pytorch"]) == [0, 0]
+    for name in ("anchor_det_mAP.csv", "test_det_AP50.csv"):
+        one, two = (table(tmp_path / folder / name) for folder in ("one", "two"))
+        assert one == two and len(one) == 4
+    lines = [
+        path.read_text().count("\n") for path in tmp_path.glob("two/points/*/pictures-1.jsonl")
+    ]
+    assert len(lines) == 5 and set(lines) == {1}  # a video of the two each
 
 
 @pytest.mark.slow
@@ -285,7 +301,7 @@ def test_vtm_takes_vvencs_role(sfu_config, tmp_path, monkeypatch, vtm_files):  #
     out = tmp_path / "out"
     assert run(sfu_config, out, "--anchor", "vtm-ra", "--qp", "37", "47") == 0
     assert len(table(out / "anchor_det_mAP.csv")) == 4
-    assert json.loads((out / "ctc.json").read_text())["anchor"] == "vtm-ra"
+    assert json.loads((out / "ctc.json").read_text())["anchor"] == "VVC (VTM), random access"
 
 
 @pytest.mark.slow

@@ -86,6 +86,9 @@ class Conditions:
         self._videos = videos_of(self.data)
         self.units = _units(self.data, self._videos, self._told.name)
         self.anchor: str = plan.anchor or self._told.anchor
+        make = make_sequence_anchor if self._videos else make_anchor
+        #: What stands behind the anchor's name, as "VVC (VVenC), random access", and its version.
+        self.record = make(self.anchor).record
         self.qps = {unit.name: self._qps(video) for unit, video in self._with_videos()}
         if len({len(own) for own in self.qps.values()}) != 1:
             raise ConfigError(f"sequences have different numbers of QPs: {self.qps}: give --qp")
@@ -134,9 +137,13 @@ class Conditions:
 
     def measure(self, tested: Iterable[Tested], qualities: Sequence[int] | None = None) -> None:
         """Measure the anchor and, of the codec under test, a curve for each receiver."""
-        about = {"role": ANCHOR, "name": self.anchor, "qps": self.qps}
+        record = self.record
+        about = {
+            "role": ANCHOR, "name": record.name, "version": record.version,
+            "preset": record.preset, "options": list(record.options), "qps": self.qps,
+        }  # fmt: skip
         for codec in self.anchor_codecs(self.folder / "streams"):
-            self._curves.add(codec, {"shared": "anchor"}, about, self.anchor)
+            self._curves.add(codec, {"shared": "anchor"}, about, record.name)
         about = {"role": OURS, "name": "vcm_mt", "version": __version__}
         for codec in self.codecs(tested):
             if qualities is None or codec.quality in qualities:
@@ -183,10 +190,11 @@ class Conditions:
         found.save(self.folder / POINTS)
         curves = {name: curve.points for name, curve in found.curves.items()}
         told: dict[str, Any] = {
-            "conditions": self._told.name, "anchor": self.anchor, "pooled": self._plan.pooled,
+            "conditions": self._told.name, "anchor": self.record.name, "pooled": self._plan.pooled,
             "originals": finite(found.originals), "made_with": dict(found.made_with), "scores": {},
         }  # fmt: skip
-        texts = [f"# {self._told.name}, against {self.anchor}\n"]
+        anchor = f"{self.record.name}, {self.record.version}"
+        texts = [f"# {self._told.name}\n", f"Anchor: {anchor}\n"]
         for metric in self._told.scores:
             measured = {name: self._split(points, name, metric) for name, points in curves.items()}
             reports = {

@@ -95,7 +95,7 @@ def _told(path: Path, group: str = "") -> tuple[str, tuple[int, int], int, str]:
     size = int(match["width"]), int(match["height"])
     name = sfu_name(match["name"], size[0])
     known = SFU.get(name)
-    return name, size, int(match["fps"]), known.group if known else group or "?"
+    return name, size, int(match["fps"]), known.group if known else group or "other"
 
 
 def _raw_sequences(root: Path) -> list[_Found]:
