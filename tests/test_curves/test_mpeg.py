@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import minimize
 
-from tests.test_curves.test_areas import SETS, coco, coco_eval, random_set
+from tests.test_curves.test_voc import SETS, coco, coco_eval, random_set
 from vcm_mt.cli.main import main
 from vcm_mt.curves.bd_rate import bd_rate
 from vcm_mt.curves.counts import Counts

@@ -11,8 +11,8 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement, InstanceData
 
 from tests import mpeg_samples as samples
-from vcm_mt.curves.areas import AreaMatches
 from vcm_mt.curves.rp import Pictures, metric_title, task_of
+from vcm_mt.curves.voc import AreaMatches
 from vcm_mt.datasets.mpeg.classes import ACTIONS, COCO, JOINTS
 from vcm_mt.datasets.mpeg.hieve import prepare_hieve
 from vcm_mt.datasets.mpeg.openimages import prepare_openimages

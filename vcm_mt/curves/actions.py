@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
-from vcm_mt.curves.areas import AreaMatches, Judged, match_best, overlaps
+from vcm_mt.curves.voc import AreaMatches, Judged, match_best, overlaps
 
 
 def action_matches(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from vcm_mt.curves.areas import THRESHOLD, overlaps
+from vcm_mt.curves.voc import THRESHOLD, overlaps
 
 _Frame = Sequence[Mapping[str, Any]]
 

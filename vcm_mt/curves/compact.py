@@ -17,10 +17,10 @@ from zipfile import ZIP_BZIP2, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from vcm_mt.curves.areas import matches_of
 from vcm_mt.curves.counts import Counts
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.rp import Pictures
+from vcm_mt.curves.voc import matches_of
 from vcm_mt.errors import MeasurementError
 
 _CONTENT = "points.json"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from vcm_mt.curves.areas import THRESHOLD, AreaMatches, Judged, match_best, overlaps
+from vcm_mt.curves.voc import THRESHOLD, AreaMatches, Judged, match_best, overlaps
 
 #: Ancestors of a category by its id.
 Parents = Mapping[int, Sequence[int]]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from vcm_mt.curves.areas import matches_of
 from vcm_mt.curves.counts import COUNTED, Counts
 from vcm_mt.curves.matches import Matches
+from vcm_mt.curves.voc import matches_of
 from vcm_mt.errors import MeasurementError
 
 #: The score that a task is told by, of those that it has.

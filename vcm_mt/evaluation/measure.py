@@ -15,9 +15,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from vcm_mt.curves.areas import AREA_SCORES
 from vcm_mt.curves.counts import COUNTED
 from vcm_mt.curves.rp import RPPoint
+from vcm_mt.curves.voc import AREA_SCORES
 from vcm_mt.errors import naming
 from vcm_mt.metrics import CheckedCocoMetric
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from vcm_mt.curves.actions import action_matches
-from vcm_mt.curves.areas import AreaMatches
 from vcm_mt.curves.joints import HIEVE_SIGMAS, as_hieve
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.openimages import openimages_matches
+from vcm_mt.curves.voc import AreaMatches
 from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.metrics.judges import JUDGES, CocoJudge, Entry

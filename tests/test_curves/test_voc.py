@@ -15,11 +15,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from vcm_mt.curves.actions import action_matches
-from vcm_mt.curves.areas import AreaMatches
 from vcm_mt.curves.joints import HIEVE_SIGMAS, as_hieve
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.openimages import openimages_matches
 from vcm_mt.curves.tracks import count_tracks, shifted
+from vcm_mt.curves.voc import AreaMatches
 from vcm_mt.errors import ConfigError
 
 SETS = 200
