@@ -26,6 +26,7 @@ from vcm_mt.curves.mpeg import (
 )
 from vcm_mt.curves.rp import RPPoint, finite
 from vcm_mt.curves.rp_file import ANCHOR, OURS, RPFile
+from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.errors import ConfigError
 from vcm_mt.evaluation import curve_set
 from vcm_mt.evaluation.codecs import AnchorCodec, CodecUnderTest, ThroughYUV
@@ -239,7 +240,7 @@ def videos_of(data: TestSet) -> list[dict[str, Any]]:
     """What the annotations say of the video of each unit; empty for pictures."""
     if not data.of_videos:
         return []
-    truth = next(iter(data.judges.values())).truth
+    truth = Annotations(next(iter(data.judges.values())).ann_file)
     known = {one["id"]: one for one in truth.dataset.get("videos", [])}
     numbers = [truth.imgs[data.ids[unit[0]]]["video_id"] for unit in data.units]
     return [known.get(number, {"name": str(number)}) for number in numbers]
