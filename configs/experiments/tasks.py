@@ -1,5 +1,5 @@
-# The experiment of `make bench-tasks`: one transmitter, trained through five networks; each embedded
-# set is coded once, and every receiver decodes the same bytes for its task.
+# The experiment of `make bench-tasks`: one transmitter, trained through five networks; each
+# embedded set is coded once, and every receiver decodes the same bytes for its task.
 _base_ = "../mini/stage1_all.py"
 
 stage1_config = "configs/mini/stage1_all.py"

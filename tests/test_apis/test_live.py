@@ -16,6 +16,7 @@ from tests.test_apis.test_videos import shoot
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.encoding import encode_files
 from vcm_mt.apis.live import decode_live, encode_live, open_source, raw_frames
+from vcm_mt.apis.raw import RawOptions, format_of
 from vcm_mt.apis.videos import Video, open_video
 from vcm_mt.bitstream.sequence import SequenceReader
 from vcm_mt.errors import BitstreamError, DataError
@@ -106,19 +107,19 @@ def test_raw_frames(film, tmp_path):
     ]  # fmt: skip
     subprocess.run(command, check=True)
     with (tmp_path / "raw.yuv").open("rb") as file:
-        video = raw_frames(file, SIZE[1], SIZE[0], 29.97)
+        video = raw_frames(file, format_of("", RawOptions((SIZE[1], SIZE[0]), 29.97)))
         found = list(video.pictures)
     assert len(found) == 10
     assert video.fps == Fraction(30000, 1001)
     wanted = list(open_video(film).pictures)
     assert np.abs(np.stack(found).astype(int) - np.stack(wanted)).mean() < 8  # half the colour
     with (tmp_path / "raw.yuv").open("rb") as file, pytest.raises(DataError, match="4:2:0"):
-        list(raw_frames(file, 1000, 1000, 25).pictures)
+        list(raw_frames(file, format_of("", RawOptions((1000, 1000)))).pictures)
 
 
 def test_raw_frames_need_their_size():
     with pytest.raises(DataError, match="--size 1280x720"):
-        open_source("-", None, 25, io.BytesIO())
+        open_source("-", RawOptions(), io.BytesIO())
 
 
 def _command(*words):

@@ -8,17 +8,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from typing_extensions import Self
+
 from vcm_mt.anchors.base import AnchorRecord
 from vcm_mt.anchors.headers import VVC_CONTENT, header_bytes, vvc_units
 from vcm_mt.anchors.process import call, last_lines, sha256
 from vcm_mt.anchors.video import CONVERSION, VideoAnchor
 from vcm_mt.errors import AnchorError
 
+ONE_PICTURE = ("-f", "1", "-fr", "1")
 OPTIONS = (
-    *("-f", "1", "-fr", "1", "--InputChromaFormat=420"),
+    "--InputChromaFormat=420",
     *("--InputBitDepth=10", "--InternalBitDepth=10", "--OutputBitDepth=10"),
     "--ConformanceWindowMode=1",  # VTM itself pads to multiples of 8, and crops
 )
+#: The encoder's configuration by mode: the environment's variable, and the file's name.
+CFGS = {
+    "intra": ("VCM_MT_VTM_CFG", "cfg/encoder_intra_vtm.cfg"),
+    "ra": ("VCM_MT_VTM_CFG_RA", "cfg/encoder_randomaccess_vtm.cfg"),
+    "ld": ("VCM_MT_VTM_CFG_LD", "cfg/encoder_lowdelay_vtm.cfg"),
+}
 PICTURE, STREAM, RECONSTRUCTION = "picture.yuv", "stream.bin", "reconstruction.yuv"
 
 
@@ -40,6 +49,7 @@ class VTM(VideoAnchor):
         encoder: VTM's encoder; else the environment's `VCM_MT_VTM_ENCODER`.
         decoder: VTM's decoder; else `VCM_MT_VTM_DECODER`.
         cfg: The encoder's configuration; else `VCM_MT_VTM_CFG`.
+        mode: Whose configuration it is, a key of `CFGS`: sequences have others.
 
     Raises:
         AnchorError: One of the three is not given or not there, or the encoder is no VTM.
@@ -54,16 +64,18 @@ class VTM(VideoAnchor):
         encoder: str | os.PathLike[str] | None = None,
         decoder: str | os.PathLike[str] | None = None,
         cfg: str | os.PathLike[str] | None = None,
+        mode: str = "intra",
     ) -> None:
         self._encoder = _find(encoder, "VCM_MT_VTM_ENCODER", "EncoderAppStatic")
         self._decoder = _find(decoder, "VCM_MT_VTM_DECODER", "DecoderAppStatic")
-        self._cfg = _find(cfg, "VCM_MT_VTM_CFG", "cfg/encoder_intra_vtm.cfg")
+        self._cfg = _find(cfg, *CFGS[mode])
         files = {"encoder": self._encoder, "decoder": self._decoder, "cfg": self._cfg}
         self.record = AnchorRecord(
             name="VVC (VTM)",
             version=_version(self._encoder),
             preset="",
             options=(
+                *ONE_PICTURE,
                 *OPTIONS,
                 *(f"{part} SHA-256 {sha256(path)}" for part, path in files.items()),
                 CONVERSION,
@@ -74,15 +86,30 @@ class VTM(VideoAnchor):
         """All NAL units but coded slices and adaptation parameter sets, with their start codes."""
         return header_bytes(data, vvc_units(data), VVC_CONTENT)
 
-    def _encode(self, raw: bytes, height: int, width: int, qp: int, what: str) -> bytes:
+    @classmethod
+    def of_mode(cls, mode: str) -> Self:
+        """VTM with the configuration of a mode, a key of `CFGS`."""
+        return cls(mode=mode)
+
+    def encode_raw(
+        self, raw: bytes, height: int, width: int, qp: int, told: Sequence[str], what: str
+    ) -> bytes:
+        """Stream of raw pictures; `told` says how many there are."""
         files = ("-c", str(self._cfg), "-i", PICTURE, "-b", STREAM, "-o", RECONSTRUCTION)
         size = ("-wdt", str(width), "-hgt", str(height))
-        command = (str(self._encoder), *files, *size, "-q", str(qp), *OPTIONS)
+        command = (str(self._encoder), *files, *size, "-q", str(qp), *told, *OPTIONS)
         return _run(command, {PICTURE: raw}, STREAM, what)
 
-    def _decode(self, data: bytes, what: str) -> bytes:
+    def decode_raw(self, data: bytes, what: str) -> bytes:
+        """Raw pictures of a stream."""
         command = (str(self._decoder), "-b", STREAM, "-o", RECONSTRUCTION, "-d", "10")
         return _run(command, {STREAM: data}, RECONSTRUCTION, what)
+
+    def _encode(self, raw: bytes, height: int, width: int, qp: int, what: str) -> bytes:
+        return self.encode_raw(raw, height, width, qp, ONE_PICTURE, what)
+
+    def _decode(self, data: bytes, what: str) -> bytes:
+        return self.decode_raw(data, what)
 
 
 def _find(given: str | os.PathLike[str] | None, variable: str, file: str) -> Path:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from vcm_mt.apis.codec import Transmitter
 from vcm_mt.apis.done import Coded
 from vcm_mt.apis.pictures import at_once, read_picture, to_tensor
+from vcm_mt.apis.raw import RawOptions
 from vcm_mt.apis.sequences import KEY_INTERVAL, VideoEncoder
 from vcm_mt.apis.videos import ENDINGS as VIDEOS
 from vcm_mt.apis.videos import breaks_off, open_video
@@ -37,6 +38,7 @@ def encode_files(
     quality: int | None = None,
     resume: bool = False,
     key_interval: int = KEY_INTERVAL,
+    raw: RawOptions = RawOptions(),  # noqa: B008
 ) -> None:
     """Encode pictures, videos, and the pictures and videos in folders; print the rate.
 
@@ -49,6 +51,7 @@ def encode_files(
             if it refines, and newer than their pictures.
         key_interval: For videos and a transmitter with a temporal prior, see
             :class:`vcm_mt.apis.sequences.VideoEncoder`; 1 codes each picture by itself.
+        raw: What the names of raw sequences (``.yuv``) do not say.
 
     Raises:
         DataError: If an input cannot be read, or ``out`` does not fit the inputs.
@@ -66,7 +69,7 @@ def encode_files(
     _encode_pictures(transmitter, [job for job in jobs if job not in videos], done, quality)
     for job in jobs:
         if job in videos:
-            _encode_video(transmitter, *job, quality, key_interval)
+            _encode_video(transmitter, job, quality, key_interval, raw)
             done.note(job[1])
 
 
@@ -148,10 +151,11 @@ def _encode_pictures(
 
 
 def _encode_video(
-    transmitter: Transmitter, source: Path, target: Path, quality: int | None, key_interval: int
+    transmitter: Transmitter, job: Job, quality: int | None, key_interval: int, raw: RawOptions
 ) -> None:
     """Encode a video as a sequence."""
-    video = open_video(source)
+    source, target = job
+    video = open_video(source, raw)
     buffer = io.BytesIO()
     writer = SequenceWriter(buffer, fps=(video.fps.numerator, video.fps.denominator))
 

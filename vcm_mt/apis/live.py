@@ -22,8 +22,9 @@ from tqdm import tqdm
 from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.encoding import packets_of
 from vcm_mt.apis.pictures import to_array
+from vcm_mt.apis.raw import RawFormat, RawOptions, format_of, frame_rate
 from vcm_mt.apis.sequences import KEY_INTERVAL, VideoDecoder
-from vcm_mt.apis.videos import Video, frame_rate, open_video
+from vcm_mt.apis.videos import Video, open_video
 from vcm_mt.bitstream.sequence import SequenceWriter
 from vcm_mt.bitstream.stream import StreamReader
 from vcm_mt.errors import BitstreamError, DataError
@@ -121,24 +122,28 @@ def _decoder(receiver: Receiver) -> Callable[[Packet | None], NDArray[np.uint8] 
     return decode
 
 
-def raw_frames(file: BinaryIO, width: int, height: int, fps: float) -> Video:
-    """Raw 4:2:0 frames of 8 bits, planes Y, U, V, converted by FFmpeg (BT.601, limited range).
+def raw_frames(file: BinaryIO, raw: RawFormat) -> Video:
+    """Raw 4:2:0 frames as they come, planes Y, U, V, converted by FFmpeg.
 
     Args:
         file: An open file with a descriptor, such as standard input.
-        width: In pixels.
-        height: In pixels.
-        fps: Pictures per second.
+        raw: Their format, of 8, 10, 12 or 16 bits.
 
     Raises:
-        DataError: While iterating, if FFmpeg fails or there is no whole frame. What follows the
-            last whole one is left out.
+        DataError: For other bits; while iterating, if FFmpeg fails or there is no whole frame. What
+            follows the last whole one is left out.
     """
+    width, height, colours = raw.width, raw.height, raw.colours
+    if colours.bits not in (8, 10, 12, 16):
+        raise DataError(f"raw frames that come live have 8, 10, 12 or 16 bits, not {colours.bits}")
+    kind = "yuv420p" if colours.bits == 8 else f"yuv420p{colours.bits}le"
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-probesize", "32",
-        "-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{width}x{height}",
-        "-framerate", str(fps), "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "rgb24",
-        "-flush_packets", "1", "pipe:1",
+        "-f", "rawvideo", "-pix_fmt", kind, "-video_size", f"{width}x{height}",
+        "-framerate", str(raw.fps), "-i", "pipe:0", "-vf",
+        f"scale=in_color_matrix={colours.matrix}:in_range={'full' if colours.full else 'limited'}"
+        ":flags=bicubic+accurate_rnd+full_chroma_int",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "-flush_packets", "1", "pipe:1",
     ]  # fmt: skip
     size = 3 * width * height
 
@@ -151,28 +156,26 @@ def raw_frames(file: BinaryIO, width: int, height: int, fps: float) -> Video:
                 count += 1
         if not count:
             raise DataError(
-                f"no whole frame came: are they raw, 4:2:0 of 8 bits, {width}x{height}?"
+                f"no whole frame came: are they raw, 4:2:0 of {colours.bits} bits, "
+                f"{width}x{height}?"
             )
         if process.returncode:
             raise DataError(f"FFmpeg failed after {count} raw frames: see what it said")
 
-    return Video(Path("-"), frame_rate(fps), 0, pictures())
+    return Video(Path("-"), frame_rate(raw.fps), 0, pictures())
 
 
-def open_source(name: str, size: tuple[int, int] | None, fps: float, file: BinaryIO) -> Video:
+def open_source(name: str, raw: RawOptions, file: BinaryIO) -> Video:
     """What a command reads: a file, a device, an address, or with ``-`` raw frames.
 
     Args:
         name: A path, ``/dev/video0``, an address such as ``rtsp://host/path``, or ``-``.
-        size: Width and height of raw frames.
-        fps: Pictures per second of raw frames.
+        raw: What is said of raw frames.
         file: Where raw frames come from.
 
     Raises:
         DataError: If it cannot be read, or raw frames have no size.
     """
     if name == "-":
-        if size is None:
-            raise DataError("raw frames need their size: --size 1280x720")
-        return raw_frames(file, *size, fps)
-    return open_video(name if "://" in name else Path(name))
+        return raw_frames(file, format_of("", raw))
+    return open_video(name if "://" in name else Path(name), raw)

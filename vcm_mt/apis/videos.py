@@ -14,6 +14,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from vcm_mt.apis.raw import ENDING, RawOptions, count_raw, format_of, frame_rate, read_raw
 from vcm_mt.errors import DataError
 
 #: File name endings that mark videos.
@@ -21,7 +22,7 @@ ENDINGS = frozenset({
     ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".h264",
     ".h265", ".hevc", ".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov",
     ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb",
-    ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
+    ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m", ".yuv",
 })  # fmt: skip
 #: Share of the duration in its container that a complete video has at least.
 _SHORTER = 0.98
@@ -43,17 +44,21 @@ class Video(NamedTuple):
     pictures: Iterator[NDArray[np.uint8]]
 
 
-def open_video(source: Path | str) -> Video:
+def open_video(source: Path | str, raw: RawOptions = RawOptions()) -> Video:  # noqa: B008
     """Open a video.
 
     Args:
         source: A file, a device of Linux (``/dev/video0``), or as text an address that FFmpeg
-            reads, such as ``rtsp://host/path``.
+            reads, such as ``rtsp://host/path``. A ``.yuv`` file holds raw 4:2:0 frames.
+        raw: What a raw file's name does not say.
 
     Raises:
         DataError: If it cannot be read or has no pictures, now or while iterating.
     """
     path = Path(source)
+    if path.suffix.lower() == ENDING:
+        told = format_of(path.name, raw)
+        return Video(path, frame_rate(told.fps), count_raw(path, told), read_raw(path, told))
     # FFmpeg would read a relative name with a colon as PROTOCOL:NAME.
     name = source if isinstance(source, str) else str(path.absolute())
     device = ["-f", "v4l2"] if name.startswith("/dev/video") else []
@@ -86,13 +91,6 @@ def breaks_off(video: Video, count: int) -> bool:
     packets, seconds = _stored(video.path)
     whole = seconds >= _SHORTER * video.length / video.fps - 1 / video.fps
     return not whole or count < _SHORTER * packets - 1
-
-
-def frame_rate(fps: float) -> Fraction:
-    """Pictures per second as a fraction; rates such as 29.97 become n * 1000/1001."""
-    television = Fraction(round(fps) * 1000, 1001)
-    near = abs(fps - television) < 0.006 and fps != round(fps)
-    return television if near else Fraction(fps).limit_denominator(1001)
 
 
 def _why(path: Path, said: str) -> str:

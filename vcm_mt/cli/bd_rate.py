@@ -7,10 +7,12 @@ CompressAI-Vision's CSV; `paper` names the source paper's tables. FILE:CURVE cho
 Examples:
     vcm-mt bd-rate --anchor work_dirs/rp/rp_points.json:vvc --test work_dirs/rp/rp_points.json
     vcm-mt bd-rate --anchor paper:vvc --test paper:trained --metric det_mAP segm_mAP
+    vcm-mt bd-rate --anchor work_dirs/ctc/anchor.csv --test work_dirs/ctc/test.csv --by-sequence
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import warnings
@@ -42,7 +44,13 @@ def make_parser() -> Parser:
     )
     parser.add_argument(
         "--monotone", choices=add.MONOTONE,
-        help="for curves that do not rise: their Pareto front without a warning, or MPEG's fit",
+        help="for curves that do not rise: their Pareto front without a warning, or MPEG's fit; "
+        "mpeg: MPEG's fit of every curve",
+    )  # fmt: skip
+    parser.add_argument(
+        "--by-sequence", action="store_true",
+        help="compare each curve of the --test file with the anchor file's of the same name, by "
+        "MPEG's way and by PCHIP, and average",
     )  # fmt: skip
     add.add_resamples(parser)
     add.add_out(parser, "write the figures to this JSON file", metavar="FILE")
@@ -58,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from vcm_mt.curves.table import bd_table_markdown
     from vcm_mt.report.bd_rates import rates_of_files
 
+    if options.by_sequence:
+        _by_sequence(options)
+        return
     warnings.simplefilter("ignore")  # the remarks are printed with their figures
     warn = partial(print, file=sys.stderr)
     rates = rates_of_files(
@@ -75,6 +86,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for rate in of_curve:
                 for remark in rate.warnings:
                     warn(f"warning: {name}, {rate.metric}: {remark}")
+
+
+def _by_sequence(options: argparse.Namespace) -> None:
+    from vcm_mt.report.bd_rates import report_of_files
+
+    if len(options.test) != 1:
+        raise MeasurementError("--by-sequence compares one file with the anchor's")
+    found = report_of_files(options.anchor, options.test[0], options.metric)
+    print(found.to_markdown(), end="")
+    for remark in found.remarks:
+        print(f"warning: {remark}", file=sys.stderr)
+    if options.out:
+        write_atomically(options.out, [json.dumps(found.to_dict(), indent=1).encode() + b"\n"])
 
 
 def _record(rates: dict[str, list[BDRate]]) -> bytes:

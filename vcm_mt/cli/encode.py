@@ -1,7 +1,9 @@
 r"""Encode pictures and videos to .vcm files.
 
-Inputs are pictures, videos, and folders of them. The transmitter is a checkpoint of stage 1, its
-training's folder, a file of `vcm-mt export --whole`, or zoo://NAME.
+Inputs are pictures, videos, and folders of them; also raw 4:2:0 sequences, whose format is in the
+name (BQMall_832x480_60.yuv, Kimono_1920x1080_24fps_10bit.yuv) or in the options below. The
+transmitter is a checkpoint of stage 1, its training's folder, a file of `vcm-mt export --whole`, or
+zoo://NAME.
 
 With `-o -` one video is written to standard output, picture by picture: a file, /dev/video0, an
 address such as rtsp://host/path, or with `-` raw 4:2:0 frames from standard input.
@@ -45,12 +47,7 @@ def make_parser() -> Parser:
         "--key-interval", type=int, default=60, metavar="N",
         help="of videos, at least every N-th picture stands by itself; 1: all of them do",
     )  # fmt: skip
-    parser.add_argument(
-        "--size", type=add.size, metavar="WxH", help="width and height of raw frames"
-    )
-    parser.add_argument(
-        "--fps", type=float, default=25.0, help="pictures per second of raw frames; default 25"
-    )
+    add.add_raw(parser)
     add.add_resume(parser, "skip the streams that are there and are up to date")
     add.add_amp(parser, "auto", "the transform")
     add.add_device(parser)
@@ -92,12 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.out == Path("-"):
         from vcm_mt.apis.live import encode_live, open_source
 
-        video = open_source(options.inputs[0], options.size, options.fps, sys.stdin.buffer)
+        video = open_source(options.inputs[0], add.raw_options(options), sys.stdin.buffer)
         encode_live(transmitter, video, sys.stdout.buffer, options.quality, options.key_interval)
         return
     from vcm_mt.apis.encoding import encode_files
 
     encode_files(
         transmitter, [Path(name) for name in options.inputs], options.out, options.quality,
-        options.resume, options.key_interval,
+        options.resume, options.key_interval, add.raw_options(options),
     )  # fmt: skip

@@ -31,6 +31,7 @@ GROUPS = {
         "test": "measure a codec: bpp, mAP, PSNR, MS-SSIM",
         "curve": "measure rate-performance curves of codecs and anchors",
         "bd-rate": "compute BD-rates of curves against an anchor",
+        "ctc": "run MPEG's test conditions: anchor, codec, BD-rates, tables",
         "report": "write the page of an experiment",
         "experiment": "train and measure all that an experiment's config lists",
     },

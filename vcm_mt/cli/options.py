@@ -16,7 +16,12 @@ AMP = ("auto", "bf16", "fp16", "fp32")
 #: How processes of one command find each other.
 LAUNCHERS = ("none", "pytorch", "slurm")
 #: Of :mod:`vcm_mt.curves.bd_rate` and :mod:`vcm_mt.curves.bootstrap`.
-METHODS, MONOTONE, RESAMPLES = ("akima", "cubic", "pchip"), ("front", "fit"), 1000
+METHODS, MONOTONE = ("akima", "cubic", "pchip"), ("front", "fit", "mpeg")
+RESAMPLES = 1000
+#: Of :mod:`vcm_mt.anchors.yuv`: matrices, and ranges of luma.
+MATRICES, RANGES = ("bt601", "bt709"), ("full", "limited")
+MATRIX_HELP = "matrix of raw frames; default what the file's name says, or bt601"
+RANGE_HELP = "range of raw frames; default what the file's name says, or limited"
 #: The version in which old names of options stop working.
 OLD_UNTIL = "0.3"
 
@@ -100,6 +105,24 @@ def size(text: str) -> tuple[int, int]:
     if min(found) < 1:
         raise ValueError(text)
     return found
+
+
+def add_raw(parser: argparse.ArgumentParser) -> None:
+    """Add ``--size``, ``--fps``, ``--bits``, ``--matrix`` and ``--range`` of raw frames."""
+    told = "of raw frames; default what the file's name says, or"
+    parser.add_argument("--size", type=size, metavar="WxH", help="width and height of raw frames")
+    parser.add_argument("--fps", type=float, help=f"pictures per second {told} 25")
+    parser.add_argument("--bits", type=int, help=f"bits of a sample {told} 8")
+    parser.add_argument("--matrix", choices=MATRICES, help=MATRIX_HELP)
+    parser.add_argument("--range", choices=RANGES, help=RANGE_HELP)
+
+
+def raw_options(options: argparse.Namespace) -> Any:
+    """What :func:`add_raw` was given, as :class:`vcm_mt.apis.raw.RawOptions`."""
+    from vcm_mt.apis.raw import RawOptions
+
+    full = None if options.range is None else options.range == "full"
+    return RawOptions(options.size, options.fps, options.bits, options.matrix, full)
 
 
 def check_piped(parser: argparse.ArgumentParser, file: TextIO) -> None:

@@ -4,7 +4,8 @@ The embedded pictures, videos, figures and motions are made of photographs that 
 packages. The photographs are a few hundred pictures of COCO 2017 (https://cocodataset.org), picked
 from a copy on disk. Of sequences in MOTChallenge's form (https://motchallenge.net) annotations are
 written in COCO-VID's; the pictures stay where they are. Clips with an action each, in Kinetics'
-form, are taken apart into frames.
+form, are taken apart into frames. The sets of MPEG's test conditions are checked, and their
+annotations written to ROOT/prepared: see docs/mpeg.md.
 
 Examples:
     vcm-mt prepare
@@ -16,6 +17,8 @@ Examples:
     vcm-mt prepare mot --mot data/MOT17/train
     vcm-mt prepare clips --clips data/kinetics400/videos_val --out data/kinetics400/val \
         --list data/kinetics400/kinetics400_val_list_videos.txt
+    vcm-mt prepare openimages --root data/openimages
+    vcm-mt prepare sfu --root data/sfu --matrix bt709
 """
 
 from __future__ import annotations
@@ -37,12 +40,14 @@ _EMBEDDED = {
 }
 #: Sets that are made of others' pictures.
 _OTHERS = ("photos", "mot", "clips")
+#: Of MPEG's test conditions; those that may have raw sequences.
+_MPEG, _RAW = ("openimages", "flir", "sfu", "tvd", "hieve"), ("sfu", "tvd", "hieve")
 
 
 def make_parser() -> Parser:
     """Parser of the command."""
     parser = Parser("prepare", __doc__)
-    parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, *_OTHERS), default="mini",
+    parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, *_OTHERS, *_MPEG), default="mini",
                         help="which set; default mini, the embedded pictures")  # fmt: skip
     add.add_out(parser, "folder to write to; default data/mini, data/mini_videos and so on, "
                 "data/photos, or mot: `annotations` beside the sequences")  # fmt: skip
@@ -65,6 +70,15 @@ def make_parser() -> Parser:
                         help="clips: the actions' names, a line each; default numbers")  # fmt: skip
     parser.add_argument("--frames", type=int, default=0, metavar="N",
                         help="clips: at most so many frames of each; default all")  # fmt: skip
+    parser.add_argument("--root", type=Path, metavar="DIR",
+                        help="openimages, flir, sfu, tvd, hieve: the folder of the data set; "
+                        "default data/NAME")  # fmt: skip
+    parser.add_argument(
+        "--every-frame",
+        action="store_true",
+        help="sfu: all frames with labels, not those alone that MPEG codes",
+    )
+    add.add_raw(parser)
     return parser
 
 
@@ -81,6 +95,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--clips and --list are for clips: vcm-mt prepare clips --clips DIR ...")
     if options.set not in _EMBEDDED and options.seed is not None:
         parser.error("--seed is for the embedded sets: other pictures are always the same")
+    if options.set in _MPEG and options.out:
+        parser.error("-o: MPEG's sets are prepared inside their folder: give --root DIR")
+    if options.set not in _MPEG and options.root:
+        parser.error(f"--root is for MPEG's sets: {', '.join(_MPEG)}")
+    if options.set != "sfu" and options.every_frame:
+        parser.error("--every-frame is for sfu")
+    if options.set not in _RAW and any(add.raw_options(options)):
+        parser.error(f"options of raw frames are for {', '.join(_RAW)}")
     return options
 
 
@@ -93,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.set == "clips":
         _take_apart(options)
+        return
+    if options.set in _MPEG:
+        _prepare_mpeg(options)
         return
     if options.set == "photos":
         from vcm_mt.datasets.photos import prepare_photos
@@ -124,3 +149,13 @@ def _take_apart(options: argparse.Namespace) -> None:
     names = options.actions.read_text().splitlines() if options.actions else []
     given = (options.listing, options.clips, options.out, names, options.frames)
     print(f"{options.out}: {convert_kinetics(*given)} frames")
+
+
+def _prepare_mpeg(options: argparse.Namespace) -> None:
+    name = options.set
+    prepare = getattr(import_module(f"vcm_mt.datasets.mpeg.{name}"), f"prepare_{name}")
+    given = {"raw": add.raw_options(options)} if name in _RAW else {}
+    if options.every_frame:
+        given["every"] = True
+    for file, count in prepare(options.root or Path("data", name), **given).items():
+        print(f"{file}: {count} pictures")

@@ -19,7 +19,9 @@ from vcm_mt.errors import MeasurementError
 #: Fewest points per curve. Below them `bjontegaard` would quietly draw a straight line (Akima) or
 #: fit an underdetermined cubic.
 MIN_POINTS = {"pchip": 2, "akima": 3, "cubic": 4}
-MONOTONE = ("front", "fit")
+MONOTONE = ("front", "fit", "mpeg")
+#: The name among a figure's methods of PCHIP over MPEG's fit of both curves.
+MPEG = "MPEG"
 
 #: Under this overlap a warning says that the number speaks for a small part of the curves.
 THIN_OVERLAP = 0.5
@@ -41,7 +43,8 @@ class BDRate:
         interval: The shared score range, lowest and highest score; nothing is extrapolated.
         leave_one_out: Smallest and largest value when any single point of either curve is left
             out; None where every curve that is left would have too few points.
-        other_methods: Percent by each method; None where a curve has too few points for it.
+        other_methods: Percent by each method, and MPEG's way; None where a curve has too few
+            points for it.
         bd_metric: The other way round: average gain in score at equal rate, in the score's unit;
             None where the ranges of rates do not overlap.
         without_headers: Percent when bytes without picture content are not counted; None where
@@ -96,7 +99,8 @@ def bd_rate(
 
     Rate is a function of score only on a curve that rises. A curve that does not is reduced to
     its Pareto front, and a warning names the points that were left out; or, as MPEG's evaluation
-    does, to a rising fit, see :mod:`vcm_mt.curves.monotone`.
+    does, to a rising fit, see :mod:`vcm_mt.curves.monotone`. MPEG's reports fit every curve,
+    also those that rise, and interpolate the fit by PCHIP.
 
     Args:
         anchor: Points of the reference, any order; the two curves may differ in number.
@@ -104,7 +108,7 @@ def bd_rate(
         metric: A key of every point's `metrics`; higher must be better.
         method: 'pchip', 'akima' or 'cubic', which need 2, 3 and 4 points per curve.
         monotone: For curves that do not rise: 'front' says that the Pareto front is wanted (no
-            warning then), 'fit' takes MPEG's fit.
+            warning then), 'fit' takes MPEG's fit, 'mpeg' the fit of every curve.
         bootstrap: Gives the interval over resampled pictures, where all points know theirs.
 
     Raises:
@@ -131,7 +135,8 @@ def bd_rate(
         overlap=(interval[1] - interval[0]) / union,
         interval=interval,
         leave_one_out=_leave_one_out(first, second, method),
-        other_methods={name: _percent_or_none(first, second, name) for name in MIN_POINTS},
+        other_methods={name: _percent_or_none(first, second, name) for name in MIN_POINTS}
+        | {MPEG: _mpeg(rp_curve(anchor, metric), rp_curve(test, metric))},
         bd_metric=_bd_metric(first, second, method),
         without_headers=_without_headers(anchor, test, metric, method, monotone),
         bootstrap=_interval(anchor, test, metric, method, monotone, bootstrap),
@@ -156,16 +161,26 @@ def _used(
             f"the rate; the {name} curve has {len(used.rates)} of {len(curve.rates)}: measure more "
             "qualities"
         )
-    rest = front(curve).rest if monotone != "fit" else Curve(np.empty(0), np.empty(0))
+    kept = monotone in ("fit", "mpeg")
+    rest = Curve(np.empty(0), np.empty(0)) if kept else front(curve).rest
     return used, tuple(
         f"{name} {rate:.4g} bpp -> {score:.4g}" for rate, score in zip(*rest, strict=True)
     )
 
 
 def _rising(curve: Curve, monotone: str | None) -> Curve:
-    if monotone == "fit" and not rises(curve):
+    if monotone == "mpeg" or (monotone == "fit" and not rises(curve)):
         return fitted(curve)
     return front(curve).curve
+
+
+def _mpeg(anchor: Curve, test: Curve) -> float | None:
+    """The figure of MPEG's reports; None where a curve has no rising fit, or none is shared."""
+    try:
+        first, second = fitted(anchor), fitted(test)
+    except MeasurementError:
+        return None
+    return _percent(first, second, "pchip") if _shared_scores(first, second) else None
 
 
 def _remarks(rate: BDRate, anchor: Curve, test: Curve, quiet: bool) -> list[str]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vcm_mt.curves.counts import Counts
 from vcm_mt.curves.matches import Matches
 from vcm_mt.curves.rp import Pictures
+from vcm_mt.curves.voc import matches_of
 from vcm_mt.errors import MeasurementError
 
 _CONTENT = "points.json"
@@ -142,7 +143,7 @@ def _take(layout: Mapping[str, Any], columns: _Columns) -> Pictures:
     return Pictures(
         **{name: columns.take(name, count).astype(np.int64) for name in _BYTES},
         fidelity={n: _take_score(span, columns, count) for n, span in layout["fidelity"].items()},
-        matches={n: _take_matches(k, columns, count) for n, k in layout["matches"].items()}
+        matches={n: _take_matches(n, k, columns, count) for n, k in layout["matches"].items()}
         | {n: Counts.from_text(text) for n, text in layout.get("tracks", {}).items()},
     )
 
@@ -171,11 +172,11 @@ def _add_matches(matches: Matches, columns: _Columns) -> int:
     return len(matches.objects)
 
 
-def _take_matches(categories: int, columns: _Columns, count: int) -> Matches:
+def _take_matches(metric: str, categories: int, columns: _Columns, count: int) -> Matches:
     objects = columns.take("objects", categories * count).reshape(categories, count)
     detections = columns.take("detections", categories).astype(np.int64)
     total = int(detections.sum())
-    return Matches(
+    return matches_of(metric)(
         objects.astype(np.int32),
         np.concatenate([[0], np.cumsum(detections)]),
         columns.take("pictures", total).astype(np.int32),

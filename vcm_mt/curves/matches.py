@@ -99,6 +99,15 @@ class Matches:
             self.objects, self.begins, self.pictures, self.hits, self.ignored, weights, _RECALLS
         )
 
+    def at(self, threshold: int) -> Self:
+        """The same at one of COCO's thresholds alone, 0 for an IoU of 0.50: AP50's matches."""
+        every = (1 << THRESHOLDS) - 1
+        hits, ignored = (
+            ((flags >> threshold) & 1).astype(np.uint16) * np.uint16(every)
+            for flags in (self.hits, self.ignored)
+        )
+        return replace(self, hits=hits, ignored=ignored)
+
     @property
     def num_units(self) -> int:
         """P."""

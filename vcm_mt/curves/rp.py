@@ -12,10 +12,11 @@ from typing_extensions import Self
 
 from vcm_mt.curves.counts import COUNTED, Counts
 from vcm_mt.curves.matches import Matches
+from vcm_mt.curves.voc import matches_of
 from vcm_mt.errors import MeasurementError
 
 #: The score that a task is told by, of those that it has.
-MAIN_SCORES = ("mAP", "HOTA", "mIoU", "top1")
+MAIN_SCORES = ("mAP", "HOTA", "mIoU", "top1", "oiAP", "fmAP")
 _TITLES = {
     "det_mAP": "detection mAP (%)",
     "segm_mAP": "segmentation mAP (%)",
@@ -26,6 +27,9 @@ _TITLES = {
     "pose_mAP": "pose mAP of OKS (%)",
     "sem_mIoU": "semantic mIoU (%)",
     "action_top1": "action top-1 (%)",
+    "det_oiAP": "detection AP50 of OpenImages (%)",
+    "segm_oiAP": "segmentation AP50 of OpenImages (%)",
+    "action_fmAP": "action frame mAP (%)",
     "psnr": "PSNR (dB)",
     "ms_ssim": "MS-SSIM",
 }
@@ -229,7 +233,7 @@ def _mean(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> N
 
 def _judged(metric: str, text: str) -> Matches | Counts:
     counted = metric.rpartition("_")[2] in COUNTED
-    return Counts.from_text(text) if counted else Matches.from_text(text)
+    return Counts.from_text(text) if counted else matches_of(metric).from_text(text)
 
 
 def task_of(metric: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from vcm_mt.curves.bd_rate import MIN_POINTS, BDRate
+from vcm_mt.curves.bd_rate import MIN_POINTS, MPEG, BDRate
 from vcm_mt.curves.markdown import markdown_table
 from vcm_mt.curves.rp import RPPoint, metric_title, sort_points
 from vcm_mt.errors import MeasurementError
@@ -60,7 +60,7 @@ def bd_table_markdown(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
     """BD-rates by the curve's name as a Markdown table, a newline at the end."""
     header = ["curve", "score", "BD-rate", "method", "overlap", "interval", "leave-one-out"]
     header += ["95 % of resampled sets", "without headers", "BD-metric"]
-    header += [f"by {method}" for method in MIN_POINTS]
+    header += [f"by {method}" for method in (*MIN_POINTS, MPEG)]
     rows = [
         [
             name,
@@ -73,7 +73,7 @@ def bd_table_markdown(bd_rates: Mapping[str, Sequence[BDRate]]) -> str:
             _range(bd.bootstrap),
             _percent(bd.without_headers),
             number(bd.bd_metric, "+.2f"),
-            *(_percent(bd.other_methods.get(method)) for method in MIN_POINTS),
+            *(_percent(bd.other_methods.get(method)) for method in (*MIN_POINTS, MPEG)),
         ]
         for name, figures in bd_rates.items()
         for bd in figures

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pycocotools import mask
 from scipy.optimize import linear_sum_assignment
 
+from vcm_mt.curves.clear import count_clear
 from vcm_mt.curves.counts import Counts
 from vcm_mt.errors import ConfigError
 
@@ -28,13 +29,16 @@ _OVERLAP = 0.5
 Frames = Sequence[Sequence[Mapping[str, Any]]]
 
 
-def count_tracks(truth: Sequence[Frames], found: Sequence[Frames]) -> dict[str, Counts]:
+def count_tracks(
+    truth: Sequence[Frames], found: Sequence[Frames], clear: bool = False
+) -> dict[str, Counts]:
     """Match tracks with objects.
 
     Args:
         truth: By video and frame, the objects: ``instance_id``, ``category_id``, ``bbox``
             (x, y, w, h in pixels), ``iscrowd`` where it is 1.
         found: The tracks, likewise.
+        clear: Count for MOTA as motmetrics does, see :mod:`vcm_mt.curves.clear`.
 
     Returns:
         By the metric's name.
@@ -46,7 +50,7 @@ def count_tracks(truth: Sequence[Frames], found: Sequence[Frames]) -> dict[str, 
     for objects, tracks in zip(truth, found, strict=True):
         sums = {name: np.zeros(length) for name, length in TRACK_METRICS.items()}
         for category in {one["category_id"] for frame in (*objects, *tracks) for one in frame}:
-            for name, counts in _counted(objects, tracks, category).items():
+            for name, counts in _counted(objects, tracks, category, clear).items():
                 sums[name] += counts
         for name, counts in sums.items():
             parts[name].append(counts)
@@ -63,7 +67,19 @@ def by_video(
     return [[known[frame] for frame in frames] for frames in videos]
 
 
-def _counted(objects: Frames, tracks: Frames, category: int) -> dict[str, NDArray[np.float64]]:
+def shifted(box: Sequence[float], offset: float) -> list[float]:
+    """A box x, y, w, h, moved to the left and up by an offset in pixels.
+
+    MPEG's evaluation reads tracks as MOTChallenge writes them, whose pixels count from 1, and takes
+    1 from their corners; those of detectors count from 0.
+    """
+    x, y, *size = box
+    return [x - offset, y - offset, *size]
+
+
+def _counted(
+    objects: Frames, tracks: Frames, category: int, clear_mot: bool
+) -> dict[str, NDArray[np.float64]]:
     try:
         import motrics
     except ImportError as error:
@@ -78,14 +94,17 @@ def _counted(objects: Frames, tracks: Frames, category: int) -> dict[str, NDArra
         ids = [[int(one["instance_id"]) for one in frame] for frame in own]
         return motrics.Frames(ids, [[_corners(*one["bbox"]) for one in frame] for frame in own])
 
-    pairs = map(_without_crowds, of_category(objects), of_category(tracks))
-    found = motrics.evaluate(*map(frames, zip(*pairs, strict=True)))
+    pairs = list(map(_without_crowds, of_category(objects), of_category(tracks)))
+    parts = [[pair[part] for pair in pairs] for part in (0, 1)]
+    found = motrics.evaluate(*map(frames, parts))
     hota, clear, identity = found.hota, found.clear, found.identity
     right = np.array(hota.hota_tp_alphas, dtype=np.float64)
     misses, wrong = np.array(hota.hota_fn_alphas), np.array(hota.hota_fp_alphas)
     return {
         "HOTA": np.stack([right, misses, wrong, right * np.array(hota.assa_alphas)]).ravel(),
-        "MOTA": np.array(
+        "MOTA": count_clear(*parts)
+        if clear_mot
+        else np.array(
             [clear.num_gt, clear.num_misses, clear.num_false_positives, clear.num_switches],
             dtype=np.float64,
         ),

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from vcm_mt.anchors import Anchor, CachedAnchor, code_pictures
 from vcm_mt.anchors.base import Picture
+from vcm_mt.anchors.yuv import Colours
 from vcm_mt.apis.codec import Receiver, Transmitter
+from vcm_mt.apis.raw import through_yuv
 from vcm_mt.bitstream.container import unpack
 from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import ConfigError
@@ -53,6 +55,10 @@ class CodecUnderTest(ABC):
         """Send a unit: a picture, or the frames of a video in order; see :meth:`send`."""
         yield from map(self.send, pictures)
 
+    def send_unit(self, unit: int, pictures: Sequence[Tensor]) -> Iterator[dict[str, Sent]]:  # noqa: ARG002
+        """Send the unit of a number, for codecs that know their test set."""
+        yield from self.send_all(pictures)
+
     def prepare(self, pictures: Iterable[Picture]) -> None:  # noqa: B027
         """Encode pictures ahead, where several at once take less time."""
 
@@ -72,6 +78,39 @@ class Originals(CodecUnderTest):
         return {"shared": Sent(picture, None, None)}
 
 
+class ThroughYUV(CodecUnderTest):
+    """A codec whose decoded pictures are judged after conversion to raw 4:2:0 and back.
+
+    Args:
+        codec: The codec.
+        colours: Of the raw pictures.
+    """
+
+    def __init__(self, codec: CodecUnderTest, colours: Colours) -> None:
+        self.name, self.quality, self.receivers = codec.name, codec.quality, codec.receivers
+        self.record = {**codec.record, "judged through": list(colours)}
+        self._codec, self._colours = codec, colours
+
+    def send(self, picture: Tensor) -> dict[str, Sent]:
+        """Send, and convert what every receiver decoded."""
+        return self._converted(self._codec.send(picture))
+
+    def send_unit(self, unit: int, pictures: Sequence[Tensor]) -> Iterator[dict[str, Sent]]:
+        """Send a unit, and convert what every receiver decoded."""
+        yield from map(self._converted, self._codec.send_unit(unit, pictures))
+
+    def prepare(self, pictures: Iterable[Picture]) -> None:
+        """Encode ahead."""
+        self._codec.prepare(pictures)
+
+    def _converted(self, sent: dict[str, Sent]) -> dict[str, Sent]:
+        return {name: one._replace(picture=self._back(one.picture)) for name, one in sent.items()}
+
+    def _back(self, picture: Tensor) -> Tensor:
+        back = torch.from_numpy(through_yuv(to_uint8(picture), self._colours))
+        return back.permute(2, 0, 1)[None].to(picture) / 255
+
+
 class AnchorCodec(CodecUnderTest):
     """A standard codec at one quality.
 
@@ -88,10 +127,6 @@ class AnchorCodec(CodecUnderTest):
         self._anchor, self.quality = anchor, quality
         self._folder, self._jobs = folder, jobs or os.cpu_count() or 1
         self._cached = CachedAnchor(anchor, folder)
-
-    def send_all(self, pictures: Sequence[Tensor]) -> Iterator[dict[str, Sent]]:
-        """Send a unit: a picture, or the frames of a video in order; see :meth:`send`."""
-        yield from map(self.send, pictures)
 
     def prepare(self, pictures: Iterable[Picture]) -> None:
         """Encode into the folder, several pictures at once."""

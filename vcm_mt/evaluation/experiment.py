@@ -149,7 +149,7 @@ class Experiment:
         for unit in units:
             frames = [next(batches) for _ in self.data.units[unit]]
             with naming(self.data.path(frames[0][0])):
-                sent = codec.send_all([original for _, original, _ in frames])
+                sent = codec.send_unit(unit, [original for _, original, _ in frames])
                 judged = [
                     Frame(index, original, one, sample)
                     for (index, original, sample), one in zip(frames, sent, strict=True)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from vcm_mt.curves.counts import COUNTED
 from vcm_mt.curves.rp import RPPoint
+from vcm_mt.curves.voc import AREA_SCORES
 from vcm_mt.errors import naming
 from vcm_mt.metrics import CheckedCocoMetric, PoseMetric
 
@@ -91,7 +92,7 @@ def scores(metrics: dict[str, float]) -> dict[str, float]:
         for name, value in metrics.items():
             if name.endswith(suffix):
                 found[f"{name.removesuffix(suffix)}_mAP"] = round(100 * value, 4)
-    for kind in COUNTED:
+    for kind in (*COUNTED, *AREA_SCORES):
         for name, value in metrics.items():
             if name.endswith(f"/{kind}"):
                 found[name.replace("/", "_")] = round(100 * value, 4)

@@ -28,12 +28,15 @@ class SequenceAnchorCodec(CodecUnderTest):
     Args:
         anchor: The codec.
         quality: Its quantiser.
+        fps: Pictures per second.
     """
 
-    def __init__(self, anchor: SequenceAnchor, quality: int) -> None:
+    def __init__(self, anchor: SequenceAnchor, quality: int, fps: float = FPS[0]) -> None:
         self.name = f"{anchor.record.name} {quality}"
         self.record = {"codec": anchor.record.fingerprint, "qp": quality}
-        self._anchor, self.quality = anchor, quality
+        if fps != FPS[0]:
+            self.record["fps"] = fps
+        self._anchor, self.quality, self._fps = anchor, quality, fps
 
     def send(self, picture: Tensor) -> dict[str, Sent]:
         """Encode a video of one picture."""
@@ -42,12 +45,35 @@ class SequenceAnchorCodec(CodecUnderTest):
     def send_all(self, pictures: Sequence[Tensor]) -> Iterator[dict[str, Sent]]:
         """Encode the frames of a video; the first one carries the bytes of all."""
         height, width = pictures[0].shape[-2:]
-        data = self._anchor.encode([to_uint8(one) for one in pictures], self.quality, FPS[0])
+        data = self._anchor.encode([to_uint8(one) for one in pictures], self.quality, self._fps)
         spent = (len(data), self._anchor.header_bytes(data))
         for decoded in self._anchor.decode(data, height, width):
             back = torch.from_numpy(decoded).permute(2, 0, 1)[None].to(pictures[0]) / 255
             yield {"shared": Sent(back, spent[0], None, spent[1])}
             spent = (0, 0)
+
+
+class SequencesCodec(CodecUnderTest):
+    """A standard codec on a set of videos, each at a QP, rate and intra period of its own.
+
+    Args:
+        codecs: Of the videos, in the order of the test set.
+        number: Of the point on its curve.
+    """
+
+    def __init__(self, codecs: Sequence[SequenceAnchorCodec], number: int) -> None:
+        self.name = f"{codecs[0].name.rpartition(' ')[0]}, point {number}"
+        self.quality = number
+        self.record = {"codecs": [codec.record for codec in codecs]}
+        self._codecs = codecs
+
+    def send(self, picture: Tensor) -> dict[str, Sent]:
+        """Send a video of one picture as the first video is."""
+        return self._codecs[0].send(picture)
+
+    def send_unit(self, unit: int, pictures: Sequence[Tensor]) -> Iterator[dict[str, Sent]]:
+        """Send the frames of a video."""
+        yield from self._codecs[unit].send_all(pictures)
 
 
 class TrainedSequence(TrainedCodec):

@@ -206,7 +206,7 @@ class CocoJudge(Judge):
         return entries
 
     def _add(self, entries: list[Entry], found: Any) -> None:
-        if self.kind == "segm":
+        if self.kind.endswith("segm"):
             if "masks" not in found:
                 raise ConfigError(
                     f"{self.task} finds boxes without masks: judge it with metric='bbox'"

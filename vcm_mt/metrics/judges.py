@@ -9,6 +9,7 @@ from vcm_mt.errors import ConfigError
 from vcm_mt.metrics.action import ActionJudge
 from vcm_mt.metrics.coco import CocoJudge
 from vcm_mt.metrics.judge import Judge
+from vcm_mt.metrics.mpeg_judges import FrameActionJudge, JointsJudge, OpenImagesJudge
 from vcm_mt.metrics.pose import PoseJudge
 from vcm_mt.metrics.semantic import SemanticJudge
 from vcm_mt.metrics.track import TrackJudge
@@ -17,6 +18,9 @@ from vcm_mt.metrics.track import TrackJudge
 JUDGES: dict[str, type[Judge]] = {
     "TaskActionMetric": ActionJudge,
     "TaskCocoMetric": CocoJudge,
+    "TaskFrameActionMetric": FrameActionJudge,
+    "TaskJointsMetric": JointsJudge,
+    "TaskOpenImagesMetric": OpenImagesJudge,
     "TaskPoseMetric": PoseJudge,
     "TaskSemanticMetric": SemanticJudge,
     "TaskTrackMetric": TrackJudge,

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric
 
-from vcm_mt.curves.tracks import TRACK_METRICS, by_video, count_tracks
+from vcm_mt.curves.tracks import TRACK_METRICS, by_video, count_tracks, shifted
 from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.datasets.truth import check_labels, read_tracks
 from vcm_mt.errors import ConfigError, DataError
@@ -26,6 +26,11 @@ class TrackMetric(BaseMetric):
     Args:
         ann_file: Annotations in COCO-VID's form.
         prefix: Of the results' names.
+        offset: Taken from the tracks' left and top, in pixels, see
+            :func:`vcm_mt.curves.tracks.shifted`.
+        clear: Count for MOTA as motmetrics and MPEG do, see :mod:`vcm_mt.curves.clear`.
+        any_class: Take tracks of all classes for those of the first one, as where persons alone are
+            annotated.
 
     Raises:
         DataError: When the annotations have no tracks.
@@ -34,8 +39,16 @@ class TrackMetric(BaseMetric):
     #: Whose tracks are judged, for errors.
     judged = "the tracker"
 
-    def __init__(self, ann_file: str, prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        prefix: str | None = None,
+        offset: float = 0.0,
+        clear: bool = False,
+        any_class: bool = False,
+    ) -> None:
         super().__init__(prefix=prefix)
+        self.offset, self.clear, self.any_class = offset, clear, any_class
         self.ann_file = ann_file
         self._dataset_meta: dict[str, Any] | None = None
 
@@ -85,17 +98,20 @@ class TrackMetric(BaseMetric):
         tracks = self._tracks(frame)
         if "instances_id" not in tracks:
             raise ConfigError(f"{self.judged} finds objects and follows none: judge it by its mAP")
-        check_labels(tracks["labels"], self._classes, self.judged)
+        labels = tracks["labels"]
+        if self.any_class:
+            labels = labels.new_zeros(len(labels))
+        check_labels(labels, self._classes, self.judged)
         return [
             {
                 "image_id": frame["img_id"],
                 "category_id": self._categories[label],
                 "instance_id": number,
-                "bbox": [left, top, right - left, bottom - top],
+                "bbox": shifted([left, top, right - left, bottom - top], self.offset),
             }
             for number, label, (left, top, right, bottom) in zip(
                 tracks["instances_id"].tolist(),
-                tracks["labels"].tolist(),
+                labels.tolist(),
                 tracks["bboxes"].tolist(),
                 strict=True,
             )
@@ -113,7 +129,8 @@ class TrackMetric(BaseMetric):
             frames.setdefault(self._truth.imgs[number]["video_id"], []).append(number)
         videos = list(frames.values())
         found = by_video([one for _, entries in results for one in entries], videos)
-        counts = count_tracks(by_video(list(self._truth.anns.values()), videos), found)
+        truth = by_video(list(self._truth.anns.values()), videos)
+        counts = count_tracks(truth, found, self.clear)
         return {name: float(counts[name].score()[0]) / 100 for name in TRACK_METRICS}
 
 
@@ -124,10 +141,20 @@ class TaskTrackMetric(TrackMetric):
     Args:
         task: Name of the task; it prefixes the results, as in ``track/HOTA``.
         ann_file: See :class:`TrackMetric`.
+        offset: See :class:`TrackMetric`.
+        clear: See :class:`TrackMetric`.
+        any_class: See :class:`TrackMetric`.
     """
 
-    def __init__(self, task: str, ann_file: str) -> None:
-        super().__init__(ann_file, prefix=task)
+    def __init__(
+        self,
+        task: str,
+        ann_file: str,
+        offset: float = 0.0,
+        clear: bool = False,
+        any_class: bool = False,
+    ) -> None:
+        super().__init__(ann_file, task, offset, clear, any_class)
         self.judged = task
         self.field = f"pred_{task}"
 
@@ -136,26 +163,38 @@ class TaskTrackMetric(TrackMetric):
 
 
 class TrackJudge(CocoJudge):
-    """HOTA, MOTA and IDF1 of tracks."""
+    """HOTA, MOTA and IDF1 of tracks; ``offset``, ``clear``, ``any_class`` as for the metric."""
 
     main = "HOTA"
 
-    def _kind(self, metric: Any) -> str:  # noqa: ARG002
-        return "track"
+    def _kind(self, metric: Any) -> str:
+        self._any_class = bool(metric.get("any_class"))
+        self._offset, self._clear = float(metric.get("offset", 0)), bool(metric.get("clear"))
+        offset = f" offset {self._offset:g}" if self._offset else ""
+        every = " any class" if self._any_class else ""
+        return f"track{offset}{' clear' if self._clear else ''}{every}"
 
     def _read(self) -> Annotations:
         return read_tracks(self.ann_file, self.classes, self.task)
+
+    def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:
+        """Tracks in COCO's result format, each with its ``instance_id``."""
+        if self._any_class:
+            found = found.clone()
+            found.labels = found.labels.new_zeros(len(found))
+        return super().entries(number, found, sample)
 
     def _add(self, entries: list[Entry], found: Any) -> None:
         if "instances_id" not in found:
             raise ConfigError(f"{self.task} finds objects and follows none: judge it by its mAP")
         for entry, track in zip(entries, found.instances_id.tolist(), strict=True):
             entry["instance_id"] = track
+            entry["bbox"] = shifted(entry["bbox"], self._offset)
 
     def scores(self, entries: Sequence[Entry], units: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """All three, by video."""
         truth = list(self.truth.anns.values())
-        counts = count_tracks(by_video(truth, units), by_video(entries, units))
+        counts = count_tracks(by_video(truth, units), by_video(entries, units), self._clear)
         return {f"{self.task}_{name}": one for name, one in counts.items()}
 
     def further(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> dict[str, float]:  # noqa: ARG002

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from vcm_mt.curves.bd_rate import BDRate, bd_rate
 from vcm_mt.curves.bootstrap import RESAMPLES, Bootstrap
+from vcm_mt.curves.mpeg import Report, compare
 from vcm_mt.curves.rp import RPPoint
 from vcm_mt.curves.rp_file import RPFile, load_points, split_name
 from vcm_mt.errors import MeasurementError
@@ -70,6 +72,34 @@ def rates_of_files(
         if of_curve:
             rates[name] = of_curve
     return rates
+
+
+def report_of_files(anchor: str, test: str, metrics: Sequence[str] | None = None) -> Report:
+    """BD-rates of a file's curves against another's of the same names, as MPEG reports them.
+
+    Args:
+        anchor: ``FILE``.
+        test: ``FILE``.
+        metrics: The score; it may be left out where all points have one in common.
+
+    Raises:
+        MeasurementError: When a file can't be read, or its points have several scores.
+    """
+    curves = [
+        {name: curve.points for name, curve in RPFile.load(file).curves.items()}
+        for file in (anchor, test)
+    ]
+    points = [point for file in curves for own in file.values() for point in own]
+    known = set.intersection(*(set(point.metrics) for point in points))
+    wanted = set(metrics) & known if metrics else known
+    if len(wanted) != 1:
+        raise MeasurementError(f"name one score with --metric: the points have {sorted(known)}")
+    (metric,) = wanted
+    first, second = (
+        {n: [replace(p, metrics={metric: p.metrics[metric]}) for p in own] for n, own in f.items()}
+        for f in curves
+    )
+    return compare(first, second)
 
 
 def _bootstrap(

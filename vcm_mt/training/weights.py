@@ -18,6 +18,7 @@ from mmengine.hub import get_config
 from torch.hub import download_url_to_file
 
 from vcm_mt.errors import ConfigError, DataError, told
+from vcm_mt.models.tasks.mmaction_import import import_mmaction
 from vcm_mt.models.tasks.mmpose_import import import_mmpose
 from vcm_mt.training.config import at_level, qualities
 
@@ -25,13 +26,21 @@ _SECONDS = 30
 _LICENCES = {
     "mmdet": "Apache-2.0 (mmdet's model zoo)",
     "mmpose": "Apache-2.0 (mmpose's model zoo)",
+    "mmseg": "Apache-2.0 (mmsegmentation's model zoo)",
+    "mmaction": "Apache-2.0 (mmaction2's model zoo)",
     "yolox": "Apache-2.0 (YOLOX's authors)",
     "compressai": "BSD-3-Clause-Clear (CompressAI)",
     "torchvision": "BSD-3-Clause (torchvision)",
     "": "see its address",
 }
 #: What a task calls its network, and the package that publishes it.
-_NETWORKS = {"detector": "mmdet", "tracker": "mmdet", "estimator": "mmpose"}
+_NETWORKS = {
+    "detector": "mmdet",
+    "tracker": "mmdet",
+    "estimator": "mmpose",
+    "segmentor": "mmseg",
+    "recognizer": "mmaction",
+}
 #: Where YOLOX's authors publish their networks; mmdet has the smallest one's config alone.
 _YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
 
@@ -205,6 +214,8 @@ def _published(network: str) -> str:
     """Where mmdet or mmpose publishes a network's weights; empty where it does not."""
     if network.startswith("mmpose::"):
         import_mmpose()  # else mmengine would install it
+    if network.startswith("mmaction::"):
+        import_mmaction()
     try:
         url: str = get_config(network, pretrained=True).model_path
     except (AssertionError, AttributeError):  # the config is in no metafile, or without weights
