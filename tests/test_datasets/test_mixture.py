@@ -48,10 +48,13 @@ def test_a_batch_is_of_one_source_and_for_its_tasks(pictures):
 def test_a_task_sees_the_samples_that_are_for_it(pictures, mini):
     config = load_config("configs/mini/stage1_track.py")
     people = {"type": "HumanTask"}
-    config.model.update(tasks={"people": people, "others": people}, lmbda=0.5, quality=3)
-    for name in ("gains", "level_weights"):
-        del config.model[name]
-    config.model.codec.checkpoint = None
+    config.model = {
+        "type": "VCMSystem",
+        "codec": {"arch": "MeanScaleHyperprior", "N": 16, "M": 24},
+        "tasks": {"people": people, "others": people},
+        "lmbda": 0.5,
+        "quality": 3,
+    }
     system = build_system(config)
     data = DATASETS.build(pictures)
     packed = flat_collate([[data[0], data[1]]])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -241,9 +242,10 @@ def _sampling(pipeline: Sequence[Any]) -> Any:
     steps = [s for s in pipeline if s["type"].endswith("SampleFrames")]
     if not steps:
         raise ConfigError("the recogniser's test pipeline has no SampleFrames")
-    from mmaction.registry import TRANSFORMS
+    import mmaction.datasets  # registers it
 
-    sampling: Any = TRANSFORMS.build({**steps[0], "test_mode": True})
+    with DefaultScope.overwrite_default_scope(_SCOPE):
+        sampling: Any = mmaction.registry.TRANSFORMS.build({**steps[0], "test_mode": True})
     return sampling
 
 
