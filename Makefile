@@ -8,7 +8,7 @@ RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format fuzz bench-codec bench-photo bench-bitstreams \
-	bench-context bench-live bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp bench-photos bench-video report docs zoo clean
+	bench-context bench-live bench-light bench-precision bench-train check-gpu kill-test determinism bench-rp bench-photos bench-video bench-tasks report docs zoo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' \
@@ -87,6 +87,12 @@ bench-video: setup  ## tracking and detection on the embedded videos, into docs/
 	$(RUN) -m vcm_mt experiment configs/experiments/video.py
 	mkdir -p docs/results/video
 	cd work_dirs/experiments/video && cp rp_curve.png rp_det_mAP.png rp_byte_HOTA.png rp_psnr.png rp_table.md rp_points.npz rp_points.csv bd_rate.json results.json savings.json ../../../docs/results/video/
+
+bench-tasks: setup  ## one codec and the receivers of seven tasks on all embedded sets, into docs/results/tasks (an hour)
+	for set in mini videos figures motions; do $(RUN) -m vcm_mt prepare $$set || exit; done
+	$(RUN) -m vcm_mt experiment configs/experiments/tasks.py
+	mkdir -p docs/results/tasks
+	cd work_dirs/experiments/tasks && cp bd_rate.json scores.json table.md ../../../docs/results/tasks/ && for part in */rp_curve.png; do cp $$part ../../../docs/results/tasks/$$(dirname $$part).png; done
 
 report: setup  ## the page of docs/results/mini, made from its points, into work_dirs/report
 	mkdir -p work_dirs/report && cp docs/results/mini/rp_* work_dirs/report/

@@ -75,6 +75,18 @@ VIDEO = (
     Row("predicted, detection, against VVC all intra", "det", _PREDICTED, "vvc-intra"),
     Row("predicted, ByteTrack, against VVC all intra", "byte", _PREDICTED, "vvc-intra"),
 )
+TASKS = tuple(
+    Row(f"{title}, {whose}", task, f"stage1_all{end}", anchor)
+    for title, task, anchor in (
+        ("detection (box mAP)", "det", "vvc"),
+        ("instance segmentation (mask mAP)", "segm", "vvc"),
+        ("semantic segmentation (mIoU)", "sem", "vvc"),
+        ("tracking (HOTA)", "track", "vvc-intra"),
+        ("pose (OKS mAP)", "pose", "vvc"),
+        ("action (top-1)", "action", "vvc-intra"),
+    )
+    for whose, end in (("its receiver", f"_{task}"), ("shared decoder", ""))
+)
 #: The table of README.md: of which experiment a row is, and the row.
 HEADLINE = (
     ("photos", Row("photographs, refined, detection", "det", "stage1_det_refined_det")),
@@ -124,6 +136,8 @@ def pages() -> dict[Path, str]:
         ("receivers", receiver_table("mini")),
         ("video", bd_table((("video", row) for row in VIDEO), "BD-rate, HOTA unless said")),
         ("video-scores", video_table()),
+        ("tasks", bd_table((("tasks", row) for row in TASKS), "BD-rate against VVC, all intra")),
+        ("tasks-scores", tasks_table()),
         ("video-savings", savings_table()),
     ):
         begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
@@ -189,6 +203,18 @@ def video_table() -> str:
         ]
         body.append([title, *(f"{value:.{digits}f}" for value in values)])
     return _markdown(body, ["quality", *map(str, range(1, len(body[0])))])
+
+
+def tasks_table() -> str:
+    """Each task's score by its own receiver, quality by quality, and on the originals."""
+    body = []
+    for task, told in _read("tasks", "scores.json").items():
+        points = sorted(told[f"stage1_all_{task}"], key=lambda point: point["quality"])
+        main = next(iter(told["originals"]))
+        body.append([f"bpp, {task}", *(f"{point['bpp']:.3f}" for point in points), ""])
+        scores = [f"{point[main]:.1f}" for point in points]
+        body.append([main.replace("_", " "), *scores, f"{told['originals'][main]:.1f}"])
+    return _markdown(body, ["quality", *map(str, range(1, len(body[0]) - 1)), "originals"])
 
 
 def savings_table() -> str:
