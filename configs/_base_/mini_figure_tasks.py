@@ -12,7 +12,7 @@ mini_figure_tasks = dict(
     ),
     human=dict(type="HumanTask"),
 )
-mini_evaluators = dict(
+mini_figure_evaluators = dict(
     coding=dict(type="CodingMetric"),
     pose=dict(
         type="TaskPoseMetric",

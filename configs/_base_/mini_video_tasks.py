@@ -1,20 +1,20 @@
 # What looks at the embedded videos: a tracker, a detector, and people.
-_trained_through = dict(
+_through_videos = dict(
     feature_weight=20.0, feature_background=0.0, fold=True, fast_roi_align=True, amp="auto"
 )
 _detector = dict(
     type="MMDetTask",
     detector="vcm_mt::mini/tasks/faster_rcnn.py",
     checkpoint="zoo://faster_rcnn",
-    **_trained_through,
+    **_through_videos,
 )
-_annotations = "data/mini_videos/annotations/val.json"
+_of_videos = "data/mini_videos/annotations/val.json"
 mini_video_tasks = dict(
     track=dict(
         type="MMTrackTask",
         tracker="vcm_mt::mini/tasks/qdtrack.py",
         checkpoint="zoo://qdtrack",
-        **_trained_through,
+        **_through_videos,
     ),
     det=_detector,
     human=dict(type="HumanTask"),
@@ -29,7 +29,7 @@ mini_video_tasks = dict(
 mini_prior_task = dict(weight=0.02, **_detector)
 mini_video_evaluators = dict(
     coding=dict(type="CodingMetric"),
-    track=dict(type="TaskTrackMetric", task="track", ann_file=_annotations),
-    det=dict(type="TaskCocoMetric", task="det", ann_file=_annotations, metric="bbox"),
-    byte=dict(type="TaskTrackMetric", task="byte", ann_file=_annotations),
+    track=dict(type="TaskTrackMetric", task="track", ann_file=_of_videos),
+    det=dict(type="TaskCocoMetric", task="det", ann_file=_of_videos, metric="bbox"),
+    byte=dict(type="TaskTrackMetric", task="byte", ann_file=_of_videos),
 )

@@ -26,5 +26,5 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
 
-val_evaluator = [{{_base_.mini_evaluators.coding}}, {{_base_.mini_evaluators.pose}}]
+val_evaluator = [{{_base_.mini_figure_evaluators.coding}}, {{_base_.mini_figure_evaluators.pose}}]
 test_evaluator = val_evaluator

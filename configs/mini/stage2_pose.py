@@ -9,7 +9,7 @@ task = ["pose"]
 stage1 = "work_dirs/mini/stage1_pose"
 
 tasks = {{_base_.mini_figure_tasks}}
-evaluators = dict(pose={{_base_.mini_evaluators.pose}})
+evaluators = dict(pose={{_base_.mini_figure_evaluators.pose}})
 model = dict(type="ReceiverSystem", amp="auto")
 
 max_iters = 600

@@ -17,6 +17,7 @@ from vcm_mt.checkpoint import zoo_path
 from vcm_mt.cli.command import command
 from vcm_mt.datasets.mini import prepare
 from vcm_mt.datasets.mini.figure_writer import prepare_figures
+from vcm_mt.datasets.mini.motion_writer import prepare_motions
 from vcm_mt.datasets.mini.video_writer import prepare_videos
 from vcm_mt.evaluation.codecs import AnchorCodec, CodecUnderTest, Originals
 from vcm_mt.evaluation.experiment import Experiment, untrained
@@ -33,6 +34,8 @@ NETWORKS = {
     "retinanet": [["configs/mini/tasks/retinanet.py"]],
     "qdtrack": [["configs/mini/tasks/qdtrack.py"]],
     "hrnet": [["configs/mini/tasks/hrnet.py"]],
+    "sem_fpn": [["configs/mini/tasks/sem_fpn.py"]],
+    "slowfast": [["configs/mini/tasks/slowfast.py"]],
 } | {f"mse_{q}": [[MSE_BASE], [MSE_CODEC, "--quality", str(q)]] for q in (1, 2, 3, 4)}
 
 
@@ -76,6 +79,7 @@ def main() -> int:
     prepare(Path("data/mini"))
     prepare_videos(Path("data/mini_videos"))
     prepare_figures(Path("data/mini_figures"))
+    prepare_motions(Path("data/mini_motions"))
     for name, trainings in NETWORKS.items():
         for arguments in trainings:
             command = [sys.executable, "tools/train.py", *arguments, "--resume"]

@@ -111,13 +111,17 @@ def networks() -> dict[str, Any]:
         _zoo_model("qdtrack", name, "configs/mini/tasks/qdtrack.py")
         | {"Results": [_entry(TRACK, followed, DATASETS["video"])]}
     )
-    estimated = {"Task": "Pose Estimation", "Dataset": "embedded figures, 300 validation pictures"}
-    models.append(
-        _zoo_model("hrnet", name, "configs/mini/tasks/hrnet.py")
-        | {"Results": [estimated | {"Metrics": _own_figures("poses", "hrnet")}]}
-    )
+    for network, task, data in (
+        ("hrnet", "Pose Estimation", "embedded figures, 300 validation pictures"),
+        ("sem_fpn", "Semantic Segmentation", "embedded set, 300 validation pictures"),
+        ("slowfast", "Action Recognition", "embedded motions, 160 validation clips"),
+    ):
+        metrics = _own_figures("networks", network)
+        result = {"Task": task, "Dataset": data, "Metrics": metrics}
+        model = _zoo_model(network, name, f"configs/mini/tasks/{network}.py")
+        models.append(model | {"Results": [result]})
     architectures = ["Faster R-CNN", "Mask R-CNN", "RetinaNet", "QDTrack", "ResNet-18", "FPN"]
-    architectures.append("HRNet")
+    architectures += ["HRNet", "Semantic FPN", "SlowFast"]
     return {
         "Collections": [_collection(name, "embedded set", architectures)],
         "Models": models,
