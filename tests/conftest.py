@@ -20,6 +20,7 @@ from mmengine.config import Config
 from tests.elsewhere import AWAY, Elsewhere
 from vcm_mt import device as device_module
 from vcm_mt.datasets.mini import prepare
+from vcm_mt.datasets.mini.figure_writer import prepare_figures
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,6 +89,14 @@ def mini(tmp_path_factory) -> Path:
     """A very small embedded set: 6 pictures to train on, 4 to validate."""
     folder = tmp_path_factory.mktemp("mini")
     prepare(folder, sizes={"train": 6, "val": 4})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def figures(tmp_path_factory) -> Path:
+    """Very few of the embedded figures: 6 pictures to train on, 4 to validate."""
+    folder = tmp_path_factory.mktemp("figures")
+    prepare_figures(folder, sizes={"train": 6, "val": 4})
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,9 +16,11 @@ from mmengine.structures import InstanceData
 from tests.conftest import ROOT
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import read_state_dict
+from vcm_mt.datasets.mini.figure_writer import prepare_figures
 from vcm_mt.datasets.mini.video_writer import prepare_videos
 from vcm_mt.engine.hooks import EntropyTablesHook
 from vcm_mt.errors import ConfigError
+from vcm_mt.models.tasks.mmpose_import import INSTALL
 from vcm_mt.registry import DATASETS
 from vcm_mt.training.config import at_level, load_config, qualities
 from vcm_mt.training.dry_run import dry_run
@@ -33,11 +36,21 @@ LEAVES = sorted(
 PAPERS = {f"configs/{stage}.py" for stage in (
     "stage1_det", "stage1_segm", "stage1_det_segm", "stage1_track",
     "stage2_det", "stage2_segm", "stage2_track",
+    "stage1_pose", "stage2_pose",
 )}  # fmt: skip
-#: Trained by mmdet's own loop on videos, which a dry run does not know.
-DRY = [path for path in LEAVES if path != "configs/mini/tasks/qdtrack.py"]
+#: Trained by mmdet's own loop on videos, and on mmpose's persons, which a dry run does not know.
+NOT_DRY = {"configs/mini/tasks/qdtrack.py", "configs/mini/tasks/hrnet.py"}
+DRY = [path for path in LEAVES if path not in NOT_DRY]
 _UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 CATEGORY_IDS = [number for number in range(1, 91) if number not in _UNUSED]
+
+
+def _marks(path):
+    """Of a config: slow with the networks of the paper, skipped without what is optional."""
+    marks = [pytest.mark.slow] if path in PAPERS else []
+    if path.endswith("_pose.py"):
+        marks.append(pytest.mark.skipif(find_spec("mmpose") is None, reason=INSTALL))
+    return marks
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +81,19 @@ def coco(mini, tmp_path_factory) -> Path:
         for photos in {"train": ["train"], "val": ["tune", "val"]}[split]:
             (folder / photos).symlink_to(f"{split}2017")
             (folder / "annotations" / f"{photos}.json").symlink_to(path.name)
+        poses = folder / "annotations" / f"person_keypoints_{split}2017.json"
+        poses.write_text(json.dumps(_persons(pictures)))
     return folder
+
+
+def _persons(pictures):
+    """A person of COCO's 17 joints in each picture."""
+    joints = [value for n in range(17) for value in (60 + 4 * n, 40 + 9 * n, n % 3)]
+    person = {"category_id": 1, "bbox": [50, 30, 100, 180], "area": 9000, "iscrowd": 0}
+    person |= {"keypoints": joints, "num_keypoints": 11}
+    people = [{**person, "id": 1 + n, "image_id": one["id"]} for n, one in enumerate(pictures)]
+    category = {"id": 1, "name": "person", "keypoints": [f"joint_{n}" for n in range(17)]}
+    return {"images": pictures, "annotations": people, "categories": [category]}
 
 
 def _small(path, coco, mini):
@@ -78,6 +103,9 @@ def _small(path, coco, mini):
     if root == "data/mini_videos/":
         data = mini.parent / "videos"
         prepare_videos(data, sizes={"train": (1, 8), "val": (1, 2)})
+    elif root == "data/mini_figures/":
+        data = mini.parent / "figures"
+        prepare_figures(data, sizes={"train": 4, "val": 2})
     elif root == "data/MOT17/":
         data = _mot17(mini.parent / "mot17")
     else:
@@ -142,7 +170,7 @@ def stage1(tmp_path):
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, marks=[pytest.mark.slow] if p in PAPERS else []) for p in DRY],
+    [pytest.param(p, marks=_marks(p)) for p in DRY],
 )
 def test_a_config_trains_a_step_and_evaluates(path, coco, mini, stage1, tmp_path):
     torch.manual_seed(0)
@@ -207,7 +235,8 @@ def test_the_tracker_is_trained_as_mmdet_trains_it(mini, tmp_path):
     config = load_config("configs/mini/tasks/qdtrack.py")
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.dataset.data_root = str(data)
-    config.val_evaluator.ann_file = f"{data}/annotations/val.json"
+    for evaluator in (config.val_evaluator, config.test_evaluator):
+        evaluator.ann_file = f"{data}/annotations/val.json"
     config.train_dataloader.batch_size = 2
     config.train_cfg.update(max_iters=2, val_interval=2)
     config.default_hooks.checkpoint.interval = 2

@@ -46,7 +46,11 @@ MODELS = {
     "data_preprocessor": {"transmitter"},
     "score": {"similarity", "sizes", "tasks"},
     "temporal_system": {"codec", "receivers", "sizes", "tasks", "transmitter", "vcm_system"},
-    "vcm_system": {"codec", "precision", "transmitter", "receivers", "score", "sizes", "tasks"},
+    "task_losses": {"tasks"},
+    "vcm_system": {
+        *("codec", "precision", "transmitter", "receivers", "score", "sizes", "tasks"),
+        "task_losses",
+    },
     "objectives": {"tasks", "vcm_system"},
     "refiner": {"objectives", "precision", "receivers", "tasks", "vcm_system"},
     "receiver_system": {"vcm_system", "receivers", "sizes"},
@@ -109,3 +113,12 @@ def test_mmdet_models_are_touched_only_in_tasks():
             assert {m.split(".")[1] for m in modules} <= {"evaluation", "datasets"}, (
                 f"{path} imports {modules}"
             )
+
+
+def test_mmpose_is_optional_and_imported_only_in_tasks():
+    """And there inside functions, after it was looked for."""
+    for path in FILES:
+        for line in path.read_text().splitlines():
+            if line.strip().startswith(("from mmpose", "import mmpose")):
+                assert _name(path).startswith("models.tasks."), path
+                assert line.startswith(" "), f"{path} imports mmpose for everybody: {line}"

@@ -30,13 +30,19 @@ MODELS = _child(
     "models.receiver_system",
     "models.temporal_system",
 )
-DATASETS = _child("dataset", root.DATASETS, "datasets.coco", "datasets.folder", "datasets.clips")
+DATASETS = _child(
+    "dataset", root.DATASETS, "datasets.coco", "datasets.folder", "datasets.clips",
+    "datasets.camera_clips",
+    "datasets.mixture",
+    "datasets.semantic",
+)  # fmt: skip
 FUNCTIONS = _child("function", root.FUNCTIONS, "datasets.worker", "datasets.clips")
 DATA_SAMPLERS = _child("data sampler", root.DATA_SAMPLERS, "datasets.sampler")
 TRANSFORMS = _child(
     "transform",
     root.TRANSFORMS,
     "datasets.loading",
+    "datasets.semantic",
     "datasets.bitstreams",
     "models.tasks.resized_masks",
 )

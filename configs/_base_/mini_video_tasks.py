@@ -27,7 +27,7 @@ mini_video_tasks = dict(
 )
 # For a temporal prior, whose rate is what is to be learnt: more of the task drowns it.
 mini_prior_task = dict(weight=0.02, **_detector)
-mini_evaluators = dict(
+mini_video_evaluators = dict(
     coding=dict(type="CodingMetric"),
     track=dict(type="TaskTrackMetric", task="track", ann_file=_annotations),
     det=dict(type="TaskCocoMetric", task="det", ann_file=_annotations, metric="bbox"),

@@ -28,5 +28,5 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
 
-val_evaluator = [{{_base_.mini_evaluators.coding}}, {{_base_.mini_evaluators.det}}]
+val_evaluator = [{{_base_.mini_video_evaluators.coding}}, {{_base_.mini_video_evaluators.det}}]
 test_evaluator = val_evaluator

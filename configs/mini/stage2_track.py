@@ -6,9 +6,9 @@ stage1 = "work_dirs/mini/stage1_track"
 
 tasks = {{_base_.mini_video_tasks}}
 evaluators = dict(
-    track={{_base_.mini_evaluators.track}},
-    det={{_base_.mini_evaluators.det}},
-    byte={{_base_.mini_evaluators.byte}},
+    track={{_base_.mini_video_evaluators.track}},
+    det={{_base_.mini_video_evaluators.det}},
+    byte={{_base_.mini_video_evaluators.byte}},
 )
 model = dict(type="ReceiverSystem", amp="auto")
 

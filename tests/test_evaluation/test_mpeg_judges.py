@@ -129,7 +129,7 @@ def test_actions(tmp_path):
     root = samples.hieve(tmp_path)
     prepare_hieve(root)
     file = root / "prepared" / "actions.json"
-    judge = make_judge("own", metric("TaskActionsMetric", file), ACTIONS)
+    judge = make_judge("own", metric("TaskFrameActionMetric", file), ACTIONS)
     many, few = [], []
     for number, _, found in answers(judge.truth):
         few += judge.entries(number, found, None)

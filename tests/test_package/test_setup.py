@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from vcm_mt import compat
 from vcm_mt.version import __version__
 
+BOOTSTRAP = ROOT / "tools/dev/bootstrap.py"
 PYTHONS = ("3.10", "3.11", "3.12")
 
 
@@ -45,7 +46,7 @@ def pins(python):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("extra", ["", "onedl", "tracking", "dev"])
+@pytest.mark.parametrize("extra", ["", "onedl", "tracking", "seg", "dev"])
 def test_pins_lie_within_the_ranges(options, python, extra):
     text = (
         options["options.extras_require"][extra]
@@ -80,8 +81,13 @@ def test_gate_and_setup_cfg_give_the_same_ranges(options):
 
 def test_what_the_package_imports_is_declared(options):
     declared = {*requirements(options["options"]["install_requires"]), *compat.RANGES, "vcm-mt"}
-    declared |= {*requirements(options["options.extras_require"]["tracking"])}
+    for extra in ("tracking", "seg"):
+        declared |= {*requirements(options["options.extras_require"][extra])}
+    (alone,) = re.findall(r"^ALONE = \((.*)\)$", BOOTSTRAP.read_text(), re.MULTILINE)
+    declared |= {*re.findall(r'"(\w+)', alone)}
     named = {
+        "mmseg": "onedl-mmsegmentation",
+        "mmaction": "mmaction2",
         "PIL": "pillow",
         "cv2": "opencv-python",
         "skimage": "scikit-image",

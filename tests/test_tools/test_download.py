@@ -130,7 +130,7 @@ def test_a_configs_detector_is_found_in_mmdets_own_listing(download, server, mon
     # The same with the listing pointing to the server, through the tool.
     name = f"segmenter-{DIGEST}.pth"
     (folder / name).write_bytes(CONTENT)
-    monkeypatch.setattr(api, "_mmdets", lambda detector: f"{address}/{name}")
+    monkeypatch.setattr(api, "_published", lambda network: f"{address}/{name}")
     given = tmp_path / "stage1.py"
     given.write_text(
         f"_base_ = '{ROOT}/configs/stage1_segm.py'\n"
@@ -139,6 +139,25 @@ def test_a_configs_detector_is_found_in_mmdets_own_listing(download, server, mon
     )
     assert download(str(given)) == 0
     assert (tmp_path / "w" / name).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("path", "digest", "needed"),
+    [("stage2_track", "76f295ef", "mmdet"), ("stage2_pose", "81c58e40", "mmpose")],
+)
+def test_trackers_and_estimators_are_found_in_their_packages_listings(path, digest, needed):
+    pytest.importorskip(needed)
+    (found,) = named_weights(load_config(f"configs/{path}.py"))
+    assert (found.digest, found.source) == (digest, needed)
+    assert found.url.startswith("https://") and "Apache-2.0" in found.licence
+
+
+def test_the_detector_in_front_of_an_estimator_is_fetched_too():
+    config = load_config("configs/stage2_det.py")
+    detector = {key: config.tasks.det[key] for key in ("detector", "checkpoint")}
+    config.tasks = {"pose": {"type": "MMPoseTask", "boxes": detector}}
+    (found,) = named_weights(config)
+    assert found.digest == "002e082a"
 
 
 def test_every_stage_1_names_the_levels_codecs():

@@ -41,6 +41,8 @@ CPU_TORCH = VENV / "torch_cpu"  # there once PyTorch's build for the CPU was ask
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 GIB_PER_COMPILER = {False: 2, True: 4}  # with nvcc it is the larger
 PROGRESS = 20.0  # seconds from one line of progress to the next
+#: Poses and actions: what these name as their own requirements can't all be built or be had here.
+ALONE = ("mmpose", "munkres", "mmaction2", "einops", "importlib_metadata<9", "zipp")
 MMCV = ("--verbose", "--no-deps", "--no-build-isolation", "onedl-mmcv")
 
 
@@ -164,7 +166,8 @@ def install(gpu: GPU | None, cpu_torch: bool, index: str | None) -> None:
     with step(f"3/5 mmcv, compiled for {what}", usual):
         pip_install(*MMCV, gpu=compiled_for)
     with step("4/5 the other packages and vcm_mt", "2 minutes"):
-        pip_install("--editable", ".[onedl,tracking,dev]")
+        pip_install("--editable", ".[onedl,tracking,seg,dev]")
+        pip_install("--no-deps", *ALONE)
     with step("5/5 check of mmcv's compiled ops and of the versions", "half a minute"):
         hide_gpus(VENV, compiled_for is None)
         check_installed(compiled_for)

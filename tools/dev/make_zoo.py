@@ -16,6 +16,7 @@ from vcm_mt.anchors import Anchor, make_sweep
 from vcm_mt.checkpoint import zoo_path
 from vcm_mt.cli.command import command
 from vcm_mt.datasets.mini import prepare
+from vcm_mt.datasets.mini.figure_writer import prepare_figures
 from vcm_mt.datasets.mini.video_writer import prepare_videos
 from vcm_mt.evaluation.codecs import AnchorCodec, CodecUnderTest, Originals
 from vcm_mt.evaluation.experiment import Experiment, untrained
@@ -31,6 +32,7 @@ NETWORKS = {
     "mask_rcnn": [["configs/mini/tasks/mask_rcnn.py"]],
     "retinanet": [["configs/mini/tasks/retinanet.py"]],
     "qdtrack": [["configs/mini/tasks/qdtrack.py"]],
+    "hrnet": [["configs/mini/tasks/hrnet.py"]],
 } | {f"mse_{q}": [[MSE_BASE], [MSE_CODEC, "--quality", str(q)]] for q in (1, 2, 3, 4)}
 
 
@@ -73,6 +75,7 @@ def main() -> int:
         return 0
     prepare(Path("data/mini"))
     prepare_videos(Path("data/mini_videos"))
+    prepare_figures(Path("data/mini_figures"))
     for name, trainings in NETWORKS.items():
         for arguments in trainings:
             command = [sys.executable, "tools/train.py", *arguments, "--resume"]

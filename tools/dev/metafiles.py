@@ -111,7 +111,13 @@ def networks() -> dict[str, Any]:
         _zoo_model("qdtrack", name, "configs/mini/tasks/qdtrack.py")
         | {"Results": [_entry(TRACK, followed, DATASETS["video"])]}
     )
+    estimated = {"Task": "Pose Estimation", "Dataset": "embedded figures, 300 validation pictures"}
+    models.append(
+        _zoo_model("hrnet", name, "configs/mini/tasks/hrnet.py")
+        | {"Results": [estimated | {"Metrics": _own_figures("poses", "hrnet")}]}
+    )
     architectures = ["Faster R-CNN", "Mask R-CNN", "RetinaNet", "QDTrack", "ResNet-18", "FPN"]
+    architectures.append("HRNet")
     return {
         "Collections": [_collection(name, "embedded set", architectures)],
         "Models": models,
@@ -127,8 +133,7 @@ def photos() -> dict[str, Any]:
         ("photos_mse_base", "mse_base", PSNR.task),
         ("photos_det", "stage1_det_own", DET.task),
     ):
-        path = ROOT / "docs" / "results" / "photos" / f"{network}.json"
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = _own_figures("photos", network)
         result = {"Task": task, "Dataset": dataset, "Metrics": metrics}
         model = _zoo_model(network, name, f"configs/photos/{config}.py")
         models.append(model | {"Results": [result]})
@@ -142,6 +147,13 @@ def photos() -> dict[str, Any]:
 def results(experiment: str) -> dict[str, Any]:
     """What an experiment measured: points, originals, BD-rates."""
     path = ROOT / "docs" / "results" / experiment / "results.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _own_figures(folder: str, network: str) -> dict[str, Any]:
+    """What was measured of a network of the zoo by itself."""
+    path = ROOT / "docs" / "results" / folder / f"{network}.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 

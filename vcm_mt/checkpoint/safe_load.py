@@ -33,7 +33,8 @@ class _Inert:
 #: never imports it, so that none of the real objects is reached, `getattr` least of all.
 _LOG_GLOBALS = (
     ("mmengine.logging.history_buffer", "HistoryBuffer"),
-    *(("builtins", "getattr"), ("__builtin__", "getattr"), ("_codecs", "encode")),
+    *((module, name) for module in ("builtins", "__builtin__") for name in ("getattr", "bytes")),
+    ("_codecs", "encode"),
     *(("numpy", "dtype"), ("numpy", "ndarray")),
     *(
         (f"numpy.{core}.multiarray", name)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vcm_mt.cli import options as add
 from vcm_mt.cli.command import Parser, command
@@ -32,14 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = make_parser().parse_args(arguments)
     from mmengine.logging import MMLogger
 
-    from vcm_mt.report import experiment, video_experiment
+    from vcm_mt.report import experiment, tasks_experiment, video_experiment
     from vcm_mt.training.config import load_config
     from vcm_mt.training.processes import keep_memory
     from vcm_mt.training.run import join_processes
 
     MMLogger.get_instance("vcm_mt", log_level="WARNING")
     config = load_config(options.config)
-    kind = video_experiment if "videos" in config else experiment
+    kinds: dict[str, Any] = {"videos": video_experiment, "parts": tasks_experiment}
+    kind = next((one for name, one in kinds.items() if name in config), experiment)
     folder = options.out or Path("work_dirs/experiments") / Path(options.config).stem
     if options.measure:
         keep_memory()

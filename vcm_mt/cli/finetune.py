@@ -76,6 +76,7 @@ def parse(
 
 def run(options: argparse.Namespace) -> int:
     """Train a receiver for every quality that was asked for, or do a dry run of the last one."""
+    from vcm_mt.datasets.films import folder_of
     from vcm_mt.training.config import default_config, load_config
     from vcm_mt.training.dry_run_report import dry_run_report
     from vcm_mt.training.stage2 import plan_receiver
@@ -84,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(path, options.cfg_options)
     training = plan_receiver(
         config, options.task or (), options.stage1, options.quality, options.work_dir,
-        options.lora, options.adapter, options.pictures, options.from_bitstreams,
+        options.lora, options.adapter, [*map(folder_of, options.pictures)],
+        options.from_bitstreams,
     )  # fmt: skip
     if options.dry_run:
         rehearsal = training.rehearse(options.amp)

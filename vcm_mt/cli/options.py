@@ -143,8 +143,9 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     """Add ``--pictures``; see :func:`check_pictures`."""
     parser.add_argument(
         "--pictures", type=Path, nargs="+", default=[], metavar="DIR",
-        help="a folder to train on in place of the config's data, perhaps one to validate on; for "
-        'tasks without annotations: people, and detectors with truth="own"',
+        help="a folder of pictures or films, or a film, to train on in place of the config's data, "
+        'perhaps one to validate on; for tasks without annotations: people, and detectors with '
+        'truth="own"',
     )  # fmt: skip
 
 

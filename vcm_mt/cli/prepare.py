@@ -1,17 +1,22 @@
 """Make a data set: the embedded ones, which need no download, or the photographs out of COCO.
 
-The embedded set and the embedded videos are made of pictures that ship in ordinary packages. The
-photographs are a few hundred pictures of COCO 2017 (https://cocodataset.org), picked from a copy on
-disk. Of sequences in MOTChallenge's form (https://motchallenge.net) annotations are written in
-COCO-VID's; the pictures stay where they are. The sets of MPEG's test conditions are checked, and
-their annotations written to ROOT/prepared: see docs/mpeg.md.
+The embedded pictures, videos, figures and motions are made of photographs that ship in ordinary
+packages. The photographs are a few hundred pictures of COCO 2017 (https://cocodataset.org), picked
+from a copy on disk. Of sequences in MOTChallenge's form (https://motchallenge.net) annotations are
+written in COCO-VID's; the pictures stay where they are. Clips with an action each, in Kinetics'
+form, are taken apart into frames. The sets of MPEG's test conditions are checked, and their
+annotations written to ROOT/prepared: see docs/mpeg.md.
 
 Examples:
     vcm-mt prepare
     vcm-mt prepare videos
+    vcm-mt prepare figures
+    vcm-mt prepare motions
     vcm-mt prepare --out data/other --seed 1
     vcm-mt prepare photos --coco data/coco
     vcm-mt prepare mot --mot data/MOT17/train
+    vcm-mt prepare clips --clips data/kinetics400/videos_val --out data/kinetics400/val \
+        --list data/kinetics400/kinetics400_val_list_videos.txt
     vcm-mt prepare openimages --root data/openimages
     vcm-mt prepare sfu --root data/sfu --matrix bt709
 """
@@ -26,7 +31,15 @@ from pathlib import Path
 from vcm_mt.cli import options as add
 from vcm_mt.cli.command import Parser, command
 
-_EMBEDDED = ("mini", "videos")
+#: Embedded sets: the module that writes each, and its function.
+_EMBEDDED = {
+    "mini": ("writer", "prepare"),
+    "videos": ("video_writer", "prepare_videos"),
+    "figures": ("figure_writer", "prepare_figures"),
+    "motions": ("motion_writer", "prepare_motions"),
+}
+#: Sets that are made of others' pictures.
+_OTHERS = ("photos", "mot", "clips")
 #: Of MPEG's test conditions; those that may have raw sequences.
 _MPEG, _RAW = ("openimages", "flir", "sfu", "tvd", "hieve"), ("sfu", "tvd", "hieve")
 
@@ -34,13 +47,12 @@ _MPEG, _RAW = ("openimages", "flir", "sfu", "tvd", "hieve"), ("sfu", "tvd", "hie
 def make_parser() -> Parser:
     """Parser of the command."""
     parser = Parser("prepare", __doc__)
-    parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, "photos", "mot", *_MPEG),
-                        default="mini",
+    parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, *_OTHERS, *_MPEG), default="mini",
                         help="which set; default mini, the embedded pictures")  # fmt: skip
-    add.add_out(parser, "folder to write to; default data/mini, data/mini_videos, data/photos, or "
-                "mot: `annotations` beside the sequences")  # fmt: skip
+    add.add_out(parser, "folder to write to; default data/mini, data/mini_videos and so on, "
+                "data/photos, or mot: `annotations` beside the sequences")  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, help="mini, videos: another seed gives another set; default 0"
+        "--seed", type=int, help="embedded sets: another seed gives another set; default 0"
     )
     parser.add_argument("--coco", type=Path, metavar="DIR",
                         help="photos: the folder of COCO 2017; default data/coco")  # fmt: skip
@@ -49,6 +61,15 @@ def make_parser() -> Parser:
     parser.add_argument("--ending", default="-FRCNN",
                         help="mot: take sequences whose names end so; default -FRCNN, as each "
                         "scene of MOT17 is there three times")  # fmt: skip
+    parser.add_argument("--clips", type=Path, metavar="DIR",
+                        help="clips: the folder of the videos")  # fmt: skip
+    parser.add_argument("--list", type=Path, metavar="FILE", dest="listing",
+                        help="clips: a line for each video, its name and its action's number from "
+                        "0, as mmaction2 has them")  # fmt: skip
+    parser.add_argument("--actions", type=Path, metavar="FILE",
+                        help="clips: the actions' names, a line each; default numbers")  # fmt: skip
+    parser.add_argument("--frames", type=int, default=0, metavar="N",
+                        help="clips: at most so many frames of each; default all")  # fmt: skip
     parser.add_argument("--root", type=Path, metavar="DIR",
                         help="openimages, flir, sfu, tvd, hieve: the folder of the data set; "
                         "default data/NAME")  # fmt: skip
@@ -68,6 +89,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--coco is for the photographs: vcm-mt prepare photos --coco DIR")
     if options.set != "mot" and options.mot:
         parser.error("--mot is for MOTChallenge's form: vcm-mt prepare mot --mot DIR")
+    if options.set == "clips" and not (options.clips and options.listing and options.out):
+        parser.error("clips need --clips DIR, --list FILE and --out DIR")
+    if options.set != "clips" and (options.clips or options.listing):
+        parser.error("--clips and --list are for clips: vcm-mt prepare clips --clips DIR ...")
     if options.set not in _EMBEDDED and options.seed is not None:
         parser.error("--seed is for the embedded sets: other pictures are always the same")
     if options.set in _MPEG and options.out:
@@ -88,21 +113,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.set == "mot":
         _convert(options)
         return
+    if options.set == "clips":
+        _take_apart(options)
+        return
     if options.set in _MPEG:
         _prepare_mpeg(options)
         return
-    out = options.out or Path("data", {"videos": "mini_videos"}.get(options.set, options.set))
     if options.set == "photos":
         from vcm_mt.datasets.photos import prepare_photos
 
+        out = options.out or Path("data/photos")
         fingerprint = prepare_photos(options.coco or Path("data/coco"), out)
-    elif options.set == "videos":
-        from vcm_mt.datasets.mini.video_writer import prepare_videos
-
-        fingerprint = prepare_videos(out, options.seed or 0)
     else:
-        from vcm_mt.datasets.mini import prepare
-
+        module, function = _EMBEDDED[options.set]
+        name = "mini" if options.set == "mini" else f"mini_{options.set}"
+        out = options.out or Path("data", name)
+        prepare = getattr(import_module(f"vcm_mt.datasets.mini.{module}"), function)
         fingerprint = prepare(out, options.seed or 0)
     print(f"{out}: fingerprint {fingerprint}")
 
@@ -115,6 +141,14 @@ def _convert(options: argparse.Namespace) -> None:
     for half, name in (("first", "first_half"), ("second", "second_half"), ("all", "all")):
         file = folder / f"{name}.json"
         print(f"{file}: {convert_mot(root, file, half, options.ending)} frames")
+
+
+def _take_apart(options: argparse.Namespace) -> None:
+    from vcm_mt.datasets.kinetics import convert_kinetics
+
+    names = options.actions.read_text().splitlines() if options.actions else []
+    given = (options.listing, options.clips, options.out, names, options.frames)
+    print(f"{options.out}: {convert_kinetics(*given)} frames")
 
 
 def _prepare_mpeg(options: argparse.Namespace) -> None:

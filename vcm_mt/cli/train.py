@@ -41,13 +41,14 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options.config, options.cfg_options)
     if config.get("model", {}).get("type") == "ReceiverSystem":
         return finetune.run(finetune.parse(["--config", options.config], options))
+    from vcm_mt.datasets.films import folder_of
     from vcm_mt.training.dry_run_report import dry_run_report
     from vcm_mt.training.finetune import use_pictures
     from vcm_mt.training.stage1 import rehearse_level, train_levels
 
     work_dir = options.work_dir or default_work_dir(config)
     if options.pictures:
-        use_pictures(config, *options.pictures)
+        use_pictures(config, *map(folder_of, options.pictures))
     if options.dry_run:
         rehearsal = rehearse_level(config, work_dir, options.quality, options.amp)
         print(dry_run_report(rehearsal))

@@ -1,7 +1,7 @@
 """Scores that follow from counts by picture or video, so that these can be resampled.
 
-Unlike average precision, they are functions of sums: counts of the pictures that count are added up,
-and the score is computed from the sum.
+Unlike average precision, they are functions of sums: the counts of pictures are added up, and
+the score is computed from the sum.
 """
 
 from __future__ import annotations

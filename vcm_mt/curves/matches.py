@@ -21,7 +21,9 @@ from vcm_mt.errors import MeasurementError
 
 #: COCO's IoU thresholds, 0.50 to 0.95; one bit of a detection's flags stands for each.
 THRESHOLDS = 10
-MAX_DETECTIONS, MAX_POSES = 100, 20
+MAX_DETECTIONS = 100
+#: COCO's number of poses that count in a picture.
+MAX_POSES = 20
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _EPSILON = float(np.spacing(1))
 
@@ -51,7 +53,7 @@ class Matches:
         found: Sequence[dict[str, Any]],
         kind: str,
         ids: Sequence[int],
-        sigmas: Sequence[float] | None = None,
+        sigmas: Sequence[float] = (),
     ) -> Self:
         """Match detections to the truth with pycocotools.
 
@@ -60,14 +62,12 @@ class Matches:
             found: Detections in COCO's result format.
             kind: "bbox", "segm" or "keypoints".
             ids: The pictures' image_id, in the order of the data set.
-            sigmas: Of the joints' similarity, one each; by default those of COCO's 17.
+            sigmas: Of the joints, for keypoints.
         """
         with quiet():
-            judge = COCOeval(own_copy(truth), results_of(truth, found), kind)
+            judge = judge_of(truth, found, kind, sigmas)
             judge.params.imgIds = list(ids)
             judge.params.maxDets = [MAX_POSES if kind == "keypoints" else MAX_DETECTIONS]
-            if sigmas is not None:
-                judge.params.kpt_oks_sigmas = np.array(sigmas)
             judge.params.areaRng, judge.params.areaRngLbl = [judge.params.areaRng[0]], ["all"]
             judge.evaluate()
         place = {image: index for index, image in enumerate(ids)}
@@ -85,7 +85,7 @@ class Matches:
         return cls(objects, begins, *columns)
 
     def average_precision(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """COCO's AP (IoU 0.50:0.95, all areas, 100 detections) in percent.
+        """COCO's AP (IoU or OKS 0.50:0.95, all areas, 100 detections or 20 poses) in percent.
 
         Args:
             weights: float64 [B, P], how often each picture counts; by default each once.
@@ -173,6 +173,16 @@ class Matches:
 def quiet() -> AbstractContextManager[Any]:
     """Suppress what pycocotools prints."""
     return redirect_stdout(io.StringIO())
+
+
+def judge_of(
+    truth: COCO, found: Sequence[dict[str, Any]], kind: str, sigmas: Sequence[float] = ()
+) -> COCOeval:
+    """Pycocotools' evaluation of detections or, by the sigmas of their joints, of poses."""
+    judge = COCOeval(own_copy(truth), results_of(truth, found), kind)
+    if kind == "keypoints":
+        judge.params.kpt_oks_sigmas = np.array(sigmas)
+    return judge
 
 
 def own_copy(truth: COCO) -> COCO:

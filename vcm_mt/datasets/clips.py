@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +21,7 @@ class VideoDataset(CheckedCocoDataset):
     """Frames of videos with boxes, masks and tracks, in COCO-VID's form.
 
     COCO's form, and ``video_id`` and ``frame_id`` of each picture, ``instance_id`` of each object.
+    Where actions are labelled, ``actions`` beside the categories, and ``action_id`` of each video.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -29,8 +30,18 @@ class VideoDataset(CheckedCocoDataset):
         Raises:
             DataError: See :class:`CheckedCocoDataset`, or if a picture is of no video.
         """
+        self._actions: dict[Any, int] | None = None
         records = super().load_data_list()
+        lengths = Counter(record["video_id"] for record in records)
+        for record in records:
+            record["video_length"] = lengths[record["video_id"]]
         return sorted(records, key=lambda record: (record["video_id"], record["frame_id"]))
+
+    def _action(self, video: int) -> int | None:
+        """The place of a video's action among those that the annotations name."""
+        if self._actions is None:
+            self._actions = actions_of(self.coco.dataset, self.ann_file)
+        return self._actions.get(video)
 
     def parse_data_info(self, raw_data_info: dict[str, Any]) -> dict[str, Any]:
         """A picture's record, with its video, its frame number, and its objects' tracks."""
@@ -47,7 +58,33 @@ class VideoDataset(CheckedCocoDataset):
                 f"{self.ann_file}: picture {picture['file_name']} has no {error}, as COCO-VID's "
                 "form has it"
             ) from error
+        record["action"] = self._action(record["video_id"])
         return record
+
+
+def actions_of(dataset: dict[str, Any], path: str) -> dict[Any, int]:
+    """The class of each video's action, from 0, by the video's id.
+
+    Args:
+        dataset: The content of an annotation file in COCO-VID's form.
+        path: The file.
+
+    Returns:
+        Nothing where no actions are named.
+
+    Raises:
+        DataError: If a video is of no action that is named, or of none.
+    """
+    places = {one["id"]: place for place, one in enumerate(dataset.get("actions", []))}
+    found = {}
+    for video in dataset.get("videos", []) if places else []:
+        if video.get("action_id") not in places:
+            raise DataError(
+                f"{path}: video {video.get('name', video['id'])} is of action "
+                f"{video.get('action_id')}, and the file names {len(places)} others"
+            )
+        found[video["id"]] = places[video["action_id"]]
+    return found
 
 
 @DATASETS.register_module()

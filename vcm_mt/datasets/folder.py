@@ -18,6 +18,9 @@ from vcm_mt.registry import DATASETS
 class PictureFolder(SeededTransforms, BaseDataset):
     """All pictures in a folder and its subfolders.
 
+    ``video_id`` and ``frame_id`` of the records are the numbers of a picture's folder and of the
+    picture in it, so that :class:`vcm_mt.datasets.clips.ClipDataset` finds the frames of films.
+
     Args:
         data_root: The folder.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
@@ -35,13 +38,23 @@ class PictureFolder(SeededTransforms, BaseDataset):
         paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS)
         if not paths:
             raise DataError(f"no picture in {root}: it needs {', '.join(sorted(ENDINGS))}")
-        return [
-            {"img_path": str(path), "img_id": number} | _size(path)
-            for number, path in enumerate(paths)
-        ]
+        folders = {folder: n for n, folder in enumerate(dict.fromkeys(p.parent for p in paths))}
+        counts = dict.fromkeys(folders, -1)
+        found = []
+        for number, path in enumerate(paths):
+            counts[path.parent] += 1
+            place = {"video_id": folders[path.parent], "frame_id": counts[path.parent]}
+            record = {"img_path": str(path), "img_id": number, **place}
+            found.append(record | picture_size(path))
+        return found
 
 
-def _size(path: Path) -> dict[str, int]:
+def picture_size(path: Path) -> dict[str, int]:
+    """``width`` and ``height`` of a picture, turned upright by its EXIF.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
     try:
         with Image.open(path) as picture:
             width, height = picture.size

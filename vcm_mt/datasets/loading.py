@@ -16,7 +16,9 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadAnnotations as _LoadAnnotations
 from mmdet.datasets.transforms import PackDetInputs
+from mmdet.datasets.transforms import RandomFlip as _RandomFlip
 
+from vcm_mt.datasets.keypoints import check_moved, flip_keypoints, load_keypoints
 from vcm_mt.errors import DataError
 from vcm_mt.pictures import read_pixels
 
@@ -80,21 +82,42 @@ def check_size(results: dict[str, Any], size: tuple[int, ...], orientation: int 
 
 @TRANSFORMS.register_module()
 class LoadAnnotations(_LoadAnnotations):
-    """mmdet's loader, which here skips the masks of a picture if an object has none."""
+    """mmdet's loader, which here skips the masks of a picture if an object has none.
+
+    With ``with_keypoints`` it also loads ``gt_keypoints``, float32 [n, K, 2], x and y in pixels,
+    and ``gt_keypoints_visible``, float32 [n, K], 1 for joints that are annotated.
+    """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Load boxes, labels and, with ``with_mask``, masks."""
+        """Load boxes, labels and, with ``with_mask``, masks.
+
+        Raises:
+            DataError: If keypoints are asked for, and an object has none or another number.
+        """
         wanted: bool = self.with_mask  # type: ignore[has-type]
         self.with_mask = wanted and all("mask" in one for one in results.get("instances", []))
         try:
-            return super().transform(results)
+            results = super().transform(results)
         finally:
             self.with_mask = wanted
+        if self.with_keypoints:
+            load_keypoints(results)
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFlip(_RandomFlip):
+    """mmdet's flip, which here also flips keypoints: left and right joints change places."""
+
+    def _flip(self, results: dict[str, Any]) -> None:
+        super()._flip(results)
+        if "gt_keypoints" in results:
+            flip_keypoints(results)
 
 
 @TRANSFORMS.register_module()
 class PackFrame(PackDetInputs):
-    """mmdet's ``PackDetInputs`` for a frame of a video: also the objects' tracks.
+    """mmdet's ``PackDetInputs`` for a frame of a video: also its place, and the objects' tracks.
 
     ``gt_instances.instances_ids`` is there after ``mmdet.LoadTrackAnnotations``.
     """
@@ -105,6 +128,31 @@ class PackFrame(PackDetInputs):
         self,
         meta_keys: tuple[str, ...] = (
             *("img_id", "img_path", "ori_shape", "img_shape", "video_id", "frame_id"),
+            *("video_length", "action"),
         ),
     ) -> None:
         super().__init__(meta_keys)
+
+
+@TRANSFORMS.register_module()
+class PackPoses(PackDetInputs):
+    """mmdet's ``PackDetInputs`` for pictures with keypoints.
+
+    After ``vcm_mt.LoadAnnotations`` with keypoints, ``gt_instances`` has ``keypoints``, [n, K, 2],
+    and ``keypoints_visible``, [n, K].
+    """
+
+    mapping_table = PackDetInputs.mapping_table | {
+        "gt_keypoints": "keypoints",
+        "gt_keypoints_visible": "keypoints_visible",
+    }
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Pack a picture.
+
+        Raises:
+            ConfigError: If a transform changed the picture and not its keypoints.
+        """
+        check_moved(results)
+        packed: dict[str, Any] = super().transform(results)
+        return packed

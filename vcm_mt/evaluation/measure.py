@@ -19,7 +19,7 @@ from vcm_mt.curves.counts import COUNTED
 from vcm_mt.curves.rp import RPPoint
 from vcm_mt.curves.voc import AREA_SCORES
 from vcm_mt.errors import naming
-from vcm_mt.metrics import CheckedCocoMetric
+from vcm_mt.metrics import CheckedCocoMetric, PoseMetric
 
 
 class Measurement(NamedTuple):
@@ -74,13 +74,13 @@ def _evaluator(config: Config, dataset: Any) -> Evaluator:
     evaluator = Evaluator(evaluators if isinstance(evaluators, list) else [evaluators])
     evaluator.dataset_meta = dataset.metainfo
     for metric in evaluator.metrics:
-        if isinstance(metric, CheckedCocoMetric):
+        if isinstance(metric, CheckedCocoMetric | PoseMetric):
             metric.check_pictures(dataset)
     return evaluator
 
 
 def scores(metrics: dict[str, float]) -> dict[str, float]:
-    """The scores of an R-P point: ``<task>_mAP``, ``<task>_HOTA`` and so on in percent, ``psnr`` in dB.
+    """The scores of an R-P point: ``<task>_mAP``, ``<task>_HOTA``, ... in percent, ``psnr`` in dB.
 
     A segmenter's mAP is that of its masks, a detector's that of its boxes: the same figures as
     :class:`vcm_mt.evaluation.experiment.Experiment` gives.

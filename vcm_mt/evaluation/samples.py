@@ -107,17 +107,10 @@ class Samples:
                 write_atomically(record, [json.dumps(asdict(seen)).encode() + b"\n"])
 
     def _truth(self, index: int) -> dict[str, Any]:
-        image = self._data.ids[index]
-        truths = {name: judge.truth for name, judge in self._data.judges.items()}
+        number, judges = self._data.ids[index], self._data.judges
         return {
-            "classes": {
-                name: {c["id"]: c["name"] for c in truth.dataset["categories"]}
-                for name, truth in truths.items()
-            },
-            "objects": {
-                name: truth.loadAnns(truth.getAnnIds(imgIds=[image]))
-                for name, truth in truths.items()
-            },
+            "classes": {name: judge.names() for name, judge in judges.items()},
+            "objects": {name: judge.objects(number) for name, judge in judges.items()},
         }
 
     def _place(self, index: int) -> Path:

@@ -74,13 +74,13 @@ class TestSet:
         self.classes: tuple[str, ...] = self._dataset.metainfo["classes"]
         self.judges = {name: make_judge(name, metrics[name], self.classes) for name in names}
         told = [self._dataset.get_data_info(i) for i in range(len(self._dataset))]
-        self.ids = [one["img_id"] for one in told]
+        self.ids = [one.get("img_id", index) for index, one in enumerate(told)]
         #: What is measured as a whole: the numbers of a video's frames, or of one picture.
         self.units = units_of([one.get("video_id") for one in told])
         self.of_videos = bool(told) and "video_id" in told[0]
         for judge in self.judges.values():
-            for index, number in enumerate(self.ids):
-                judge.check(number, self.path(index))
+            for one in told:
+                judge.check(one)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as rle
 
 from vcm_mt.curves.matches import Matches
+from vcm_mt.curves.sizes import further_scores
 from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.datasets.truth import check_labels, check_picture, has_objects, read_truth
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.metrics.judge import Entry, Judge, digest_of
 from vcm_mt.registry import METRICS
 
 with warnings.catch_warnings():  # it warns of a quicker metric, which is not used here
@@ -145,3 +149,87 @@ class TaskCocoMetric(CheckedCocoMetric):
         """Keep this task's detections."""
         own = [{**sample, "pred_instances": sample[self.field]} for sample in data_samples]
         super().process(data_batch, own)
+
+
+class CocoJudge(Judge):
+    """COCO's average precision of boxes or masks."""
+
+    main = "mAP"
+
+    def __init__(self, task: str, metric: Any, classes: Sequence[str]) -> None:
+        super().__init__(task, metric, classes)
+        self.kind = self._kind(metric)
+        self.truth: Annotations = self._read()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the annotations."""
+        return digest_of(self.truth)
+
+    def check(self, picture: dict[str, Any]) -> None:
+        """Make sure that a picture is among the annotated ones."""
+        number, path = picture["img_id"], picture["img_path"]
+        check_picture(self.truth, self.ann_file, self.task, number, path)
+
+    def names(self) -> dict[int, str]:
+        """See :meth:`Judge.names`."""
+        return {one["id"]: one["name"] for one in self.truth.dataset["categories"]}
+
+    def objects(self, number: Any) -> list[Entry]:
+        """See :meth:`Judge.objects`."""
+        found: list[Entry] = self.truth.loadAnns(self.truth.getAnnIds(imgIds=[number]))
+        return found
+
+    def _kind(self, metric: Any) -> str:
+        kinds = metric.get("metric", "bbox")
+        kind: str = kinds if isinstance(kinds, str) else kinds[-1]
+        if kind not in ("bbox", "segm"):
+            raise ConfigError(f"a COCO metric judges bbox or segm, not {kind}")
+        return kind
+
+    def _read(self) -> Annotations:
+        return read_truth(self.ann_file, self.classes, [self.kind], self.task)
+
+    def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:  # noqa: ARG002
+        """Detections in COCO's result format."""
+        check_labels(found.labels, self.classes, self.task)
+        categories = self.truth.get_cat_ids(self.classes)
+        boxes = found.bboxes.double().cpu().numpy()
+        boxes[:, 2:] -= boxes[:, :2]
+        entries = [
+            {"image_id": number, "category_id": categories[label], "score": score, "bbox": box}
+            for label, score, box in zip(
+                found.labels.tolist(), found.scores.tolist(), boxes.tolist(), strict=True
+            )
+        ]
+        self._add(entries, found)
+        return entries
+
+    def _add(self, entries: list[Entry], found: Any) -> None:
+        if self.kind.endswith("segm"):
+            if "masks" not in found:
+                raise ConfigError(
+                    f"{self.task} finds boxes without masks: judge it with metric='bbox'"
+                )
+            for entry, mask in zip(entries, found.masks, strict=True):
+                entry["segmentation"] = _encoded(mask.cpu().numpy())
+
+    def scores(self, entries: Sequence[Entry], units: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """The mAP."""
+        numbers = [number for unit in units for number in unit]
+        matches = self._matches(entries, numbers)
+        if len(numbers) > len(units):
+            matches = matches.grouped([n for n, unit in enumerate(units) for _ in unit])
+        return {f"{self.task}_mAP": matches}
+
+    def _matches(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> Matches:
+        return Matches.of(self.truth, entries, self.kind, numbers)
+
+    def further(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> dict[str, float]:
+        """AP50, AP75, and AP by size."""
+        return further_scores(self.truth, entries, self.kind, numbers)
+
+
+def _encoded(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}

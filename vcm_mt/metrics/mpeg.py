@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.structures import InstanceData
 
 from vcm_mt.metrics.judges import Judge
-from vcm_mt.metrics.mpeg_judges import ActionsJudge, JointsJudge, OpenImagesJudge
+from vcm_mt.metrics.mpeg_judges import FrameActionJudge, JointsJudge, OpenImagesJudge
 from vcm_mt.registry import METRICS
 
 
@@ -50,7 +50,7 @@ class JudgedMetric(BaseMetric):
         """
         for sample in data_samples:
             number = sample["img_id"]
-            self._judge.check(number, sample.get("img_path", ""))
+            self._judge.check({"img_id": number, "img_path": sample.get("img_path", "")})
             found = InstanceData(**sample[f"pred_{self.task}"])
             self.results.append((number, self._judge.entries(number, found, sample)))
 
@@ -77,7 +77,7 @@ class TaskJointsMetric(JudgedMetric):
 
 
 @METRICS.register_module()
-class TaskActionsMetric(JudgedMetric):
+class TaskFrameActionMetric(JudgedMetric):
     """Frame mAP of actions (``fmAP``)."""
 
-    judge_type = ActionsJudge
+    judge_type = FrameActionJudge

@@ -14,7 +14,8 @@ from vcm_mt.curves.openimages import openimages_matches
 from vcm_mt.curves.voc import AreaMatches
 from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.errors import ConfigError, DataError
-from vcm_mt.metrics.judges import JUDGES, CocoJudge, Entry
+from vcm_mt.metrics.coco import CocoJudge
+from vcm_mt.metrics.judge import Entry
 
 
 class _UnitJudge(CocoJudge):
@@ -107,7 +108,7 @@ class JointsJudge(_UnitJudge):
         return Matches.of(self.truth, entries, "keypoints", numbers, HIEVE_SIGMAS)
 
 
-class ActionsJudge(_UnitJudge):
+class FrameActionJudge(_UnitJudge):
     """The frame mAP of actions at an IoU of 0.5, see :mod:`vcm_mt.curves.actions`."""
 
     main = "fmAP"
@@ -143,10 +144,3 @@ def _array(values: Any) -> Any:
     """A tensor or array as a new one of float64."""
     values = values.cpu().numpy() if hasattr(values, "cpu") else values
     return np.array(values, np.float64)
-
-
-JUDGES |= {
-    "TaskOpenImagesMetric": OpenImagesJudge,
-    "TaskJointsMetric": JointsJudge,
-    "TaskActionsMetric": ActionsJudge,
-}

@@ -8,8 +8,11 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 
 from vcm_mt.curves.tracks import TRACK_METRICS, by_video, count_tracks, shifted
+from vcm_mt.datasets.annotations import Annotations
 from vcm_mt.datasets.truth import check_labels, read_tracks
 from vcm_mt.errors import ConfigError, DataError
+from vcm_mt.metrics.coco import CocoJudge
+from vcm_mt.metrics.judge import Entry
 from vcm_mt.registry import METRICS
 
 
@@ -157,3 +160,43 @@ class TaskTrackMetric(TrackMetric):
 
     def _tracks(self, frame: dict[str, Any]) -> Any:
         return frame[self.field]
+
+
+class TrackJudge(CocoJudge):
+    """HOTA, MOTA and IDF1 of tracks; ``offset``, ``clear``, ``any_class`` as for the metric."""
+
+    main = "HOTA"
+
+    def _kind(self, metric: Any) -> str:
+        self._any_class = bool(metric.get("any_class"))
+        self._offset, self._clear = float(metric.get("offset", 0)), bool(metric.get("clear"))
+        offset = f" offset {self._offset:g}" if self._offset else ""
+        every = " any class" if self._any_class else ""
+        return f"track{offset}{' clear' if self._clear else ''}{every}"
+
+    def _read(self) -> Annotations:
+        return read_tracks(self.ann_file, self.classes, self.task)
+
+    def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:
+        """Tracks in COCO's result format, each with its ``instance_id``."""
+        if self._any_class:
+            found = found.clone()
+            found.labels = found.labels.new_zeros(len(found))
+        return super().entries(number, found, sample)
+
+    def _add(self, entries: list[Entry], found: Any) -> None:
+        if "instances_id" not in found:
+            raise ConfigError(f"{self.task} finds objects and follows none: judge it by its mAP")
+        for entry, track in zip(entries, found.instances_id.tolist(), strict=True):
+            entry["instance_id"] = track
+            entry["bbox"] = shifted(entry["bbox"], self._offset)
+
+    def scores(self, entries: Sequence[Entry], units: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """All three, by video."""
+        truth = list(self.truth.anns.values())
+        counts = count_tracks(by_video(truth, units), by_video(entries, units), self._clear)
+        return {f"{self.task}_{name}": one for name, one in counts.items()}
+
+    def further(self, entries: Sequence[Entry], numbers: Sequence[Any]) -> dict[str, float]:  # noqa: ARG002
+        """None."""
+        return {}

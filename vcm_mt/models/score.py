@@ -48,7 +48,7 @@ def score(
     for name, task in named_tasks(tasks):
         for receiver in sent if everywhere else (task.receiver,):
             predictions = task.predict(sent[receiver].picture, [sample])
-            if predictions is not None:
+            if predictions is not None and predictions[0] is not None:
                 field = f"{name}@{receiver}" if everywhere else name
                 sample.set_field(predictions[0], f"pred_{field}")
 

@@ -18,6 +18,7 @@ from vcm_mt.models.precision import amp_name, check_amp
 from vcm_mt.models.receivers import Receiver, named_receivers
 from vcm_mt.models.score import score
 from vcm_mt.models.sizes import by_size, in_batch_order, pixels_of, zero_padded
+from vcm_mt.models.task_losses import task_losses
 from vcm_mt.models.tasks import named_tasks
 from vcm_mt.models.transmitter import Transmitter
 from vcm_mt.registry import MODELS
@@ -230,28 +231,8 @@ class VCMSystem(BaseModel):
         data_samples: list[Any],
         lmbda: float = 1.0,
     ) -> dict[str, Tensor]:
-        """The right half of equation (1).
-
-        Args:
-            pictures: Decoded pictures of each receiver, float [B, 3, H, W].
-            x: The originals, float [B, 3, H, W]; ``None`` when training from bitstreams.
-            data_samples: See :meth:`loss`.
-            lmbda: lambda of equation (1).
-
-        Returns:
-            ``loss_<task>`` entries, and unweighted parts ``<task>/<part>`` for the log.
-        """
-        losses: dict[str, Tensor] = {}
-        for name, task in named_tasks(self.tasks):
-            parts = task.loss(pictures[task.receiver], x, data_samples)
-            total = torch.stack(list(parts.values())).sum()
-            losses[f"loss_{name}"] = lmbda * task.weight * total
-            # mmengine sums every key that contains "loss": parts are logged without the word.
-            losses |= {
-                f"{name}/{part.replace('loss_', '')}": value.detach()
-                for part, value in parts.items()
-            }
-        return losses
+        """The right half of equation (1); see :func:`vcm_mt.models.task_losses.task_losses`."""
+        return task_losses(self.tasks, pictures, x, data_samples, lmbda)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode and the transforms' precision: :attr:`amp` in training, else float32."""

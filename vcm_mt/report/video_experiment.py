@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def run(config_path: str, folder: Path) -> None:
     say(1, "stage 1 and its temporal prior")
     train(config, folder)
     say(2, "receivers")
-    train_receivers(config, folder)
+    train_receivers(config.videos.receivers, folder)
     say(3, "measuring on real bytes")
     measure_together(config_path, folder)
     found, data = measure(config, folder)
@@ -71,8 +72,13 @@ def train(config: Config, folder: Path) -> None:
         (place / "done").touch()
 
 
-def train_receivers(config: Config, folder: Path) -> None:
-    """Train the receivers that are not there yet, on stage 1 without the prior."""
+def train_receivers(configs: Mapping[str, str], folder: Path) -> None:
+    """Train the receivers that are not there yet, on stage 1 without a prior.
+
+    Args:
+        configs: Stage 2's config by task.
+        folder: The experiment's.
+    """
     commands = {
         task: [
             sys.executable, "-m", "vcm_mt", "finetune", "--task", task, "--resume",
@@ -80,7 +86,7 @@ def train_receivers(config: Config, folder: Path) -> None:
             "--work-dir", str(folder / f"stage2_{task}"),
             "--cfg-options", "train_cfg.val_begin=1000000000",
         ]
-        for task, path in config.videos.receivers.items()
+        for task, path in configs.items()
         if not receiver_file(folder, task).is_file()
     }  # fmt: skip
     run_commands(commands, jobs(), show="Iter(")

@@ -11,8 +11,9 @@ from mmengine.config import Config, ConfigDict
 
 from vcm_mt.errors import ConfigError
 
-_OF_ANNOTATIONS = {"LoadAnnotations", "ResizeMasks"}
-_WITHOUT_PICTURES = _OF_ANNOTATIONS | {"PackDetInputs"}
+_OF_ANNOTATIONS = {"LoadAnnotations", "LoadTrackAnnotations", "ResizeMasks"}
+_CLIPS = {"CameraClips", "ClipDataset"}
+_WITHOUT_PICTURES = _OF_ANNOTATIONS | {"PackDetInputs", "PackPoses"}
 #: Transforms after which a stored bitstream is still the picture's; mirror images are stored too.
 _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
 #: MiB of feature maps of original pictures that a task keeps in memory.
@@ -58,6 +59,8 @@ def _evaluators(judges: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
 def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
     """Train on a folder of pictures without annotations, and validate on one if given.
 
+    Where the config trains on clips, they are of pictures that follow each other in a folder.
+
     Validation on such a folder measures rate and fidelity alone: tasks are judged by annotations.
 
     Raises:
@@ -75,11 +78,11 @@ def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
     for loader, folder in (("train", train), ("val", val), ("test", val)):
         if folder is None:
             continue
-        dataset = config[f"{loader}_dataloader"].dataset
-        pipeline = [step for step in dataset.pipeline if _kind(step) not in _OF_ANNOTATIONS]
-        config[f"{loader}_dataloader"].dataset = ConfigDict(
-            type="PictureFolder", data_root=str(folder), pipeline=pipeline
-        )
+        place = config[f"{loader}_dataloader"]
+        if _kind(place.dataset) in _CLIPS:  # clips of the folder's films
+            place = place.dataset
+        pipeline = [s for s in place.dataset.pipeline if _kind(s) not in _OF_ANNOTATIONS]
+        place.dataset = ConfigDict(type="PictureFolder", data_root=str(folder), pipeline=pipeline)
 
 
 def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path, bool]:
@@ -117,7 +120,7 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
         for task in tasks
     )
     for task in tasks:
-        if task.get("feature_weight"):
+        if task.get("feature_weight") and _kind(task) != "MMPoseTask":
             task.setdefault("remember", _REMEMBER)
     mirrored = compared and "RandomFlip" in kinds
     load = dict(
@@ -135,8 +138,11 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
 def _needs_annotations(task: Any) -> bool:
     """Whether a task needs annotations: a detector does, unless it is its own truth.
 
-    One that compares feature maps alone has no loss that needs any.
+    One that compares feature maps alone has no loss that needs any. An estimator of poses needs
+    boxes also then.
     """
+    if _kind(task) == "MMPoseTask":
+        return task.get("truth") != "own" or task.get("boxes", "truth") == "truth"
     maps_alone = task.get("loss_weight") == 0 and task.get("feature_background", 1) == 1
     alone = maps_alone or task.get("truth") == "own"
     return _kind(task) != "HumanTask" and not alone

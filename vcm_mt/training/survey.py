@@ -37,13 +37,14 @@ def survey(split: str, dataset: Any) -> Survey:
     """Read all annotations of a data set, and an evenly spaced sample of its pictures.
 
     Raises:
-        ConfigError: If its elements are whole videos.
+        ConfigError: If its elements are whole videos, or persons.
     """
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     if infos and "width" not in infos[0]:
         raise ConfigError(
-            f"{type(dataset).__name__} holds whole videos, which a dry run does not look at: train "
-            "some steps instead, with --cfg-options train_cfg.max_iters=10"
+            f"{type(dataset).__name__} tells no sizes of pictures, as it holds whole videos or "
+            "persons, which a dry run does not look at: train some steps instead, with "
+            "--cfg-options train_cfg.max_iters=10"
         )
     sizes = [(int(info["width"]), int(info["height"])) for info in infos]
     by_area = sorted(range(len(sizes)), key=lambda n: sizes[n][0] * sizes[n][1], reverse=True)

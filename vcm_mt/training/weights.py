@@ -18,15 +18,28 @@ from mmengine.hub import get_config
 from torch.hub import download_url_to_file
 
 from vcm_mt.errors import ConfigError, DataError, told
+from vcm_mt.models.tasks.mmaction_import import import_mmaction
+from vcm_mt.models.tasks.mmpose_import import import_mmpose
 from vcm_mt.training.config import at_level, qualities
 
 _SECONDS = 30
 _LICENCES = {
     "mmdet": "Apache-2.0 (mmdet's model zoo)",
+    "mmpose": "Apache-2.0 (mmpose's model zoo)",
+    "mmseg": "Apache-2.0 (mmsegmentation's model zoo)",
+    "mmaction": "Apache-2.0 (mmaction2's model zoo)",
     "yolox": "Apache-2.0 (YOLOX's authors)",
     "compressai": "BSD-3-Clause-Clear (CompressAI)",
     "torchvision": "BSD-3-Clause (torchvision)",
     "": "see its address",
+}
+#: What a task calls its network, and the package that publishes it.
+_NETWORKS = {
+    "detector": "mmdet",
+    "tracker": "mmdet",
+    "estimator": "mmpose",
+    "segmentor": "mmseg",
+    "recognizer": "mmaction",
 }
 #: Where YOLOX's authors publish their networks; mmdet has the smallest one's config alone.
 _YOLOX = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/"
@@ -47,8 +60,8 @@ class Weights(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """The start of its SHA-256, which the published name ends with; empty where it does not."""
-        found = re.search(r"-([0-9a-f]{8,64})\.", _name(self.url))
+        """The start of its SHA-256, which the published name holds; empty where it does not."""
+        found = re.search(r"-([0-9a-f]{8,64})(_\d{8})?\.", _name(self.url))  # mmpose: and a date
         return found[1] if found else ""
 
     @property
@@ -179,7 +192,8 @@ def _of_tasks(tasks: Any) -> Iterator[Weights]:
     from torchvision.models import VGG16_Weights
 
     vgg = VGG16_Weights.IMAGENET1K_V1.url
-    for task in tasks.values():
+    boxes = [task["boxes"] for task in tasks.values() if isinstance(task.get("boxes"), dict)]
+    for task in [*tasks.values(), *boxes]:
         given = task.get("checkpoint") or (task.get("perceptual") and task.get("vgg")) or ""
         if given.startswith(("http://", "https://")):
             yield _in_cache(given, "torchvision" if given == vgg else "")
@@ -187,16 +201,23 @@ def _of_tasks(tasks: Any) -> Iterator[Weights]:
             yield Weights(Path(given), vgg, "torchvision")
         elif re.fullmatch(r"yolox_(nano|tiny|s|m|l|x)\.pth", _name(given)):
             yield Weights(Path(given), _YOLOX + _name(given), "yolox")
-        elif str(network := task.get("detector") or task.get("tracker")).startswith("mmdet::"):
-            published = _mmdets(network)
-            if given and _name(published) == _name(given):
-                yield Weights(Path(given), published, "mmdet")
+        else:
+            for key, source in _NETWORKS.items():
+                network = str(task.get(key, ""))
+                if given and network.startswith(f"{source}::"):
+                    published = _published(network)
+                    if _name(published) == _name(given):
+                        yield Weights(Path(given), published, source)
 
 
-def _mmdets(detector: str) -> str:
-    """Where mmdet publishes a detector's weights; empty where it does not."""
+def _published(network: str) -> str:
+    """Where mmdet or mmpose publishes a network's weights; empty where it does not."""
+    if network.startswith("mmpose::"):
+        import_mmpose()  # else mmengine would install it
+    if network.startswith("mmaction::"):
+        import_mmaction()
     try:
-        url: str = get_config(detector, pretrained=True).model_path
+        url: str = get_config(network, pretrained=True).model_path
     except (AssertionError, AttributeError):  # the config is in no metafile, or without weights
         return ""
     return url

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, cast
 
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -113,8 +113,11 @@ class Task(nn.Module, ABC):
         return x.new_ones(1, 1, 1, 1)
 
     @abstractmethod
-    def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData] | None:
+    def predict(self, x_hat: Tensor, data_samples: list[Any]) -> Sequence[Any] | None:
         """Predictions per picture, in native coordinates; ``None`` for a viewer.
+
+        They are mmengine's ``InstanceData`` or ``PixelData``. A task that looks at whole videos has
+        ``None`` for all frames but the last.
 
         Args:
             x_hat: Decoded pictures, float [B, 3, H, W], RGB in [0, 1].

@@ -25,20 +25,21 @@ class DetectorPlan(NamedTuple):
     masks: bool
 
 
-def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
+def read_detector(detector: str | dict[str, Any], package: str = "mmdet") -> DetectorPlan:
     """Read a config.
 
     Args:
         detector: ``mmdet::...`` or ``vcm_mt::...`` name or path of a config, or a dict with the
             model's config itself.
+        package: Whose detectors, or other networks, are meant.
 
     Raises:
         ConfigError: If there is no such config, or it has no detector.
     """
     if isinstance(detector, str):
-        if "::" in detector and not detector.startswith(("mmdet::", "vcm_mt::")):
+        if "::" in detector and not detector.startswith((f"{package}::", "vcm_mt::")):
             raise ConfigError(
-                f"{detector}: detectors come from mmdet::, vcm_mt::, a path, or a dict"
+                f"{detector}: detectors come from {package}::, vcm_mt::, a path, or a dict"
             )
         try:
             config = Config.fromfile(config_path(detector))
@@ -52,8 +53,30 @@ def read_detector(detector: str | dict[str, Any]) -> DetectorPlan:
             _finished(config.model), pipeline, _loads_masks(config.get("train_dataloader"))
         )
     if "type" not in detector:
-        raise ConfigError("a detector given as a dict needs the `type` of an mmdet model")
+        raise ConfigError(f"a detector given as a dict needs the `type` of an {package} model")
     return DetectorPlan(_finished(ConfigDict(detector)), [], True)
+
+
+def read_segmentor(segmentor: str | dict[str, Any]) -> DetectorPlan:
+    """Read the config of a network of mmsegmentation; see :func:`read_detector`."""
+    plan = read_detector(segmentor, "mmseg")
+    if plan.model.get("data_preprocessor") is None:
+        raise ConfigError(f"{plan.model.type} has no data_preprocessor, and so no normalisation")
+    return plan
+
+
+def read_recognizer(recognizer: str | dict[str, Any]) -> DetectorPlan:
+    """Read the config of a recogniser of mmaction2.
+
+    Args:
+        recognizer: As for :func:`read_detector`; a dict has its ``model`` and ``test_pipeline``.
+    """
+    if isinstance(recognizer, str):
+        return read_detector(recognizer, "mmaction")
+    if not {"model", "test_pipeline"} <= set(recognizer):
+        raise ConfigError("a recogniser given as a dict needs its `model` and `test_pipeline`")
+    model = read_detector(recognizer["model"], "mmaction").model
+    return DetectorPlan(model, recognizer["test_pipeline"], False)
 
 
 class TrackerPlan(NamedTuple):
@@ -92,7 +115,7 @@ def read_tracker(tracker: str | dict[str, Any]) -> TrackerPlan:
 def _finished(given: ConfigDict) -> ConfigDict:
     """The model's config without what only its own training needs."""
     model = copy.deepcopy(given)
-    _drop_pretrained(model)
+    drop_pretrained(model)
     model.pop("_scope_", None)
     if "initial_epoch" in (model.get("train_cfg") or {}):
         model.train_cfg.initial_epoch = 0  # TOOD uses another loss in its first epochs
@@ -106,7 +129,7 @@ def _loads_masks(part: Any) -> bool:
     return isinstance(part, list | tuple) and any(_loads_masks(p) for p in part)
 
 
-def _drop_pretrained(config: Any) -> None:
+def drop_pretrained(config: Any) -> None:
     """Remove pretrained backbones: the detector's checkpoint contains its backbone."""
     if isinstance(config, dict):
         init = config.get("init_cfg")
@@ -115,7 +138,7 @@ def _drop_pretrained(config: Any) -> None:
         if isinstance(config.get("pretrained"), str):
             config["pretrained"] = None
         for value in config.values():
-            _drop_pretrained(value)
+            drop_pretrained(value)
     elif isinstance(config, list | tuple):
         for value in config:
-            _drop_pretrained(value)
+            drop_pretrained(value)

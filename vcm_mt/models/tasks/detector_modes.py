@@ -20,9 +20,10 @@ def mmdet_scope() -> Any:
 
 
 @contextmanager
-def running(x: Tensor) -> Iterator[None]:
-    """Run in mmdet's scope and in float32: NMS and RoIAlign of mmcv accept no bfloat16."""
-    with mmdet_scope(), torch.autocast(x.device.type, enabled=False):
+def running(x: Tensor, scope: str = "mmdet") -> Iterator[None]:
+    """Run in a package's scope and in float32: NMS and RoIAlign of mmcv accept no bfloat16."""
+    named = DefaultScope.overwrite_default_scope(scope)
+    with named, torch.autocast(x.device.type, enabled=False):
         yield
 
 

@@ -1,4 +1,4 @@
-"""From decoded pictures to a detector's input, with a gradient: resize, padding, normalisation."""
+"""From decoded pictures to a network's input, with a gradient: resize, padding, normalisation."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from torch.nn import functional as F  # noqa: N812
 from vcm_mt.errors import DataError
 
 
-class DetectorInput(NamedTuple):
-    """What a detector takes.
+class NetworkInput(NamedTuple):
+    """What a network takes.
 
     Attributes:
-        inputs: float32 [B, 3, H, W], contiguous, normalised as the detector was trained.
+        inputs: float32 [B, 3, H, W], contiguous, normalised as the network was trained.
         samples: One data sample per picture, with the sizes and the ground truth of ``inputs``.
     """
 
     inputs: Tensor
-    samples: list[DetDataSample]
+    samples: list[Any]
 
 
-class DetectorGeometry:
-    """Resizes, pads and normalises pictures as a detector's test pipeline does.
+class Geometry:
+    """Resizes, pads and normalises pictures as a network's test pipeline does.
 
     Every step is differentiable with respect to the pictures.
 
@@ -38,9 +38,86 @@ class DetectorGeometry:
         x_hat --> true size --> resize --> pad --> normalise --> batch
 
     Args:
-        preprocessor: The detector's own: channel order, mean, standard deviation, divisor.
+        preprocessor: The network's own, for its mean and standard deviation.
         resize: Arguments of mmdet's ``Resize``; ``None`` for native resolution.
         pad: Arguments of mmdet's ``Pad``; ``None`` for no padding.
+        swaps: Whether the preprocessor swaps channels. OpenMMLab loads BGR: a network whose
+            preprocessor swaps them wants RGB, which is what there is here.
+        divisor: The batch's sides are multiples of it.
+        fill: Of the batch's padding, after the normalisation.
+    """
+
+    def __init__(
+        self,
+        preprocessor: Any,
+        resize: dict[str, Any] | None,
+        pad: dict[str, Any] | None,
+        swaps: bool,
+        divisor: int,
+        fill: float,
+    ) -> None:
+        self.preprocessor = preprocessor
+        self.resize, self.pad = resize, pad
+        self.swaps, self.divisor, self.fill = swaps, divisor, fill
+
+    def prepare(self, x_hat: Tensor, data_samples: list[Any], with_truth: bool) -> NetworkInput:
+        """Prepare a batch.
+
+        Args:
+            x_hat: Pictures, float [B, 3, H, W], RGB in [0, 1], padded.
+            data_samples: mmdet data samples at native resolution; they stay as they are.
+            with_truth: Take the ground truth along, in the coordinates of the result.
+
+        Raises:
+            DataError: When ground truth is asked for and a picture has none, or lacks what the
+                loss needs.
+        """
+        pictures, samples = [], []
+        for picture, given in zip(x_hat, data_samples, strict=True):
+            height, width = given.img_shape[:2]
+            scaled = resized(picture[None, :, :height, :width], self.resize)
+            pictures.append(self._normalise(padded(scaled, self.pad)))
+            samples.append(self._sample(given, scaled.shape[-2:], with_truth))
+        inputs = self._batch(pictures)
+        for picture, sample in zip(pictures, samples, strict=True):
+            self._note_sizes(sample, tuple(picture.shape[-2:]), tuple(inputs.shape[-2:]))
+        return NetworkInput(inputs, samples)
+
+    def _sample(self, given: Any, size: torch.Size, with_truth: bool) -> Any:
+        """A data sample of a picture resized to ``size``."""
+        raise NotImplementedError
+
+    def _note_sizes(self, sample: Any, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
+        """Write a picture's size, which includes the pipeline's padding, and the batch's."""
+        sample.set_metainfo({"img_shape": shape, "pad_shape": shape, "batch_input_shape": batch})
+
+    def _normalise(self, picture: Tensor) -> Tensor:
+        if not self.swaps:
+            picture = picture.flip(1)
+        picture = 255 * picture
+        if self.preprocessor._enable_normalize:
+            picture = (picture - self.preprocessor.mean) / self.preprocessor.std
+        return picture
+
+    def _batch(self, pictures: list[Tensor]) -> Tensor:
+        height, width = (max(p.shape[axis] for p in pictures) for axis in (-2, -1))
+        height, width = height + -height % self.divisor, width + -width % self.divisor
+        batch = [
+            F.pad(p, (0, width - p.shape[-1], 0, height - p.shape[-2]), value=self.fill)
+            for p in pictures
+        ]
+        # mmcv's CPU RoIAlign silently returns garbage for channels_last or half-precision maps:
+        # the network gets contiguous float32, whatever the codec's memory format is.
+        return torch.cat(batch).float().contiguous(memory_format=torch.contiguous_format)
+
+
+class DetectorGeometry(Geometry):
+    """The geometry of a detector of mmdet; see :class:`Geometry`.
+
+    Args:
+        preprocessor: The detector's own: channel order, mean, standard deviation, divisor.
+        resize: See :class:`Geometry`.
+        pad: See :class:`Geometry`.
         masks: Hand on the masks of the ground truth; some box detectors fail on them.
         needs_masks: Whether the detector's loss needs a mask of every object.
     """
@@ -53,56 +130,21 @@ class DetectorGeometry:
         masks: bool,
         needs_masks: bool,
     ) -> None:
-        self.preprocessor = preprocessor
-        self.resize, self.pad = resize, pad
+        divisor, fill = preprocessor.pad_size_divisor, float(preprocessor.pad_value)
+        swaps = preprocessor._channel_conversion
+        super().__init__(preprocessor, resize, pad, swaps, divisor, fill)
         self.masks, self.needs_masks = masks, needs_masks
 
-    def prepare(self, x_hat: Tensor, data_samples: list[Any], with_truth: bool) -> DetectorInput:
-        """Prepare a batch.
+    def _sample(self, given: Any, size: torch.Size, with_truth: bool) -> DetDataSample:
+        sample = rescaled_sample(given, size, with_truth, self.masks)
+        if with_truth and self.needs_masks:
+            _require_masks(sample, given)
+        return sample
 
-        Args:
-            x_hat: Pictures, float [B, 3, H, W], RGB in [0, 1], padded.
-            data_samples: mmdet data samples at native resolution; they stay as they are.
-            with_truth: Take the ground truth along, in the coordinates of the result.
-
-        Raises:
-            DataError: When ground truth is asked for and a picture has none, or lacks masks that
-                the loss needs.
-        """
-        pictures, samples = [], []
-        for picture, given in zip(x_hat, data_samples, strict=True):
-            height, width = given.img_shape[:2]
-            scaled = resized(picture[None, :, :height, :width], self.resize)
-            pictures.append(self._normalise(padded(scaled, self.pad)))
-            sample = rescaled_sample(given, scaled.shape[-2:], with_truth, self.masks)
-            if with_truth and self.needs_masks:
-                _require_masks(sample, given)
-            samples.append(sample)
-        inputs = self._batch(pictures)
-        for picture, sample in zip(pictures, samples, strict=True):
-            _note_sizes(sample, tuple(picture.shape[-2:]), tuple(inputs.shape[-2:]))
-        return DetectorInput(inputs, samples)
-
-    def _normalise(self, picture: Tensor) -> Tensor:
-        # OpenMMLab loads BGR: a detector that converts channels wants RGB, which we have.
-        if not self.preprocessor._channel_conversion:
-            picture = picture.flip(1)
-        picture = 255 * picture
-        if self.preprocessor._enable_normalize:
-            picture = (picture - self.preprocessor.mean) / self.preprocessor.std
-        return picture
-
-    def _batch(self, pictures: list[Tensor]) -> Tensor:
-        divisor, value = self.preprocessor.pad_size_divisor, float(self.preprocessor.pad_value)
-        height, width = (max(p.shape[axis] for p in pictures) for axis in (-2, -1))
-        height, width = height + -height % divisor, width + -width % divisor
-        batch = [
-            F.pad(p, (0, width - p.shape[-1], 0, height - p.shape[-2]), value=value)
-            for p in pictures
-        ]
-        # mmcv's CPU RoIAlign silently returns garbage for channels_last or half-precision maps:
-        # the detector gets contiguous float32, whatever the codec's memory format is.
-        return torch.cat(batch).float().contiguous(memory_format=torch.contiguous_format)
+    def _note_sizes(self, sample: Any, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
+        super()._note_sizes(sample, shape, batch)
+        if "gt_instances" in sample and "masks" in sample.gt_instances:
+            sample.gt_instances.masks = sample.gt_instances.masks.pad(batch)
 
 
 def _require_masks(sample: DetDataSample, given: Any) -> None:
@@ -112,13 +154,6 @@ def _require_masks(sample: DetDataSample, given: Any) -> None:
             "task's loss needs masks: give every object a segmentation, or train through a "
             "detector of boxes"
         )
-
-
-def _note_sizes(sample: DetDataSample, shape: tuple[int, ...], batch: tuple[int, ...]) -> None:
-    """Write a picture's size, which includes the pipeline's padding, and the batch's."""
-    sample.set_metainfo({"img_shape": shape, "pad_shape": shape, "batch_input_shape": batch})
-    if "gt_instances" in sample and "masks" in sample.gt_instances:
-        sample.gt_instances.masks = sample.gt_instances.masks.pad(batch)
 
 
 def rescaled_sample(given: Any, size: torch.Size, with_truth: bool, masks: bool) -> DetDataSample:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,23 @@ from mmdet.structures.bbox import get_box_tensor
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
-from mmengine.structures import BaseDataElement, InstanceData
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError
-from vcm_mt.models.tasks.base import Task
 from vcm_mt.models.tasks.detector_config import DetectorPlan, read_detector
 from vcm_mt.models.tasks.detector_modes import (
-    feature_maps,
     heads_training,
-    maps_of,
     mmdet_scope,
     quietly,
     running,
 )
-from vcm_mt.models.tasks.fast_detector import FastDetector, Switches
-from vcm_mt.models.tasks.feature_cache import FeatureCache
-from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
+from vcm_mt.models.tasks.fast_detector import Switches
+from vcm_mt.models.tasks.features import boxes_to_map
 from vcm_mt.models.tasks.geometry import DetectorGeometry, geometry_of
-from vcm_mt.models.tasks.own_truth import OwnTruth
+from vcm_mt.models.tasks.network import NetworkTask
+from vcm_mt.models.tasks.own_truth import with_instances
 from vcm_mt.models.tasks.seeded_sampling import (
     DRAW_SEED,
     drawing_by_picture,
@@ -44,22 +40,13 @@ from vcm_mt.models.tasks.seeded_sampling import (
 from vcm_mt.models.tasks.yolox import in_mmdets_names
 from vcm_mt.registry import MODELS
 
-#: Key in a data sample's metainfo of its original's feature maps.
-_MAPS = "original_maps"
-
 
 @MODELS.register_module()
-class MMDetTask(Task):
-    """A detector or instance segmenter behind the decoder.
+class MMDetTask(NetworkTask):
+    """A detector or instance segmenter behind the decoder; see :class:`NetworkTask`.
 
     Resize, channel order, normalisation and padding of the detector are applied to the decoded
     picture, and pass the gradient on: the codec itself works at native resolution.
-
-    .. code-block:: none
-
-        x_hat --> resize, pad, normalise --> backbone, neck --> heads --> L_task
-                  DetectorGeometry                  |
-                                                    +--> distance to the original's maps
 
     Args:
         detector: ``mmdet::...`` name or path of a config, or a dict with the model's
@@ -69,12 +56,9 @@ class MMDetTask(Task):
         resize: ``scale`` (long and short side in pixels) and ``keep_ratio`` of the resize before
             the detector. By default that of the config's test pipeline, or native resolution for
             a model dict. If the pipeline pads to a fixed size, this scale replaces that size.
-        loss_weight: Factor of the detector's own training loss. 0 skips its heads; with
-            ``feature_background=1`` no annotations are needed then.
-        feature_weight: Factor of :func:`feature_distance` of the neck's maps, a dense signal
-            beside the few boxes that the detector's loss samples. 0 skips it.
-        feature_background: Weight of everything outside the true boxes in that distance, in
-            [0, 1].
+        loss_weight: See :class:`NetworkTask`.
+        feature_weight: See :class:`NetworkTask`; the detector's loss samples few boxes.
+        feature_background: See :class:`NetworkTask`; the foreground is the true boxes.
         amp: Precision of backbone and neck while a codec is trained through them, see
             :func:`vcm_mt.models.precision.amp_dtype`; ``"auto"`` is float32 where they contain
             operators of mmcv. Heads, RoIAlign and losses stay in float32.
@@ -82,11 +66,9 @@ class MMDetTask(Task):
         fast_roi_align: On a CPU, train through :class:`vcm_mt.models.fast.roi_align.FastRoIAlign`.
         checkpoint_activations: Recompute the backbone's maps for the gradient, block by block:
             less memory for more time.
-        truth: Ground truth of the detector's own loss and of the foreground: ``"labels"``, those of
-            the data set, or ``"own"``, the detector's predictions on the original.
-        score: Lowest score of predictions that count as such truth, in [0, 1].
-        remember: MiB of feature maps of originals to keep, so that each is computed once. For
-            trainings that see each picture unchanged, or mirrored, many times.
+        truth: See :class:`NetworkTask`.
+        score: See :class:`NetworkTask`.
+        remember: See :class:`NetworkTask`.
         weight: See :class:`Task`.
         receiver: See :class:`Task`.
         quick_roi_align: Former name of ``fast_roi_align``.
@@ -95,6 +77,9 @@ class MMDetTask(Task):
         ConfigError: If the config contains no detector, the weights belong to another one, both
             factors are 0, or ``truth`` is something else.
     """
+
+    scope = "mmdet"
+    geometry: DetectorGeometry
 
     def __init__(
         self,
@@ -115,22 +100,14 @@ class MMDetTask(Task):
         receiver: str = "shared",
         quick_roi_align: bool | None = None,
     ) -> None:
-        super().__init__(weight, receiver)
-        if min(loss_weight, feature_weight) < 0 or not loss_weight + feature_weight > 0:
-            raise ConfigError("loss_weight and feature_weight: none below 0, not both 0")
-        if truth not in ("labels", "own"):
-            raise ConfigError(f'truth must be "labels" or "own", not {truth!r}')
         if quick_roi_align is not None:
             warnings.warn("quick_roi_align is now called fast_roi_align", FutureWarning, 2)
             fast_roi_align = quick_roi_align
-        self.loss_weight = loss_weight
-        self.feature_weight = feature_weight
-        self.feature_background = feature_background
-        self.truth, self.score = truth, score
-        self._own = OwnTruth(self._predicted) if truth == "own" else None
-        self.amp = amp
-        self._cache = FeatureCache(remember << 20) if remember else None
-        self.fast = FastDetector(Switches(amp, fold, fast_roi_align, checkpoint_activations))
+        switches = Switches(amp, fold, fast_roi_align, checkpoint_activations)
+        super().__init__(
+            loss_weight, feature_weight, feature_background, truth, score, remember, switches,
+            weight, receiver,
+        )  # fmt: skip
         plan = detector if isinstance(detector, DetectorPlan) else read_detector(detector)
         self.masks = plan.masks
         self.detector = _build(plan.model)
@@ -159,42 +136,27 @@ class MMDetTask(Task):
             needs_masks=bool(loss_weight) and has_mask_head,
         )
 
-    def loss(self, x_hat: Tensor, x: Tensor | None, data_samples: list[Any]) -> dict[str, Tensor]:
-        """The detector's training losses on decoded pictures; see :meth:`Task.loss`."""
-        with_truth = bool(self.loss_weight) or self.feature_background != 1
-        if self._own is not None and with_truth:
-            data_samples = self._own.samples(x, data_samples)
-        inputs, samples = self.geometry.prepare(x_hat, data_samples, with_truth)
-        detector = self.fast.of(self.detector)  # the detector itself if no switch is on
-        with running(inputs), maps_of(detector) as maps:
-            losses = self._own_loss(detector, inputs, samples, data_samples)
-        if self.feature_weight:
-            foreground = inputs.new_ones(len(inputs), 1, 1, 1)
-            if with_truth:
-                boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
-                foreground = boxes_to_map(boxes, inputs.shape[-2:], inputs)
-            original = self._maps_of_originals(detector, x, data_samples, foreground)
-            decoded = feature_maps(maps[0])
-            distance = feature_distance(decoded, original, foreground, self.feature_background)
-            losses["loss_feature"] = self.feature_weight * distance
-        return losses
+    @property
+    def network(self) -> Any:
+        """The detector."""
+        return self.detector
 
     def _own_loss(
         self,
-        detector: Any,
+        network: Any,
         inputs: Tensor,
         samples: list[DetDataSample],
         data_samples: list[Any],
     ) -> dict[str, Tensor]:
         if not self.loss_weight:
-            detector.extract_feat(inputs)
+            network.extract_feat(inputs)
             return {}
         for given, sample in zip(data_samples, samples, strict=True):
             hand_seed(given, sample)
         if MessageHub.get_current_instance().get_info("epoch") is None:
             MessageHub.get_current_instance().update_info("epoch", 0)  # TOOD reads it
-        with heads_training(detector), drawing_by_picture(self._samplers):
-            losses = detector.loss(inputs, samples)
+        with heads_training(network), drawing_by_picture(self._samplers):
+            losses = network.loss(inputs, samples)
         return {
             # Reduced as mmengine does; the loss of a mask head has one dimension.
             name: self.loss_weight
@@ -203,67 +165,17 @@ class MMDetTask(Task):
             if "loss" in name
         }
 
-    def _maps_of_originals(
-        self, detector: Any, x: Tensor | None, data_samples: list[Any], foreground: Tensor
-    ) -> Sequence[Tensor]:
-        """The originals' maps: from their data sample, from the cache, or computed."""
-        if len(data_samples) == 1 and _MAPS in data_samples[0]:
-            return list(data_samples[0].get(_MAPS))
-        paths = [sample.get("img_path") for sample in data_samples]
-        if self._cache is None or None in paths:
-            return self._original_maps(detector, x, data_samples)
-        # The border of a map depends on the padding that its picture has in the batch.
-        size = foreground.shape[-2:]
-        flips = [bool(sample.get("flip")) for sample in data_samples]
-        keys = [(*key, size) for key in zip(paths, flips, strict=True)]
-        cached = self._cache.recall(keys)
-        if cached is not None:
-            return cached
-        maps = self._original_maps(detector, x, data_samples)
-        self._cache.keep(keys, maps, None if self.feature_background else foreground)
-        return maps
-
-    @torch.no_grad()
-    def _original_maps(
-        self, detector: Any, x: Tensor | None, data_samples: list[Any]
-    ) -> Sequence[Tensor]:
-        if x is None:
-            raise ConfigError(
-                "feature_weight compares with the original pictures, and there are none: "
-                "set it to 0 to train from bitstreams alone"
-            )
-        return self._maps(detector, x, data_samples)
-
-    def _maps(self, detector: Any, x: Tensor, data_samples: list[Any]) -> list[Tensor]:
-        inputs, _ = self.geometry.prepare(x, data_samples, with_truth=False)
-        with running(inputs), maps_of(detector) as maps:
-            detector.extract_feat(inputs)
-        return feature_maps(maps[0])
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        """The maps that the heads are given; see :meth:`Task.features`."""
-        size = tuple(x.shape[-2:])
-        plain = BaseDataElement(metainfo={"img_shape": size, "ori_shape": size})
-        return self._maps(self.fast.of(self.detector), x, [plain] * len(x))
-
     def foreground(self, x: Tensor, score: float) -> Tensor:
         """See :meth:`Task.foreground`."""
         size = tuple(x.shape[-2:])
         plain = DetDataSample(metainfo={"img_shape": size, "ori_shape": size})
-        own = OwnTruth(lambda picture, sample: self._predicted(picture, sample, score))
-        inputs, samples = self.geometry.prepare(x, own.samples(x, [plain]), with_truth=True)
+        known = self._with_truth(plain, self._predicted(x, plain, score))
+        inputs, samples = self.geometry.prepare(x, [known], with_truth=True)
+        return self._foreground(samples, inputs)
+
+    def _foreground(self, samples: list[Any], inputs: Tensor) -> Tensor:
         boxes = [get_box_tensor(sample.gt_instances.bboxes) for sample in samples]
         return boxes_to_map(boxes, inputs.shape[-2:], inputs)
-
-    def settle_precision(self, known: str | None = None) -> str:
-        """See :meth:`Task.settle_precision`."""
-        amp = known if known and self.amp == "auto" else self.amp
-        self.amp = self.fast.settle(amp, self.detector)
-        return self.amp
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Train through a compiled backbone and neck."""
-        self.fast = FastDetector(self.fast.switches._replace(compile=True))
 
     @torch.no_grad()
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> list[InstanceData]:
@@ -279,13 +191,9 @@ class MMDetTask(Task):
         return [result.pred_instances for result in results]
 
     def own_truth(self, x: Tensor, data_sample: Any, score: float) -> Any:
-        """See :meth:`Task.own_truth`; the sample also keeps the original's feature maps."""
-        own = OwnTruth(lambda picture, sample: self._predicted(picture, sample, score))
-        (sample,) = own.samples(x, [data_sample])
+        """See :meth:`NetworkTask.own_truth`."""
+        sample = super().own_truth(x, data_sample, score)
         sample.set_metainfo({DRAW_SEED: 0})  # the same samples, and so the same loss, each time
-        if self.feature_weight:
-            maps = self._original_maps(self.fast.of(self.detector), x, [sample])
-            sample.set_metainfo({_MAPS: maps})
         return sample
 
     def _predicted(self, x: Tensor, data_sample: Any, score: float | None = None) -> InstanceData:
@@ -297,6 +205,9 @@ class MMDetTask(Task):
             masks = instances.masks.cpu().numpy().astype(np.uint8)
             truth.masks = BitmapMasks(masks, *x.shape[-2:])
         return truth
+
+    def _with_truth(self, data_sample: Any, truth: InstanceData) -> Any:
+        return with_instances(data_sample, truth)
 
 
 def _build(model: ConfigDict) -> Any:

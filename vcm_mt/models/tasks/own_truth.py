@@ -15,17 +15,30 @@ from vcm_mt.errors import ConfigError
 _OWN = "own_truth"
 
 
+def with_instances(data_sample: Any, truth: InstanceData) -> Any:
+    """A copy of a data sample with other objects as its ground truth, none of them ignored."""
+    sample = data_sample.clone()
+    sample.gt_instances = truth
+    sample.ignored_instances = InstanceData(bboxes=truth.bboxes[:0], labels=truth.labels[:0])
+    return sample
+
+
 class OwnTruth:
     """Predictions on original pictures, each made once per picture and mirror image.
 
     Args:
         predict: Called as ``predict(x, data_sample)`` with one original, float [1, 3, H, W], for
             its ground truth in native coordinates.
+        give: Called as ``give(data_sample, truth)`` for a copy with that ground truth.
     """
 
-    def __init__(self, predict: Callable[[Tensor, Any], InstanceData]) -> None:
-        self._predict = predict
-        self._known: dict[bytes, InstanceData] = {}
+    def __init__(
+        self,
+        predict: Callable[[Tensor, Any], Any],
+        give: Callable[[Any, Any], Any] = with_instances,
+    ) -> None:
+        self._predict, self._give = predict, give
+        self._known: dict[bytes, Any] = {}
 
     def samples(self, x: Tensor | None, data_samples: list[Any]) -> list[Any]:
         """Copies of data samples with predictions on their originals as ground truth.
@@ -60,8 +73,6 @@ class OwnTruth:
             truth = self._predict(original, given)
             if key:
                 self._known[key] = truth
-        sample = given.clone()
+        sample = self._give(given, truth)
         sample.set_metainfo({_OWN: True})
-        sample.gt_instances = truth
-        sample.ignored_instances = InstanceData(bboxes=truth.bboxes[:0], labels=truth.labels[:0])
         return sample
