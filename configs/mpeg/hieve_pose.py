@@ -1,4 +1,4 @@
-# Poses on HiEve's sequences, in the annotated boxes: HRNet-W32 of COCO, its 17 joints as HiEve's 14.
+# Poses on HiEve's sequences, in the annotated boxes: HRNet-W32, whose 17 joints become HiEve's 14.
 #   pip install --no-deps mmpose==1.3.2 munkres
 _base_ = "_base_/sequences.py"
 inputs_hint = """
