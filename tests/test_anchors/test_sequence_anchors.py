@@ -1,10 +1,12 @@
 """Anchors on whole sequences."""
 
+import subprocess
+
 import numpy as np
 import pytest
 from skimage import data
 
-from vcm_mt.anchors import make_sequence_anchor
+from vcm_mt.anchors import ffmpeg, make_sequence_anchor
 from vcm_mt.errors import AnchorError, MeasurementError
 
 HEIGHT, WIDTH = 65, 95
@@ -46,6 +48,25 @@ def test_records_tell_modes_apart():
 def test_the_quickest_preset_has_b_pictures_as_well(frames):
     anchor = make_sequence_anchor("hevc-ra:ultrafast")
     assert len(anchor.decode(anchor.encode(frames, 37), HEIGHT, WIDTH)) == len(frames)
+
+
+def test_an_encoder_that_gives_nothing_back_is_asked_again(frames, monkeypatch):
+    """libvvenc does so once in some hundred sequences; one that never does is told of."""
+    anchor = make_sequence_anchor("vvc-intra:faster")
+    wanted, real, silent = anchor.encode(frames, 47), ffmpeg.call, []
+
+    def call(command, data=b"", **more):
+        if len(silent) < times:
+            silent.append(command)
+            return subprocess.CompletedProcess(command, 0, b"", b"")
+        return real(command, data, **more)
+
+    monkeypatch.setattr(ffmpeg, "call", call)
+    times = 2
+    assert anchor.encode(frames, 47) == wanted
+    silent, times = [], 9
+    with pytest.raises(AnchorError, match="ffmpeg failed when coding 11 pictures"):
+        anchor.encode(frames, 47)
 
 
 def test_what_is_refused(frames):

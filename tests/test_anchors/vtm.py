@@ -4,7 +4,7 @@ VTM_VARIABLES = ("VCM_MT_VTM_ENCODER", "VCM_MT_VTM_DECODER", "VCM_MT_VTM_CFG")
 VTM_SEQUENCES = {"ra": "VCM_MT_VTM_CFG_RA", "ld": "VCM_MT_VTM_CFG_LD", "intra": "VCM_MT_VTM_CFG"}
 
 VTM_ENCODER = """#!{python}
-import argparse, subprocess, sys
+import argparse, os, subprocess, sys
 
 print("\\nVVCSoftware: VTM Encoder Version 8.2 [Linux][GCC 9.3.0][64 bit] [SIMD=AVX2]")
 if len(sys.argv) == 1:
@@ -38,7 +38,10 @@ command += "-r", options.fr, "-i", "-", *coding, "-vvenc-params", {{
     "low delay": "PicReordering=0:DecodingRefreshType=none:GOPSize=8:IntraPeriod=100000:MCTF=0"
     ":BIM=0",
 }}[mode]
-subprocess.run([*command, "-f", "vvc", options.b], input=raw, check=True)
+for _ in range(4):  # libvvenc sometimes gives nothing back, see vcm_mt.anchors.ffmpeg
+    subprocess.run([*command, "-y", "-f", "vvc", options.b], input=raw, check=True)
+    if os.path.getsize(options.b):
+        break
 """
 
 VTM_DECODER = """#!{python}

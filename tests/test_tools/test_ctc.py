@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 from PIL import Image
 from pycocotools import mask as rle
 
@@ -19,6 +20,7 @@ from vcm_mt.curves.csv_file import read_csv
 from vcm_mt.curves.rp_file import RPFile
 from vcm_mt.datasets.mini.video_writer import prepare_videos
 from vcm_mt.datasets.mpeg.classes import COCO
+from vcm_mt.registry import MODELS
 from vcm_mt.training.config import load_config
 from vcm_mt.training.weights import named_weights
 
@@ -143,6 +145,44 @@ def test_a_dry_run_tells_the_time_and_writes_nothing(pictures_config, tmp_path, 
     assert "anchor: 2 points of 4 pictures" in told and "test: 6 points" in told
     assert "all: about" in told
     assert not out.exists() or not list(out.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_networks_of_the_configs_are_built(path):
+    """With random weights; their classes are those of the data."""
+    config = load_config(path)
+    ((name, task),) = config.model.tasks.items()
+    with DefaultScope.overwrite_default_scope("vcm_mt"):
+        built = MODELS.build({**task, "checkpoint": None})
+    if name == "pose":
+        return
+    network = getattr(built, "detector", None) or built.tracker.detector
+    classes = config.test_dataloader.dataset.get("metainfo", {}).get("classes", COCO)
+    assert network.roi_head.bbox_head.num_classes == len(classes)
+    assert (name == "segm") == bool(getattr(network.roi_head, "mask_head", None))
+
+
+@pytest.mark.slow
+def test_openimages_by_the_real_network_with_random_weights(tmp_path):
+    """80 classes are judged by 47; what it finds by chance is dropped or wrong."""
+    root = samples.openimages(tmp_path / "openimages")
+    assert main(["prepare", "openimages", "--root", str(root)]) == 0
+    config = tmp_path / "real.py"
+    config.write_text(
+        f"_base_ = {str(ROOT / 'configs/mpeg/openimages_det.py')!r}\n"
+        f"test_dataloader = dict(num_workers=0, persistent_workers=False,\n"
+        f"    dataset=dict(data_root={str(root)!r}))\n"
+        "model = dict(tasks=dict(det=dict(checkpoint=None,\n"
+        "    resize=dict(scale=(192, 160), keep_ratio=True))))\n"
+        f"test_evaluator = [dict(type='TaskOpenImagesMetric', task='det', metric='bbox',\n"
+        f"    ann_file={str(root / 'prepared/detection.json')!r})]\n"
+    )
+    assert run(config, tmp_path / "out", "--anchor", "jpeg", "--qp", "50") == 0
+    (row,) = table(tmp_path / "out" / "anchor_det_oiAP.csv")
+    assert 0 <= float(row["end_accuracy"]) < 100
+    told = json.loads((tmp_path / "out" / "ctc.json").read_text())
+    assert told["anchor"].startswith("JPEG")
 
 
 @pytest.mark.slow
@@ -326,6 +366,31 @@ def test_tracks(name, films, tmp_path):
     told = json.loads((out / "ctc.json").read_text())
     assert told["originals"]["track_MOTA"] > 0
     assert float(rows[0]["end_accuracy"]) > -100
+
+
+@pytest.mark.slow
+def test_poses_by_hrnet_with_random_weights(tmp_path):
+    root = samples.hieve(tmp_path / "data")
+    assert main(["prepare", "hieve", "--root", str(root)]) == 0
+    config = tmp_path / "poses.py"
+    config.write_text(
+        f"_base_ = {str(ROOT / 'configs/mpeg/hieve_pose.py')!r}\n"
+        f"test_dataloader = dict(num_workers=0, persistent_workers=False,\n"
+        f"    dataset=dict(data_root={str(root)!r}))\n"
+        "model = dict(tasks=dict(pose=dict(checkpoint=None)))\n"
+        f"test_evaluator = [dict(type='TaskJointsMetric', task='pose',\n"
+        f"    ann_file={str(root / 'prepared/poses.json')!r})]\n"
+    )
+    out = tmp_path / "out"
+    assert run(config, out, "--anchor", "vvc-ra:faster", "--qp", "32") == 0
+    rows = table(out / "anchor_pose_mAP.csv")
+    assert [row["Dataset"] for row in rows] == ["2", "13"]
+    entries = [
+        json.loads(line) for path in out.glob("points/*/pictures-0.jsonl")
+        for line in path.read_text().splitlines()
+    ]  # fmt: skip
+    found = [one for entry in entries for one in entry["receivers"]["shared"]["found"]["pose"]]
+    assert len(found) == 8 and {len(one["keypoints"]) for one in found} == {42}
 
 
 @pytest.mark.slow

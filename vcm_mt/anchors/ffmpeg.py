@@ -14,6 +14,8 @@ from vcm_mt.anchors.process import call, last_lines, sha256
 from vcm_mt.anchors.video import CONVERSION, VideoAnchor
 from vcm_mt.errors import AnchorError
 
+#: One in some 200 sequences of intra pictures, libvvenc takes all pictures and gives none back.
+_TRIES = 4
 RAW = ("-f", "rawvideo", "-pix_fmt", "yuv420p10le")
 
 
@@ -73,10 +75,13 @@ class FFmpegAnchor(VideoAnchor):
             AnchorError: It fails.
         """
         quiet = ("-hide_banner", "-loglevel", "error", "-xerror")
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "output"
-            done = call([self._ffmpeg, *quiet, *arguments, str(target)], data)
-            written = target.read_bytes() if target.exists() else b""
+        for _ in range(_TRIES):
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / "output"
+                done = call([self._ffmpeg, *quiet, *arguments, str(target)], data)
+                written = target.read_bytes() if target.exists() else b""
+            if done.returncode or written:
+                break
         if done.returncode or not written:
             raise AnchorError(
                 f"ffmpeg failed when {what} (exit {done.returncode}); it said:\n"

@@ -13,7 +13,7 @@ from vcm_mt.apis.codec import Receiver, Transmitter
 from vcm_mt.apis.encoding import packets_of
 from vcm_mt.apis.sequences import KEY_INTERVAL, VideoDecoder
 from vcm_mt.bitstream.sequence import SequenceReader, SequenceWriter
-from vcm_mt.errors import ConfigError
+from vcm_mt.errors import AnchorError, ConfigError
 from vcm_mt.evaluation.codecs import CodecUnderTest, TrainedCodec
 from vcm_mt.structures import Sent
 from vcm_mt.visualization import to_uint8
@@ -47,7 +47,12 @@ class SequenceAnchorCodec(CodecUnderTest):
         height, width = pictures[0].shape[-2:]
         data = self._anchor.encode([to_uint8(one) for one in pictures], self.quality, self._fps)
         spent = (len(data), self._anchor.header_bytes(data))
-        for decoded in self._anchor.decode(data, height, width):
+        decoded_all = self._anchor.decode(data, height, width)
+        if len(decoded_all) != len(pictures):
+            raise AnchorError(
+                f"{self.name}: {len(pictures)} pictures were coded, and {len(decoded_all)} decoded"
+            )
+        for decoded in decoded_all:
             back = torch.from_numpy(decoded).permute(2, 0, 1)[None].to(pictures[0]) / 255
             yield {"shared": Sent(back, spent[0], None, spent[1])}
             spent = (0, 0)
