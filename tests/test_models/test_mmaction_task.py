@@ -157,6 +157,25 @@ def test_slowfast_r50_at_its_real_size(clips):
     assert (x.grad.flatten(1).abs().sum(1) > 0).all()
 
 
+@pytest.mark.slow
+def test_motion_is_what_the_zoos_recogniser_sees(tmp_path):
+    prepare_motions(tmp_path, sizes={"train": (1, 16), "val": (48, 16)})
+    task = MMActionTask(SLOWFAST, "zoo://slowfast")
+    task.freeze()
+    mixed = np.random.default_rng(1).permutation(16)
+    right = {"as they are": 0, "mixed": 0, "the first again and again": 0, "backwards": 0}
+    for number, folder in enumerate(sorted((tmp_path / "val").iterdir())):
+        frames = [np.asarray(Image.open(file)) for file in sorted(folder.iterdir())]
+        orders = (range(16), mixed, [0] * 16, range(15, -1, -1))
+        for name, order in zip(right, orders, strict=True):
+            found = seen(task, [frames[place] for place in order])
+            right[name] += int(found.labels[0]) == number % 8
+    told = {name: 100 * count / 48 for name, count in right.items()}
+    print(told)
+    assert told["as they are"] > 80
+    assert max(told["mixed"], told["the first again and again"], told["backwards"]) < 55
+
+
 def test_the_metric_counts_videos(clips, folder, task):
     metric = TaskActionMetric("action", f"{folder}/annotations/val.json")
     own = Config({"type": "TaskActionMetric", "ann_file": metric.ann_file})

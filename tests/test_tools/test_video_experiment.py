@@ -19,13 +19,17 @@ PARTS = {
 _base_ = "{root}/configs/mini/stage1_track.py"
 train_dataloader = dict(dataset=dict(dataset=dict(data_root="{data}/")))
 val_dataloader = dict(dataset=dict(data_root="{data}/"))
+test_dataloader = dict(dataset=dict(data_root="{data}/"))
 val_evaluator = [dict(type="CodingMetric")]
+test_evaluator = [dict(type="CodingMetric")]
 """,
     "prior": """
 _base_ = "{root}/configs/mini/stage1_track_video.py"
 train_dataloader = dict(batch_size=1, dataset=dict(dataset=dict(data_root="{data}/")))
 val_dataloader = dict(dataset=dict(data_root="{data}/"))
+test_dataloader = dict(dataset=dict(data_root="{data}/"))
 val_evaluator = [dict(type="CodingMetric")]
+test_evaluator = [dict(type="CodingMetric")]
 """,
     "stage2": """
 _base_ = "{root}/configs/mini/stage2_track.py"
