@@ -12,11 +12,13 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+from PIL import Image
 
 from tests.conftest import ROOT
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import read_state_dict
 from vcm_mt.datasets.mini.figure_writer import prepare_figures
+from vcm_mt.datasets.mini.motion_writer import prepare_motions
 from vcm_mt.datasets.mini.video_writer import prepare_videos
 from vcm_mt.engine.hooks import EntropyTablesHook
 from vcm_mt.errors import ConfigError
@@ -36,10 +38,14 @@ LEAVES = sorted(
 PAPERS = {f"configs/{stage}.py" for stage in (
     "stage1_det", "stage1_segm", "stage1_det_segm", "stage1_track",
     "stage2_det", "stage2_segm", "stage2_track",
-    "stage1_pose", "stage2_pose",
+    "stage1_pose", "stage2_pose", "stage1_sem", "stage2_sem", "stage1_action", "stage2_action",
 )}  # fmt: skip
-#: Trained by mmdet's own loop on videos, and on mmpose's persons, which a dry run does not know.
-NOT_DRY = {"configs/mini/tasks/qdtrack.py", "configs/mini/tasks/hrnet.py"}
+#: Trained as mmdet, mmpose, mmsegmentation and mmaction2 train them, which a dry run does not know;
+#: and on several data sets, which has a test of its own.
+NOT_DRY = {
+    *(f"configs/mini/tasks/{name}.py" for name in ("qdtrack", "hrnet", "sem_fpn", "slowfast")),
+    "configs/mini/stage1_all.py",
+}
 DRY = [path for path in LEAVES if path not in NOT_DRY]
 _UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 CATEGORY_IDS = [number for number in range(1, 91) if number not in _UNUSED]
@@ -48,6 +54,9 @@ CATEGORY_IDS = [number for number in range(1, 91) if number not in _UNUSED]
 def _marks(path):
     """Of a config: slow with the networks of the paper, skipped without what is optional."""
     marks = [pytest.mark.slow] if path in PAPERS else []
+    if path.endswith(("_sem.py", "_action.py")):
+        there = find_spec("mmseg") and find_spec("mmaction")
+        marks.append(pytest.mark.skipif(not there, reason="see docs/setup.md"))
     if path.endswith("_pose.py"):
         marks.append(pytest.mark.skipif(find_spec("mmpose") is None, reason=INSTALL))
     return marks
@@ -106,6 +115,13 @@ def _small(path, coco, mini):
     elif root == "data/mini_figures/":
         data = mini.parent / "figures"
         prepare_figures(data, sizes={"train": 4, "val": 2})
+    elif root == "data/mini_motions/":
+        data = mini.parent / "motions"
+        prepare_motions(data, sizes={"train": (2, 16), "val": (1, 16)})
+    elif root == "data/kinetics400/val/":
+        data = _kinetics(mini.parent / "kinetics")
+    elif root == "data/cityscapes/":
+        data = _cityscapes(mini, mini.parent / "cityscapes")
     elif root == "data/MOT17/":
         data = _mot17(mini.parent / "mot17")
     else:
@@ -130,6 +146,32 @@ def _mot17(folder):
             one["category_id"] = 1
         told["categories"] = [{"id": 1, "name": "pedestrian"}]
         (folder / "annotations" / f"{half}.json").write_text(json.dumps(told))
+    return folder
+
+
+def _kinetics(folder):
+    """Kinetics-400 in small: embedded clips, as long as SlowFast samples them."""
+    prepare_motions(folder, sizes={"train": (2, 64), "val": (1, 64)})
+    for split in ("train", "val"):
+        told = json.loads((folder / "annotations" / f"{split}.json").read_text())
+        for picture in told["images"]:
+            picture["file_name"] = f"{split}/{picture['file_name']}"
+        told |= {"annotations": [], "categories": []}
+        file = folder / "annotations" / f"kinetics400_{split}_list_videos.json"
+        file.write_text(json.dumps(told))
+    return folder
+
+
+def _cityscapes(mini, folder):
+    """Cityscapes in small: pictures of the embedded set, and maps of one class."""
+    for split, count in (("train", 3), ("val", 2)):
+        for kind in ("leftImg8bit", "gtFine"):
+            (folder / kind / split / "ulm").mkdir(parents=True, exist_ok=True)
+        for number, path in enumerate(sorted((mini / split).glob("*.bmp"))[:count]):
+            with Image.open(path) as picture:
+                picture.save(folder / f"leftImg8bit/{split}/ulm/{number}_leftImg8bit.png")
+                labels = Image.new("L", picture.size, number)
+            labels.save(folder / f"gtFine/{split}/ulm/{number}_gtFine_labelTrainIds.png")
     return folder
 
 
@@ -227,6 +269,49 @@ def test_cocos_evaluators_know_its_classes(task, metric, coco, mini):
     evaluator.process(samples, None)
     found = evaluator.evaluate(len(samples))
     assert found[f"{task}/{metric}_mAP"] == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.skipif(find_spec("mmpose") is None, reason=INSTALL)
+def test_one_codec_through_tasks_on_different_pictures(mini, tmp_path):
+    folders = {name: mini.parent / name for name in ("videos", "figures", "motions")}
+    prepare_videos(folders["videos"], sizes={"train": (1, 8), "val": (1, 2)})
+    prepare_figures(folders["figures"], sizes={"train": 4, "val": 2})
+    prepare_motions(folders["motions"], sizes={"train": (2, 16), "val": (1, 16)})
+    config = load_config("configs/mini/stage1_all.py")
+    for name, source in config.train_dataloader.dataset.sources.items():
+        own = source.dataset.get("dataset", source.dataset)
+        own.data_root = f"{folders.get(name, mini)}/"
+    for loader in (config.val_dataloader, config.test_dataloader):
+        loader.dataset.data_root = f"{mini}/"
+    for metric in config.val_evaluator + config.test_evaluator:
+        if "ann_file" in metric:
+            metric.ann_file = f"{mini}/annotations/val.json"
+    config.train_cfg.update(max_iters=8, val_interval=8, val_begin=100)
+    config.default_hooks.logger.interval = 1
+    config.default_hooks.checkpoint.interval = 8
+    train(config, tmp_path)
+    (log,) = tmp_path.glob("*/*.log")
+    told = log.read_text()
+    assert all(f"loss_{task}: " in told for task in ("det", "sem", "track", "pose", "action"))
+
+
+@pytest.mark.skipif(find_spec("mmseg") is None, reason="pip install 'vcm_mt[seg]'")
+@pytest.mark.parametrize(("network", "figure"), [("sem_fpn", "mIoU"), ("slowfast", "acc/top1")])
+def test_small_networks_are_trained_as_their_packages_train_them(network, figure, mini, tmp_path):
+    data = mini
+    if network == "slowfast":
+        data = mini.parent / "motions"
+        prepare_motions(data, sizes={"train": (2, 16), "val": (1, 16)})
+    config = load_config(f"configs/mini/tasks/{network}.py")
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset.data_root = f"{data}/"
+        loader.update(num_workers=0, persistent_workers=False)
+    config.train_dataloader.batch_size = 2
+    config.train_cfg.update(max_iters=2, val_interval=2)
+    config.default_hooks.checkpoint.interval = 2
+    train(config, tmp_path)
+    (log,) = tmp_path.glob("*/*.log")
+    assert f"{figure}: " in log.read_text() and (tmp_path / "iter_2.pth").is_file()
 
 
 def test_the_tracker_is_trained_as_mmdet_trains_it(mini, tmp_path):
