@@ -12,10 +12,12 @@ receivers = dict(
     action="configs/mini/stage2_action.py",
     human="configs/mini/stage2_human.py",
 )
-_levels = [1, 2, 3, 4, 5, 6]
+receiver_iters = 300
+_levels = [1, 2, 3, 4, 6]
 parts = dict(
     pictures=dict(
         judge="configs/mini/stage2_sem.py",
+        pictures=150,
         tasks=["det", "segm", "sem"],
         receivers=["det", "segm", "sem", "human"],
         people=True,
@@ -24,6 +26,7 @@ parts = dict(
     ),
     videos=dict(
         judge="configs/mini/stage2_track.py",
+        pictures=288,  # twelve videos
         tasks=["track"],
         receivers=["track"],
         levels=_levels,
@@ -31,6 +34,7 @@ parts = dict(
     ),
     figures=dict(
         judge="configs/mini/stage2_pose.py",
+        pictures=150,
         tasks=["pose"],
         receivers=["pose"],
         levels=_levels,

@@ -40,7 +40,7 @@ def run(config_path: str, folder: Path) -> None:
     say(1, "stage 1 through all tasks")
     train(config, folder)
     say(2, "receivers")
-    train_receivers(config.receivers, folder)
+    train_receivers(config.receivers, folder, config.receiver_iters)
     say(3, "measuring on real bytes")
     measure_together(config_path, folder)
     rates: dict[str, Any] = {}
@@ -75,7 +75,9 @@ def measure(config: Config, folder: Path) -> Iterator[tuple[str, RPFile]]:
     """The curves of every set, one after another."""
     checkpoint = find_checkpoint(folder / "stage1")
     for name, part in config.parts.items():
-        experiment = Experiment(load_config(part.judge), folder / name, part.tasks)
+        judge = load_config(part.judge)
+        judge.test_dataloader.dataset.indices = part.get("pictures")  # so many, from the first on
+        experiment = Experiment(judge, folder / name, part.tasks)
         curves = Curves(experiment)
         files = [receiver_file(folder, task) for task in part.receivers]
         curves.add_trained(CURVE, checkpoint, files, part.levels)

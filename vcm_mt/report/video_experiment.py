@@ -72,19 +72,21 @@ def train(config: Config, folder: Path) -> None:
         (place / "done").touch()
 
 
-def train_receivers(configs: Mapping[str, str], folder: Path) -> None:
+def train_receivers(configs: Mapping[str, str], folder: Path, max_iters: int = 0) -> None:
     """Train the receivers that are not there yet, on stage 1 without a prior.
 
     Args:
         configs: Stage 2's config by task.
         folder: The experiment's.
+        max_iters: Iterations of each; by default those of its config.
     """
+    length = [f"train_cfg.max_iters={max_iters}", f"param_scheduler.1.T_max={max_iters}"]
     commands = {
         task: [
             sys.executable, "-m", "vcm_mt", "finetune", "--task", task, "--resume",
             "--config", path, "--stage1", str(folder / "stage1"),
             "--work-dir", str(folder / f"stage2_{task}"),
-            "--cfg-options", "train_cfg.val_begin=1000000000",
+            "--cfg-options", "train_cfg.val_begin=1000000000", *(length if max_iters else []),
         ]
         for task, path in configs.items()
         if not receiver_file(folder, task).is_file()

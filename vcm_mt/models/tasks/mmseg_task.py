@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from typing import Any
 
 import torch
@@ -210,7 +212,8 @@ def _mmsegs_models() -> Any:
         ConfigError: If it is not installed.
     """
     try:
-        import mmseg.models
+        with redirect_stdout(io.StringIO()):  # it prints which data sets it does without
+            import mmseg.models
     except ImportError as error:
         raise ConfigError(
             f"MMSegTask needs mmsegmentation ({error}): pip install 'vcm_mt[seg]'"
