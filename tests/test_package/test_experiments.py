@@ -8,6 +8,7 @@ from vcm_mt.checkpoint import local_path, zoo_entry
 from vcm_mt.training.config import at_level, check_inputs, load_config, qualities
 
 PLANS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs/experiments").glob("*.py"))
+OF_TASKS = [path for path in PLANS if "parts" in load_config(path)]
 OF_VIDEOS = [path for path in PLANS if "videos" in load_config(path)]
 
 
@@ -29,7 +30,21 @@ def test_a_plan_of_videos_fits_its_configs(path):
     assert all(make_sweep(entry)[0] for entry in plan.anchors)
 
 
-@pytest.mark.parametrize("path", [path for path in PLANS if path not in OF_VIDEOS])
+@pytest.mark.parametrize("path", OF_TASKS)
+def test_a_plan_of_tasks_fits_its_configs(path):
+    plan = load_config(path)
+    stage1 = load_config(plan.stage1_config)
+    for task, receiver in plan.receivers.items():
+        assert load_config(receiver).get("task", [task]) == [task]
+    for part in plan.parts.values():
+        judged = load_config(part.judge)
+        assert set(part.tasks) <= set(judged.evaluators)
+        assert set(part.receivers) <= set(plan.receivers)
+        assert set(part.levels) <= rates(stage1)
+        assert all(make_sweep(entry)[0] for entry in part.anchors)
+
+
+@pytest.mark.parametrize("path", [path for path in PLANS if path not in OF_VIDEOS + OF_TASKS])
 def test_a_plan_fits_its_configs(path):
     plan = load_config(path)
     levels = rates(plan)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,8 @@ def ship_points(folder: Path) -> None:
         experiment.points(codec)
         of = {"data": experiment.data.data_digest, **codec.record}
         records += experiment.store.records(of)
-    zoo_path("points").with_suffix(".json").write_text(json.dumps(records) + "\n")
+    packed = lzma.compress(json.dumps(records).encode(), preset=9)
+    zoo_path("points").with_suffix(".json.xz").write_bytes(packed)
 
 
 @command("the same command goes on")

@@ -170,7 +170,7 @@ def kept_points(config: Config) -> Path | None:
     """Points that were measured before: the zoo's, or the experiment's own after its first run."""
     if own := config.get("kept"):
         return Path(own) if Path(own).is_file() else None
-    return zoo_path("points").with_suffix(".json")
+    return zoo_path("points").with_suffix(".json.xz")
 
 
 def seed_curves(config: Config, folder: Path) -> Curves:

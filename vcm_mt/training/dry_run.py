@@ -16,6 +16,7 @@ import psutil
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 
 from vcm_mt.errors import DataError
 from vcm_mt.training.config import check_inputs, use_amp
@@ -50,7 +51,8 @@ class Evaluation(NamedTuple):
     Attributes:
         seconds: Time of the evaluation.
         coding: See :func:`vcm_mt.models.score.score`; ``None`` if nothing is coded.
-        found: Number of instances found, by task.
+        found: Number of instances found, by task; 1 for a map, nothing of a task that waits for
+            the end of a video.
         metrics: Scores of the config's evaluators for this one picture.
     """
 
@@ -216,7 +218,7 @@ def _evaluate(runner: Runner, config: Config, loader: Any, index: int) -> Evalua
     evaluator.dataset_meta = loader.dataset.metainfo
     evaluator.process(samples, batch)
     found = {
-        name.removeprefix("pred_"): len(value)
+        name.removeprefix("pred_"): len(value) if isinstance(value, InstanceData) else 1
         for name, value in samples[0].items()
         if name.startswith("pred_")
     }
