@@ -42,6 +42,7 @@ parts = dict(
     ),
     motions=dict(
         judge="configs/mini/stage2_action.py",
+        pictures=1024,  # 64 clips
         tasks=["action"],
         receivers=["action"],
         levels=_levels,

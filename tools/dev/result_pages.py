@@ -214,7 +214,8 @@ def tasks_table() -> str:
         body.append([f"bpp, {task}", *(f"{point['bpp']:.3f}" for point in points), ""])
         scores = [f"{point[main]:.1f}" for point in points]
         body.append([main.replace("_", " "), *scores, f"{told['originals'][main]:.1f}"])
-    return _markdown(body, ["quality", *map(str, range(1, len(body[0]) - 1)), "originals"])
+    levels = [f"{point['quality']:g}" for point in points]
+    return _markdown(body, ["quality", *levels, "originals"])
 
 
 def savings_table() -> str:
