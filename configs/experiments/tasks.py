@@ -46,7 +46,7 @@ parts = dict(
         tasks=["action"],
         receivers=["action"],
         levels=_levels,
-        anchors=["vvc-intra@47,42,37,32,27"],
+        anchors=["vvc-intra@47,42,37,32"],
     ),
 )
 resamples = 1000
