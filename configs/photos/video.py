@@ -1,6 +1,6 @@
-# The temporal prior of the zoo's codec for photographs, trained on what a moving camera would see
-# of photographs: no film is needed. The embedded videos validate it.
-#   vcm-mt prepare photos && vcm-mt prepare videos
+# The temporal prior of the zoo's codec for photographs, trained on the embedded videos, whose
+# cameras move over photographs: no clip of a real camera is needed.
+#   vcm-mt prepare videos
 #   vcm-mt train configs/photos/video.py
 _base_ = ["../_base_/mini_videos.py", "../_base_/codec_schedule.py"]
 
@@ -15,15 +15,7 @@ model = dict(
     tasks=dict(people=dict(type="HumanTask", weight=0.005, receiver="human")),
 )
 
-_pictures = dict(
-    type="vcm_mt.PictureFolder",
-    data_root="data/photos/train",
-    pipeline=[{{_base_.load_picture}}, {{_base_.pack}}],
-)
-train_dataloader = dict(
-    batch_size=4,
-    dataset=dict(_delete_=True, type="vcm_mt.CameraClips", dataset=_pictures, frames=5),
-)
+train_dataloader = dict(batch_size=4, dataset=dict(frames=5))
 max_iters = 2400
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(main=dict(optimizer=dict(lr=2e-3)))
