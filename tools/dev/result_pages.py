@@ -86,6 +86,9 @@ TASKS = tuple(
         ("action (top-1)", "action", "vvc-intra"),
     )
     for whose, end in (("its receiver", f"_{task}"), ("shared decoder", ""))
+) + (
+    Row("people (PSNR), human receiver", "psnr", "stage1_all_human"),
+    Row("people (MS-SSIM), human receiver", "ms_ssim", "stage1_all_human"),
 )
 #: The table of README.md: of which experiment a row is, and the row.
 HEADLINE = (

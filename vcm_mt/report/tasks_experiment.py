@@ -98,17 +98,21 @@ def table(rates: dict[str, Any]) -> str:
     body = []
     for task, curves in rates.items():
         own = f"{CURVE}_{'human' if task in ('psnr', 'ms_ssim') else task}"
-        anchor = next((a for a in curves.get(CURVE, {}) if a.startswith("vvc")), "")
-        row = [_cell(curves.get(name, {}).get(anchor)) for name in (own, CURVE)]
-        metric = curves.get(CURVE, {}).get(anchor, {}).get("metric", task)
-        body.append([metric_title(metric), *row])
+        found = [_against_vvc(curves.get(name, {})) for name in (own, CURVE)]
+        metric = next((rate["metric"] for rate in found if rate), task)
+        body.append([metric_title(metric), *map(_cell, found)])
     headers = ("BD-rate against VVC, all intra", "the task's receiver", "shared decoder")
     return tabulate(body, headers, tablefmt="github") + "\n"
 
 
+def _against_vvc(by_anchor: dict[str, Any]) -> dict[str, Any] | None:
+    return next((rate for name, rate in by_anchor.items() if name.startswith("vvc")), None)
+
+
 def _cell(rate: dict[str, Any] | None) -> str:
+    """A BD-rate with its interval; "none" where the curves share no score."""
     if rate is None or rate.get("value") is None:
-        return ""
+        return "none"
     low, high = rate.get("bootstrap") or (None, None)
     span = f" [{low:+.1f}, {high:+.1f}]" if low is not None and high is not None else ""
     return f"{rate['value']:+.1f} %{span}"
