@@ -36,7 +36,8 @@ def photographs(folder: Path) -> None:
     """Send photographs by the zoo's codec, and show what the receiver for people makes of them."""
     transmitter = Transmitter.load(f"zoo://photos_det_{LEVEL}")
     receiver = Receiver.load(f"zoo://photos_human_{LEVEL}")
-    receiver.decode(transmitter.encode(np.zeros((64, 64, 3), np.uint8)))  # loads compiled code
+    # The first picture of some size loads compiled code and prepares weights.
+    receiver.decode(transmitter.encode(np.zeros((256, 256, 3), np.uint8)))
     folder.mkdir(parents=True, exist_ok=True)
     rows, pairs = [], []
     for name in PHOTOGRAPHS:

@@ -12,7 +12,7 @@ receivers = dict(
     action="configs/mini/stage2_action.py",
     human="configs/mini/stage2_human.py",
 )
-receiver_iters = 300
+receiver_iters = 600
 _levels = [1, 2, 3, 4, 6]
 parts = dict(
     pictures=dict(

@@ -104,7 +104,7 @@ train_dataloader = dict(
         ),
     ),
 )
-max_iters = 2400
+max_iters = 4800
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
