@@ -1,27 +1,13 @@
 # Stage 1 for poses on COCO's persons: mbt2018-mean through HRNet-W32.
 #   vcm-mt train configs/stage1_pose.py --quality 1 2 3 4 5 6
-_base_ = ["_base_/coco_poses.py", "_base_/coco_pose_tasks.py", "_base_/codec_schedule.py"]
+_base_ = ["_base_/coco_poses.py", "_base_/coco_pose_tasks.py", "_base_/stage1_paper.py"]
 
-levels = [
-    dict(lmbda=0.05, codec=dict(quality=1)),
-    dict(lmbda=0.10, codec=dict(quality=2)),
-    dict(lmbda=0.20, codec=dict(quality=3)),
-    dict(lmbda=0.35, codec=dict(quality=4)),
-    dict(lmbda=0.55, codec=dict(quality=5)),
-    dict(lmbda=0.75, codec=dict(quality=6)),
-]
-model = dict(
-    type="VCMSystem",
-    codec=dict(arch="mbt2018-mean", pretrained=True),
-    amp="auto",
-    tasks=dict(pose={{_base_.coco_pose_tasks.pose}}),
-)
+model = dict(tasks=dict(pose={{_base_.coco_pose_tasks.pose}}))
+val_evaluator = [{{_base_.coco_evaluators.coding}}, {{_base_.coco_evaluators.pose}}]
+test_evaluator = val_evaluator
 
 max_iters = 60000
-train_cfg = dict(type="SkippingTrainLoop", max_iters=max_iters, val_interval=10000)
+train_cfg = dict(max_iters=max_iters)
 param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
-default_hooks = dict(checkpoint=dict(interval=2000))
-val_evaluator = [{{_base_.coco_evaluators.coding}}, {{_base_.coco_evaluators.pose}}]
-test_evaluator = val_evaluator

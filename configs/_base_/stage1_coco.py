@@ -1,6 +1,6 @@
 # The paper's stage 1 on COCO 2017 but for the tasks: mbt2018-mean at six quality levels, everything
 # at native resolution.
-_base_ = ["coco.py", "coco_tasks.py", "codec_schedule.py"]
+_base_ = ["coco.py", "coco_tasks.py", "stage1_paper.py"]
 
 # The paper prints its rates and not its lambdas: these are where the search starts.
 # Without target_bpp a level keeps its lambda.
@@ -14,11 +14,8 @@ levels = [
 ]
 rate_target = dict(interval=1000, pictures=500)
 
-model = dict(type="VCMSystem", codec=dict(arch="mbt2018-mean", pretrained=True), amp="auto")
-
 max_iters = 60000
-train_cfg = dict(type="SkippingTrainLoop", max_iters=max_iters, val_interval=10000)
+train_cfg = dict(max_iters=max_iters)
 param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=False, T_max=max_iters, eta_min_ratio=0.02),
 ]
-default_hooks = dict(checkpoint=dict(interval=2000))
