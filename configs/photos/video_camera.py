@@ -24,7 +24,7 @@ train_dataloader = dict(
     batch_size=4,
     dataset=dict(_delete_=True, type="vcm_mt.CameraClips", dataset=_pictures, frames=5),
 )
-max_iters = 2400
+max_iters = 3000
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(main=dict(optimizer=dict(lr=2e-3)))
 param_scheduler = [
