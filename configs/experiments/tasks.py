@@ -42,7 +42,7 @@ parts = dict(
     ),
     motions=dict(
         judge="configs/mini/stage2_action.py",
-        pictures=1024,  # 64 clips
+        pictures=2560,  # 160 clips, all
         tasks=["action"],
         receivers=["action"],
         levels=_levels,
