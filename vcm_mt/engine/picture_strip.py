@@ -9,6 +9,7 @@ import torch
 from mmengine.hooks import Hook
 
 from vcm_mt.engine.hooks import unwrapped
+from vcm_mt.models.tasks import named_tasks
 from vcm_mt.registry import HOOKS
 from vcm_mt.visualization import draw_instances, side_by_side, to_uint8
 
@@ -16,6 +17,8 @@ from vcm_mt.visualization import draw_instances, side_by_side, to_uint8
 @HOOKS.register_module()
 class PictureStripHook(Hook):
     """Shows originals, decoded pictures, and the predictions of each task on both.
+
+    Tasks that look at videos are left out: a look in between would disturb them.
 
     Args:
         count: Number of validation pictures to show.
@@ -42,7 +45,9 @@ class PictureStripHook(Hook):
         for name, one in sent.items():
             panels.append(to_uint8(one.picture))
             titles.append(f"{name}, {8 * (one.num_bytes or 0) / (height * width):.3f} bpp")
-        for name, task in system.tasks.items():
+        for name, task in named_tasks(system.tasks):
+            if task.of_videos:
+                continue
             for title, picture in (
                 ("original", original),
                 ("decoded", sent[task.receiver].picture),

@@ -55,6 +55,8 @@ class MMActionTask(Task):
             frames, or the weights belong to another one.
     """
 
+    of_videos = True
+
     def __init__(
         self,
         recognizer: str | dict[str, Any],
