@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
+from mmengine.structures import InstanceData
 
 from vcm_mt.engine.hooks import unwrapped
 from vcm_mt.models.tasks import named_tasks
@@ -18,7 +19,8 @@ from vcm_mt.visualization import draw_instances, side_by_side, to_uint8
 class PictureStripHook(Hook):
     """Shows originals, decoded pictures, and the predictions of each task on both.
 
-    Tasks that look at videos are left out: a look in between would disturb them.
+    Tasks that look at videos are left out: a look in between would disturb them. So are maps of
+    classes.
 
     Args:
         count: Number of validation pictures to show.
@@ -53,7 +55,7 @@ class PictureStripHook(Hook):
                 ("decoded", sent[task.receiver].picture),
             ):
                 predictions = task.predict(picture, [sample])
-                if predictions is not None:
+                if predictions is not None and isinstance(predictions[0], InstanceData):
                     panels.append(draw_instances(to_uint8(picture), predictions[0], classes))
                     titles.append(f"{name} on {title}")
         strip: np.ndarray = side_by_side(panels, titles)
