@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from vcm_mt.datasets.mini.motion_writer import prepare_motions
 from vcm_mt.datasets.mini.motions import MOTIONS
 
@@ -84,3 +87,27 @@ def prepare_persons(folder: Path, sizes: dict[str, tuple[int, int]]) -> None:
         for video in told["videos"]:
             del video["action_id"]
         (folder / "annotations" / f"persons_{split}.json").write_text(json.dumps(told))
+
+
+#: Rows of a table in AVA's form: video, second, box, action, person.
+AVA_ROWS = (
+    "a,0902,0.100,0.200,0.400,0.900,12,0", "a,0902,0.100,0.200,0.400,0.900,79,0",
+    "a,0902,0.500,0.100,0.950,0.800,16,1", "a,0903,0.110,0.200,0.410,0.900,12,0",
+    "a,0906,0.500,0.100,0.950,0.800,11,1", "b,0902,0.000,0.000,0.300,1.000,80,4",
+)  # fmt: skip
+
+
+def prepare_ava(folder: Path, rows: tuple[str, ...] = AVA_ROWS) -> Path:
+    """Frames and tables in AVA's form: two videos, of 7.5 and 3 seconds, from second 900 on."""
+    for video, count in (("a", 225), ("b", 94)):
+        place = folder / "rawframes" / video
+        place.mkdir(parents=True, exist_ok=True)
+        small = np.random.default_rng(count).integers(0, 256, (5, 7, 3), np.uint8)
+        scene = np.asarray(Image.fromarray(small).resize((96, 64)))
+        for number in range(1, count + 1):
+            Image.fromarray(np.roll(scene, number, 1)).save(place / f"img_{number:05}.jpg")
+    (folder / "annotations").mkdir(exist_ok=True)
+    for split in ("train", "val"):
+        table = folder / "annotations" / f"ava_{split}_v2.1.csv"
+        table.write_text("".join(f"{row}\n" for row in rows))
+    return folder
