@@ -151,7 +151,7 @@ class ClipDataset(Dataset[list[Any]]):
 
     def _is_key(self, number: int) -> bool:
         told = self.frames.get_data_info(number)
-        objects = any(not one["ignore_flag"] for one in told["instances"])
+        objects = any(not one["ignore_flag"] for one in told.get("instances", ()))
         return objects and told.get("key_frame", True)
 
     @property
