@@ -425,6 +425,9 @@ def test_actions_by_slowfast_with_random_weights(tmp_path):
     # One person in each of four frames, in originals and in what the anchor decodes.
     assert len(found) == 2 * 4 * 14 and {one["category_id"] for one in found} == set(range(1, 15))
     assert {one["image_id"] for one in found} == {1, 2, 3, 4}
+    # Receivers are looked at one after another, a video as a whole.
+    two = ("--checkpoint", "zoo://photos_det", "--receiver", "zoo://photos_human", "--quality", "3")
+    assert run(config, tmp_path / "dry", "--anchor", "vvc-ra:faster", "--dry-run", *two) == 0
 
 
 @pytest.mark.slow
