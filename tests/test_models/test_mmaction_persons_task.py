@@ -396,8 +396,8 @@ def test_slowfast_r50_at_its_real_size(tmp_path):
     data = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
     with DefaultScope.overwrite_default_scope("mmdet"), torch.no_grad():
         (theirs,) = task.recognizer.test_step(data)
-    assert told[33].std(0).max() > 0.01
-    torch.testing.assert_close(told[33], theirs.pred_instances.scores[:, 1:], rtol=0, atol=1e-3)
+    assert told[33].std(0).max() > 0.003
+    torch.testing.assert_close(told[33], theirs.pred_instances.scores[:, 1:], rtol=0, atol=1e-4)
     x = torch.stack([torch.from_numpy(f).permute(2, 0, 1).float() / 255 for f in frames[1:65:2]])
     samples = [FrameSample((256, 340), n, 66, clip_place=place)
                for place, n in enumerate(range(1, 65, 2))]  # fmt: skip
