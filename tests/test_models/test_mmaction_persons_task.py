@@ -1,7 +1,6 @@
-"""Actions of persons behind the decoder: loss and scores are mmaction2's, frames get a gradient."""
+"""Actions of persons behind the decoder: the loss reaches every frame, key frames are judged."""
 
 import json
-import pickle
 from functools import partial
 from importlib.util import find_spec
 
@@ -10,18 +9,14 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.structures import InstanceData
-from PIL import Image
 
 from tests.person_clips import FRAMES, STEP, network, prepare_persons
 from vcm_mt.checkpoint import fingerprint
-from vcm_mt.config_path import config_path
 from vcm_mt.datasets.mini.motions import MOTIONS
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.metrics import TaskFrameActionMetric
 from vcm_mt.metrics.judges import make_judge
 from vcm_mt.models.tasks import MMActionPersonsTask, MMActionTask
-from vcm_mt.models.tasks.detector_config import read_recognizer
 from vcm_mt.models.tasks.mmaction_import import import_mmaction
 from vcm_mt.models.vcm_system import VCMSystem
 from vcm_mt.registry import DATASETS
@@ -113,120 +108,6 @@ def test_its_gradient_is_the_slope(clips, monkeypatch):
 
 def _with_labels_like_scores(entropy, scores, labels, **options):
     return entropy(scores, labels.to(scores), **options)
-
-
-def avas(frames, boxes, labels, keys, pipeline, folder):
-    """Pictures, uint8 [H, W, 3], RGB, read and packed by mmaction2's own AVADataset.
-
-    Args:
-        boxes: Of all persons, in pixels, in each key frame.
-        labels: Numbers of each one's actions, from 1.
-        keys: Numbers of key frames, from 1 on: mmaction2 adds its start index twice.
-    """
-    from mmaction.datasets import AVADataset
-
-    height, width = frames[0].shape[:2]
-    (folder / "v").mkdir()
-    for number, frame in enumerate(frames, start=1):
-        Image.fromarray(frame).save(folder / "v" / f"img_{number:05}.png")
-    relative = np.asarray(boxes, np.float64) / [width, height, width, height]
-    rows = [
-        ["v", f"{key - 1:04}", *map(repr, box.tolist()), str(action), str(person)]
-        for key in keys
-        for person, (box, own) in enumerate(zip(relative, labels, strict=True))
-        for action in own
-    ]
-    (folder / "v.csv").write_text("".join(",".join(row) + "\n" for row in rows))
-    proposals = {f"v,{key - 1:04}": relative for key in keys}
-    (folder / "v.pkl").write_bytes(pickle.dumps(proposals))
-    with DefaultScope.overwrite_default_scope("mmaction"):
-        data = AVADataset(
-            str(folder / "v.csv"), pipeline, filename_tmpl="img_{:05}.png", fps=1,
-            proposal_file=str(folder / "v.pkl"), data_prefix={"img": str(folder)},
-            timestamp_start=0, timestamp_end=len(frames), num_classes=81, test_mode=True,
-        )  # fmt: skip
-        return [data[number] for number in range(len(data))]
-
-
-class FrameSample:
-    """A frame's data sample."""
-
-    def __init__(self, size, number, length, boxes=None, labels=None, clip_place=0):
-        self.img_shape = size
-        self.metainfo = {"img_id": 100 + number, "img_path": f"{number}.png", "video_id": 7,
-                         "frame_id": number, "video_length": length,
-                         "clip_place": clip_place}  # fmt: skip
-        if boxes is not None:
-            self.gt_instances = InstanceData(bboxes=boxes, labels=labels)
-
-    def get(self, name):
-        return getattr(self, name, None)
-
-
-def seen(task, frames, keys, boxes):
-    """What the task tells of the same pictures as a video: scores by key frame."""
-    size, told, when = frames[0].shape[:2], {}, {}
-    for number, frame in enumerate(frames):
-        labels = torch.zeros(len(boxes), dtype=torch.int64)
-        sample = FrameSample(size, number, len(frames), torch.tensor(boxes), labels)
-        sample.metainfo["key_frame"] = number in keys
-        x = torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255
-        (found,) = task.predict(x, [sample])
-        for img_id in dict.fromkeys([] if found is None else found.img_ids):
-            own = found[torch.tensor([one == img_id for one in found.img_ids])]
-            assert sorted(own.bboxes.tolist()) == sorted(boxes)
-            order = [own.bboxes.tolist().index(box) for box in boxes]
-            told[img_id - 100], when[img_id - 100] = own.scores[order], number
-    return told, when
-
-
-BOXES = [[12.0, 20.5, 80.0, 120.0], [70.25, 8.0, 110.0, 100.0], [3.0, 5.0, 40.0, 60.0]]
-
-
-def test_what_it_tells_is_what_mmaction2_tells(clips, task, tmp_path):
-    frames = [one["inputs"][[2, 1, 0]].permute(1, 2, 0).numpy()[:, :116] for one in
-              (clips[1][n] for n in range(LENGTH))]  # fmt: skip
-    keys = [1, 4, 10, LENGTH - 2, LENGTH - 1]
-    told, when = seen(task, frames, keys, BOXES)
-    # As soon as the clip around a key frame is complete.
-    assert when == {key: min(key + STEP * (FRAMES // 2 - 1), LENGTH - 1) for key in keys}
-    labels = [[1], [2, 3], [8]]
-    packed = avas(frames, BOXES, labels, keys, network()["test_pipeline"], tmp_path)
-    for key, one in zip(keys, packed, strict=True):
-        data = {"inputs": [one["inputs"]], "data_samples": [one["data_samples"]]}
-        with DefaultScope.overwrite_default_scope("mmdet"), torch.no_grad():
-            (theirs,) = task.recognizer.test_step(data)
-        scores = theirs.pred_instances.scores[:, 1:]
-        assert told[key].shape == (3, 8) and scores.std(0).max() > 0.01  # persons differ
-        torch.testing.assert_close(told[key], scores, rtol=0, atol=2e-3)
-    assert (told[4] - told[10]).abs().max() > 0.005
-
-
-def test_its_loss_is_mmaction2s(clips, task, tmp_path):
-    frames = [one["inputs"][[2, 1, 0]].permute(1, 2, 0).numpy() for one in
-              (clips[1][n] for n in range(LENGTH))]  # fmt: skip
-    labels = [[1], [2, 3], [8]]
-    (packed,) = avas(frames, BOXES, labels, [9], network()["test_pipeline"], tmp_path)
-    packed["data_samples"].gt_instances.labels = packed["data_samples"].gt_instances.labels[:, :9]
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        from mmdet.registry import MODELS
-
-        other = MODELS.build(read_recognizer(network()).model)
-        other.load_state_dict(task.recognizer.state_dict())
-        other.eval()
-        data = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
-        theirs = other(**other.data_preprocessor(data, True), mode="loss")["loss_action_cls"]
-    size, chosen = frames[0].shape[:2], range(9 - STEP * FRAMES // 2, 9 + STEP * FRAMES // 2, STEP)
-    x = torch.stack([torch.from_numpy(frames[n]).permute(2, 0, 1).float() / 255 for n in chosen])
-    samples = [FrameSample(size, n, LENGTH, clip_place=place) for place, n in enumerate(chosen)]
-    # A person who does two things is two objects with one box.
-    listed = torch.tensor([BOXES[0], BOXES[1], BOXES[2], BOXES[1]])
-    samples[FRAMES // 2].gt_instances = InstanceData(
-        bboxes=listed, labels=torch.tensor([0, 1, 7, 2])
-    )
-    own = task.loss(x, None, samples)["loss_action_cls"]
-    assert own > 0.1
-    torch.testing.assert_close(own, theirs, rtol=2e-3, atol=0)
 
 
 def test_clips_of_different_sizes_are_one_batch(clips, task):
@@ -370,6 +251,10 @@ def test_networks_that_are_refused(task):
     plain["model"]["roi_head"]["type"] = "StandardRoIHead"
     with pytest.raises(ConfigError, match="FastRCNN is no FastRCNN with an AVARoIHead"):
         MMActionPersonsTask(plain)
+    bank = network()
+    bank["model"]["roi_head"]["shared_head"] = {"type": "FBOHead"}
+    with pytest.raises(ConfigError, match="a long-term feature bank"):
+        MMActionPersonsTask(bank)
     cut = network()
     cut["test_pipeline"].insert(3, {"type": "CenterCrop", "crop_size": 64})
     with pytest.raises(ConfigError, match="persons would be cut off"):
@@ -378,32 +263,3 @@ def test_networks_that_are_refused(task):
         MMActionPersonsTask(network(), boxes="some")
     with pytest.raises(ConfigError, match="has no feature maps"):
         task.features(torch.zeros(1, 3, 32, 32))
-
-
-@pytest.mark.slow
-def test_slowfast_r50_at_its_real_size(tmp_path):
-    torch.manual_seed(0)
-    task = MMActionPersonsTask(PUBLISHED)
-    task.freeze()
-    generator = np.random.default_rng(0)
-    scene = generator.integers(0, 256, (8, 11, 3), dtype=np.uint8)
-    frames = [np.array(Image.fromarray(np.roll(scene, n, 1)).resize((340, 256))) for n in range(66)]
-    boxes = [[30.0, 20.0, 120.0, 240.0], [150.0, 40.0, 300.0, 250.0]]
-    pipeline = Config.fromfile(config_path(PUBLISHED)).val_pipeline
-    told, when = seen(task, frames, [33], boxes)
-    assert when == {33: 63}
-    (packed,) = avas(frames, boxes, [[12], [14, 79]], [33], pipeline, tmp_path)
-    data = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
-    with DefaultScope.overwrite_default_scope("mmdet"), torch.no_grad():
-        (theirs,) = task.recognizer.test_step(data)
-    assert told[33].std(0).max() > 0.003
-    torch.testing.assert_close(told[33], theirs.pred_instances.scores[:, 1:], rtol=0, atol=1e-4)
-    x = torch.stack([torch.from_numpy(f).permute(2, 0, 1).float() / 255 for f in frames[1:65:2]])
-    samples = [FrameSample((256, 340), n, 66, clip_place=place)
-               for place, n in enumerate(range(1, 65, 2))]  # fmt: skip
-    samples[16].gt_instances = InstanceData(
-        bboxes=torch.tensor([boxes[0], boxes[1], boxes[1]]), labels=torch.tensor([11, 13, 78])
-    )
-    x.requires_grad_()
-    task.loss(x, None, samples)["loss_action_cls"].backward()
-    assert (x.grad.flatten(1).abs().sum(1) > 0).all()

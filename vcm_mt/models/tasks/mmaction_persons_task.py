@@ -42,6 +42,8 @@ _TRAIN_CFG = {
         "pos_weight": 1.0,
     }
 }
+#: Heads over what was stored of other clips.
+_BANKS = ("FBOHead", "LFBInferHead")
 
 
 class _KeyFrame(NamedTuple):
@@ -254,9 +256,18 @@ def _build(plan: DetectorPlan) -> Any:
         raise ConfigError(
             f"{kinds[0]} is no FastRCNN with an AVARoIHead: take one of mmaction::detection"
         )
+    if _kind(model.roi_head.get("shared_head")) in _BANKS:
+        raise ConfigError(
+            "the network reads features of other clips from files (a long-term feature bank), and "
+            "they are not those of decoded frames: take one of mmaction::detection without lfb"
+        )
     model.train_cfg = _TRAIN_CFG
     with running(torch.empty(0)):
         return MMDET_MODELS.build(model)
+
+
+def _kind(part: Any) -> str:
+    return str((part or {}).get("type", "")).rpartition(".")[2]
 
 
 def of_truth(picture: Tensor, data_sample: Any) -> InstanceData:
