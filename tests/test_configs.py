@@ -15,8 +15,10 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.person_clips import prepare_ava
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import read_state_dict
+from vcm_mt.datasets.ava import convert_ava
 from vcm_mt.datasets.mini.figure_writer import prepare_figures
 from vcm_mt.datasets.mini.motion_writer import prepare_motions
 from vcm_mt.datasets.mini.video_writer import prepare_videos
@@ -39,6 +41,7 @@ PAPERS = {f"configs/{stage}.py" for stage in (
     "stage1_det", "stage1_segm", "stage1_det_segm", "stage1_track",
     "stage2_det", "stage2_segm", "stage2_track",
     "stage1_pose", "stage2_pose", "stage1_sem", "stage2_sem", "stage1_action", "stage2_action",
+    "stage1_persons", "stage2_persons",
 )}  # fmt: skip
 #: Trained as mmdet, mmpose, mmsegmentation and mmaction2 train them, which a dry run does not know;
 #: and on several data sets, which has a test of its own.
@@ -54,7 +57,7 @@ CATEGORY_IDS = [number for number in range(1, 91) if number not in _UNUSED]
 def _marks(path):
     """Of a config: slow with the networks of the paper, skipped without what is optional."""
     marks = [pytest.mark.slow] if path in PAPERS else []
-    if path.endswith(("_sem.py", "_action.py")):
+    if path.endswith(("_sem.py", "_action.py", "_persons.py")):
         there = find_spec("mmseg") and find_spec("mmaction")
         marks.append(pytest.mark.skipif(not there, reason="see docs/setup.md"))
     if path.endswith("_pose.py"):
@@ -120,6 +123,8 @@ def _small(path, coco, mini):
         prepare_motions(data, sizes={"train": (2, 16), "val": (1, 16)})
     elif root == "data/kinetics400/val/":
         data = _kinetics(mini.parent / "kinetics")
+    elif root == "data/ava/":
+        data = _ava(mini.parent / "ava")
     elif root == "data/cityscapes/":
         data = _cityscapes(mini, mini.parent / "cityscapes")
     elif root == "data/MOT17/":
@@ -159,6 +164,15 @@ def _kinetics(folder):
         told |= {"annotations": [], "categories": []}
         file = folder / "annotations" / f"kinetics400_{split}_list_videos.json"
         file.write_text(json.dumps(told))
+    return folder
+
+
+def _ava(folder):
+    """AVA in small: drawn videos, of seven and three seconds."""
+    prepare_ava(folder)
+    for split in ("train", "val"):
+        table = folder / "annotations" / f"ava_{split}_v2.1.csv"
+        convert_ava(table, folder / "rawframes", table.with_suffix(".json"))
     return folder
 
 
@@ -240,7 +254,7 @@ def test_a_config_trains_a_step_and_evaluates(path, coco, mini, stage1, tmp_path
         return  # a task network trains by itself, without a codec
     assert found.evaluation.metrics["bpp"] > 0
     detectors = {name for name, task in config.model.tasks.items() if task.type != "HumanTask"}
-    if "action" not in detectors:  # which is told with a video's last frame
+    if not detectors & {"action", "persons"}:  # which are told with a later frame of a video
         assert set(found.evaluation.found) == detectors
     judged = {metric.task for metric in config.val_evaluator if "task" in metric}
     assert judged == detectors

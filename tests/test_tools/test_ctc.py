@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,8 @@ ZOO = {
     'checkpoint="zoo://qdtrack")',
 }
 CONFIGS = sorted((ROOT / "configs" / "mpeg").glob("*.py"))
+#: Configs of networks that are fine-tuned to the data by MPEG or by oneself.
+UNPUBLISHED = ("flir_det", "hieve_action")
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +122,7 @@ def test_configs_name_their_data_weights_and_scores(path, tmp_path, capsys):
         metric.ann_file
     )
     weights = named_weights(config)
-    assert len(weights) == (0 if path.stem == "flir_det" else 1)
+    assert len(weights) == (0 if path.stem in UNPUBLISHED else 1)
     # Nothing is there: all that is missing is named before anything runs.
     assert run(path, tmp_path / "out") == 1
     said = capsys.readouterr().err
@@ -156,6 +159,9 @@ def test_networks_of_the_configs_are_built(path):
     with DefaultScope.overwrite_default_scope("vcm_mt"):
         built = MODELS.build({**task, "checkpoint": None})
     if name == "pose":
+        return
+    if name == "action":
+        assert built.actions == len(config.test_dataloader.dataset.metainfo.classes) == 14
         return
     network = getattr(built, "detector", None) or built.tracker.detector
     classes = config.test_dataloader.dataset.get("metainfo", {}).get("classes", COCO)
@@ -391,6 +397,37 @@ def test_poses_by_hrnet_with_random_weights(tmp_path):
     ]  # fmt: skip
     found = [one for entry in entries for one in entry["receivers"]["shared"]["found"]["pose"]]
     assert len(found) == 8 and {len(one["keypoints"]) for one in found} == {42}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("mmaction") is None, reason="see docs/setup.md")
+def test_actions_by_slowfast_with_random_weights(tmp_path):
+    root = samples.hieve(tmp_path / "data")
+    assert main(["prepare", "hieve", "--root", str(root)]) == 0
+    config = tmp_path / "actions.py"
+    config.write_text(
+        f"_base_ = {str(ROOT / 'configs/mpeg/hieve_action.py')!r}\n"
+        f"test_dataloader = dict(num_workers=0, persistent_workers=False,\n"
+        f"    dataset=dict(data_root={str(root)!r}))\n"
+        "model = dict(tasks=dict(action=dict(checkpoint=None)))\n"
+        f"test_evaluator = [dict(type='TaskFrameActionMetric', task='action',\n"
+        f"    ann_file={str(root / 'prepared/actions.json')!r})]\n"
+    )
+    out = tmp_path / "out"
+    assert run(config, out, "--anchor", "vvc-ra:faster", "--qp", "32") == 0
+    rows = table(out / "anchor_action_fmAP.csv")
+    assert [row["Dataset"] for row in rows] == ["2", "13"]
+    entries = [
+        json.loads(line) for path in out.glob("points/*/pictures-0.jsonl")
+        for line in path.read_text().splitlines()
+    ]  # fmt: skip
+    found = [one for entry in entries for one in entry["receivers"]["shared"]["found"]["action"]]
+    # One person in each of four frames, in originals and in what the anchor decodes.
+    assert len(found) == 2 * 4 * 14 and {one["category_id"] for one in found} == set(range(1, 15))
+    assert {one["image_id"] for one in found} == {1, 2, 3, 4}
+    # Receivers are looked at one after another, a video as a whole.
+    two = ("--checkpoint", "zoo://photos_det", "--receiver", "zoo://photos_human", "--quality", "3")
+    assert run(config, tmp_path / "dry", "--anchor", "vvc-ra:faster", "--dry-run", *two) == 0
 
 
 @pytest.mark.slow

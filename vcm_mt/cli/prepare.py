@@ -4,8 +4,9 @@ The embedded pictures, videos, figures and motions are made of photographs that 
 packages. The photographs are a few hundred pictures of COCO 2017 (https://cocodataset.org), picked
 from a copy on disk. Of sequences in MOTChallenge's form (https://motchallenge.net) annotations are
 written in COCO-VID's; the pictures stay where they are. Clips with an action each, in Kinetics'
-form, are taken apart into frames. The sets of MPEG's test conditions are checked, and their
-annotations written to ROOT/prepared: see docs/mpeg.md.
+form, are taken apart into frames. Of videos that are labelled person by person, in AVA's form
+(https://research.google.com/ava), annotations are written beside the table. The sets of MPEG's test
+conditions are checked, and their annotations written to ROOT/prepared: see docs/mpeg.md.
 
 Examples:
     vcm-mt prepare
@@ -17,6 +18,8 @@ Examples:
     vcm-mt prepare mot --mot data/MOT17/train
     vcm-mt prepare clips --clips data/kinetics400/videos_val --out data/kinetics400/val \
         --list data/kinetics400/kinetics400_val_list_videos.txt
+    vcm-mt prepare ava --clips data/ava/rawframes --list data/ava/annotations/ava_val_v2.1.csv \
+        --exclude data/ava/annotations/ava_val_excluded_timestamps_v2.1.csv --frames 4
     vcm-mt prepare openimages --root data/openimages
     vcm-mt prepare sfu --root data/sfu --matrix bt709
 """
@@ -39,7 +42,7 @@ _EMBEDDED = {
     "motions": ("motion_writer", "prepare_motions"),
 }
 #: Sets that are made of others' pictures.
-_OTHERS = ("photos", "mot", "clips")
+_OTHERS = ("photos", "mot", "clips", "ava")
 #: Of MPEG's test conditions; those that may have raw sequences.
 _MPEG, _RAW = ("openimages", "flir", "sfu", "tvd", "hieve"), ("sfu", "tvd", "hieve")
 
@@ -50,7 +53,8 @@ def make_parser() -> Parser:
     parser.add_argument("set", nargs="?", choices=(*_EMBEDDED, *_OTHERS, *_MPEG), default="mini",
                         help="which set; default mini, the embedded pictures")  # fmt: skip
     add.add_out(parser, "folder to write to; default data/mini, data/mini_videos and so on, "
-                "data/photos, or mot: `annotations` beside the sequences")  # fmt: skip
+                "data/photos, or mot: `annotations` beside the sequences; ava: a file, default "
+                "beside the table")  # fmt: skip
     parser.add_argument(
         "--seed", type=int, help="embedded sets: another seed gives another set; default 0"
     )
@@ -61,15 +65,7 @@ def make_parser() -> Parser:
     parser.add_argument("--ending", default="-FRCNN",
                         help="mot: take sequences whose names end so; default -FRCNN, as each "
                         "scene of MOT17 is there three times")  # fmt: skip
-    parser.add_argument("--clips", type=Path, metavar="DIR",
-                        help="clips: the folder of the videos")  # fmt: skip
-    parser.add_argument("--list", type=Path, metavar="FILE", dest="listing",
-                        help="clips: a line for each video, its name and its action's number from "
-                        "0, as mmaction2 has them")  # fmt: skip
-    parser.add_argument("--actions", type=Path, metavar="FILE",
-                        help="clips: the actions' names, a line each; default numbers")  # fmt: skip
-    parser.add_argument("--frames", type=int, default=0, metavar="N",
-                        help="clips: at most so many frames of each; default all")  # fmt: skip
+    _add_clips(parser)
     parser.add_argument("--root", type=Path, metavar="DIR",
                         help="openimages, flir, sfu, tvd, hieve: the folder of the data set; "
                         "default data/NAME")  # fmt: skip
@@ -82,6 +78,23 @@ def make_parser() -> Parser:
     return parser
 
 
+def _add_clips(parser: Parser) -> None:
+    parser.add_argument("--clips", type=Path, metavar="DIR",
+                        help="clips: the folder of the videos; ava: of a folder of frames for "
+                        "each, img_00001.jpg and so on at 30 a second")  # fmt: skip
+    parser.add_argument("--list", type=Path, metavar="FILE", dest="listing",
+                        help="clips: a line for each video, its name and its action's number "
+                        "from 0, as mmaction2 has them; ava: the table (.csv)")  # fmt: skip
+    parser.add_argument("--actions", type=Path, metavar="FILE",
+                        help="clips: the actions' names, a line each; default numbers; ava: the "
+                        "list of the actions that count (.pbtxt); default all 80")  # fmt: skip
+    parser.add_argument("--exclude", type=Path, metavar="FILE",
+                        help="ava: a table of key frames to leave out")  # fmt: skip
+    parser.add_argument("--frames", type=int, default=0, metavar="N",
+                        help="clips: at most so many frames of each; ava: so many key frames of "
+                        "each video; default all")  # fmt: skip
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = make_parser()
     options = parser.parse_args(arguments)
@@ -91,8 +104,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--mot is for MOTChallenge's form: vcm-mt prepare mot --mot DIR")
     if options.set == "clips" and not (options.clips and options.listing and options.out):
         parser.error("clips need --clips DIR, --list FILE and --out DIR")
-    if options.set != "clips" and (options.clips or options.listing):
-        parser.error("--clips and --list are for clips: vcm-mt prepare clips --clips DIR ...")
+    if options.set == "ava" and not (options.clips and options.listing):
+        parser.error("ava needs --clips DIR and --list FILE")
+    if options.set not in ("clips", "ava") and (options.clips or options.listing):
+        parser.error("--clips and --list are for clips and ava: vcm-mt prepare clips --clips DIR")
+    if options.set != "ava" and options.exclude:
+        parser.error("--exclude is for ava")
     if options.set not in _EMBEDDED and options.seed is not None:
         parser.error("--seed is for the embedded sets: other pictures are always the same")
     if options.set in _MPEG and options.out:
@@ -115,6 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if options.set == "clips":
         _take_apart(options)
+        return
+    if options.set == "ava":
+        _convert_ava(options)
         return
     if options.set in _MPEG:
         _prepare_mpeg(options)
@@ -149,6 +169,14 @@ def _take_apart(options: argparse.Namespace) -> None:
     names = options.actions.read_text().splitlines() if options.actions else []
     given = (options.listing, options.clips, options.out, names, options.frames)
     print(f"{options.out}: {convert_kinetics(*given)} frames")
+
+
+def _convert_ava(options: argparse.Namespace) -> None:
+    from vcm_mt.datasets.ava import convert_ava
+
+    out = options.out or options.listing.with_suffix(".json")
+    given = (options.listing, options.clips, out, options.actions, options.exclude, options.frames)
+    print(f"{out}: {convert_ava(*given)} frames")
 
 
 def _prepare_mpeg(options: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ class VideoDataset(CheckedCocoDataset):
 
     COCO's form, and ``video_id`` and ``frame_id`` of each picture, ``instance_id`` of each object.
     Where actions are labelled, ``actions`` beside the categories, and ``action_id`` of each video.
+    Where some frames alone are labelled, ``key_frame`` of each picture; all are by default.
     """
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -59,6 +60,7 @@ class VideoDataset(CheckedCocoDataset):
                 "form has it"
             ) from error
         record["action"] = self._action(record["video_id"])
+        record["key_frame"] = bool(picture.get("key_frame", True))
         return record
 
 
@@ -100,25 +102,41 @@ class ClipDataset(Dataset[list[Any]]):
         frames: Frames of a clip.
         step: From a frame of a clip to the next.
         reverse: Share of clips that run backwards, in [0, 1].
+        around: Take clips alone whose frame at place ``frames // 2`` is a key frame with objects,
+            as networks that look at persons need them.
 
     Raises:
-        ConfigError: If ``frames`` or ``step`` is below 1, or ``reverse`` out of range.
-        DataError: If no video is long enough.
+        ConfigError: If ``frames`` or ``step`` is below 1, or ``reverse`` out of range, or not 0
+            beside ``around``.
+        DataError: If no video is long enough, or no frame is such a key frame.
     """
 
     def __init__(
-        self, dataset: dict[str, Any], frames: int = 4, step: int = 1, reverse: float = 0.0
+        self,
+        dataset: dict[str, Any],
+        frames: int = 4,
+        step: int = 1,
+        reverse: float = 0.0,
+        around: bool = False,
     ) -> None:
         if min(frames, step) < 1 or not 0 <= reverse <= 1:
             raise ConfigError(
                 f"a clip has 1 frame or more, 1 or more apart, and a share in [0, 1] of them runs "
                 f"backwards: {frames}, {step}, {reverse}"
             )
-        self.reverse = reverse
+        if around and reverse:
+            raise ConfigError("clips around key frames do not run backwards: set reverse=0")
+        self.reverse, self._told_by = reverse, frames // 2 if around else 0
         self.frames = DATASETS.build(dataset)
         self.clips = self._clips(frames, step)
         if not self.clips:
             raise DataError(f"no video is as long as a clip of {frames} frames, {step} apart")
+        if around:
+            self.clips = [clip for clip in self.clips if self._is_key(clip[frames // 2])]
+        if not self.clips:
+            raise DataError(
+                f"no key frame with objects has a clip of {frames} frames, {step} apart, around it"
+            )
 
     def _clips(self, count: int, step: int) -> list[list[int]]:
         videos: defaultdict[int, list[int]] = defaultdict(list)
@@ -131,6 +149,11 @@ class ClipDataset(Dataset[list[Any]]):
             for first in range(len(numbers) - reach + 1)
         ]
 
+    def _is_key(self, number: int) -> bool:
+        told = self.frames.get_data_info(number)
+        objects = any(not one["ignore_flag"] for one in told.get("instances", ()))
+        return objects and told.get("key_frame", True)
+
     @property
     def metainfo(self) -> dict[str, Any]:
         """The frames' classes and the like."""
@@ -138,8 +161,8 @@ class ClipDataset(Dataset[list[Any]]):
         return known
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """The record of a clip's first frame; all frames of a video have its size."""
-        record: dict[str, Any] = self.frames.get_data_info(self.clips[index][0])
+        """The record of a clip's key frame, or first one; all of a video have its size."""
+        record: dict[str, Any] = self.frames.get_data_info(self.clips[index][self._told_by])
         return record
 
     def __len__(self) -> int:

@@ -128,7 +128,7 @@ class PackFrame(PackDetInputs):
         self,
         meta_keys: tuple[str, ...] = (
             *("img_id", "img_path", "ori_shape", "img_shape", "video_id", "frame_id"),
-            *("video_length", "action"),
+            *("video_length", "action", "key_frame"),
         ),
     ) -> None:
         super().__init__(meta_keys)

@@ -51,7 +51,8 @@ class JudgedMetric(BaseMetric):
         for sample in data_samples:
             number = sample["img_id"]
             self._judge.check({"img_id": number, "img_path": sample.get("img_path", "")})
-            found = InstanceData(**sample[f"pred_{self.task}"])
+            told = sample.get(f"pred_{self.task}")  # none of a task that tells it later
+            found = None if told is None else InstanceData(**told)
             self.results.append((number, self._judge.entries(number, found, sample)))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:

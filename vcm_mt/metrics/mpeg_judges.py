@@ -120,7 +120,13 @@ class FrameActionJudge(_UnitJudge):
         return Annotations(self.ann_file, self.classes)
 
     def entries(self, number: Any, found: Any, sample: Any) -> list[Entry]:
-        """A person and action each; ``scores`` are [N, classes], or [N] beside ``labels``."""
+        """A person and action each; ``scores`` are [N, classes], or [N] beside ``labels``.
+
+        With ``img_ids`` persons are of those pictures: a task that looks at a clip around a picture
+        tells of it later.
+        """
+        if found is None:
+            return []
         if found.scores.ndim == 1:
             return super().entries(number, found, sample)
         categories = self.truth.get_cat_ids(self.classes)
@@ -130,9 +136,10 @@ class FrameActionJudge(_UnitJudge):
                 f"{self.task} knows {scores.shape[1]} actions, and the config {len(categories)}"
             )
         boxes[:, 2:] -= boxes[:, :2]
+        numbers = found.get("img_ids", [number] * len(boxes))
         return [
-            {"image_id": number, "category_id": categories[label], "score": score, "bbox": box}
-            for box, own in zip(boxes.tolist(), scores.tolist(), strict=True)
+            {"image_id": one, "category_id": categories[label], "score": score, "bbox": box}
+            for one, box, own in zip(numbers, boxes.tolist(), scores.tolist(), strict=True)
             for label, score in enumerate(own)
         ]
 

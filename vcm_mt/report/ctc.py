@@ -32,6 +32,7 @@ from vcm_mt.evaluation import curve_set
 from vcm_mt.evaluation.codecs import AnchorCodec, CodecUnderTest, ThroughYUV
 from vcm_mt.evaluation.experiment import Experiment, trained
 from vcm_mt.evaluation.test_set import TestSet
+from vcm_mt.evaluation.units import Frame
 from vcm_mt.evaluation.videos import FPS, SequenceAnchorCodec, SequencesCodec
 from vcm_mt.files import check_output, write_atomically
 from vcm_mt.version import __version__
@@ -174,8 +175,11 @@ class Conditions:
         batches = list(self.data.batches(indexes))
         start = time.perf_counter()
         sent = codec.send_unit(0, [original for _, original, _ in batches])
-        for (index, original, sample), one in zip(batches, sent, strict=True):
-            self.data.judge(index, original, one, sample)
+        frames = [
+            Frame(index, original, one, sample)
+            for (index, original, sample), one in zip(batches, sent, strict=True)
+        ]
+        self.data.judge_unit(0, frames)
         return (time.perf_counter() - start) / len(indexes)
 
     def file(self, made_with: dict[str, Any]) -> RPFile:

@@ -44,6 +44,8 @@ def for_tasks(config: Config, names: Sequence[str]) -> Config:
     chosen.model.tasks = ConfigDict({name: {**known[name], "receiver": receiver} for name in names})
     if not any(_needs_annotations(task) for task in chosen.model.tasks.values()):
         dataset = chosen.train_dataloader.dataset
+        if _kind(dataset) in _CLIPS:
+            dataset = dataset.dataset
         dataset.pipeline = [step for step in dataset.pipeline if _kind(step) != "LoadAnnotations"]
     chosen.val_evaluator = _evaluators(config.evaluators, names)
     judges = config.get("test_evaluators", config.evaluators)
@@ -81,6 +83,7 @@ def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
         place = config[f"{loader}_dataloader"]
         if _kind(place.dataset) in _CLIPS:  # clips of the folder's films
             place = place.dataset
+            place.pop("around", None)  # no frame is labelled
         pipeline = [s for s in place.dataset.pipeline if _kind(s) not in _OF_ANNOTATIONS]
         place.dataset = ConfigDict(type="PictureFolder", data_root=str(folder), pipeline=pipeline)
 
@@ -100,9 +103,12 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
         The folder above the pictures, and whether mirror images must be coded as well.
 
     Raises:
-        ConfigError: When the pipeline changes pictures in another way than by mirroring.
+        ConfigError: When the pipeline changes pictures in another way than by mirroring, or the
+            training is on clips.
     """
     dataset = config.train_dataloader.dataset
+    if _kind(dataset) in _CLIPS:
+        raise ConfigError("clips are not trained on from bitstreams: leave --from-bitstreams out")
     kinds = [_kind(step) for step in dataset.pipeline]
     foreign = [kind for kind in kinds if kind not in _HARMLESS]
     foreign += [

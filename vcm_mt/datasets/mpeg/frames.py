@@ -88,12 +88,12 @@ class Videos:
         self._frames = 0
         self.content["videos"].append({"id": self._video, "name": name, **self._size, **fields})
 
-    def add_frame(self, file: str, objects: list[dict[str, Any]]) -> None:
+    def add_frame(self, file: str, objects: list[dict[str, Any]], **fields: Any) -> None:
         """Add the next frame of the video and its objects."""
         images, annotations = self.content["images"], self.content["annotations"]
         number = len(images) + 1
         place = {"id": number, "video_id": self._video, "frame_id": self._frames}
-        images.append({**place, "file_name": file, **self._size})
+        images.append({**place, "file_name": file, **self._size, **fields})
         self._frames += 1
         for one in objects:
             own = {"id": len(annotations) + 1, "image_id": number, "video_id": self._video}

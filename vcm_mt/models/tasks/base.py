@@ -25,12 +25,15 @@ class Task(nn.Module, ABC):
     Attributes:
         frames: How many frames of a video a clip for its training has; 1 for a task on pictures.
             It tells readers of configs; the task itself refuses clips that are too short.
+        of_videos: Whether predictions need the frames of videos in order, each once, with nothing
+            in between.
 
     Raises:
         ConfigError: If the weight is not above 0.
     """
 
     frames: int = 1
+    of_videos: bool = False
 
     def __init__(self, weight: float = 1.0, receiver: str = "shared") -> None:
         super().__init__()
@@ -116,8 +119,8 @@ class Task(nn.Module, ABC):
     def predict(self, x_hat: Tensor, data_samples: list[Any]) -> Sequence[Any] | None:
         """Predictions per picture, in native coordinates; ``None`` for a viewer.
 
-        They are mmengine's ``InstanceData`` or ``PixelData``. A task that looks at whole videos has
-        ``None`` for all frames but the last.
+        They are mmengine's ``InstanceData`` or ``PixelData``. A task that looks at several
+        frames of a video has ``None`` until it has seen those that it needs.
 
         Args:
             x_hat: Decoded pictures, float [B, 3, H, W], RGB in [0, 1].

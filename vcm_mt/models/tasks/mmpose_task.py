@@ -14,12 +14,13 @@ from torch.nn import functional as F  # noqa: N812
 from vcm_mt.checkpoint import load_strictly, read_state_dict
 from vcm_mt.errors import ConfigError, DataError
 from vcm_mt.models.tasks.base import Task
+from vcm_mt.models.tasks.boxes import DetectorBoxes, make_boxes
 from vcm_mt.models.tasks.detector_modes import feature_maps, heads_training, maps_of, quietly
 from vcm_mt.models.tasks.fast_detector import FastDetector, Switches
 from vcm_mt.models.tasks.features import boxes_to_map, feature_distance
 from vcm_mt.models.tasks.mmpose_import import mmpose_scope
 from vcm_mt.models.tasks.own_truth import OwnTruth
-from vcm_mt.models.tasks.pose_boxes import DetectorBoxes, make_boxes, true_people
+from vcm_mt.models.tasks.pose_boxes import of_truth, true_people
 from vcm_mt.models.tasks.pose_config import PosePlan, read_estimator
 from vcm_mt.models.tasks.pose_geometry import PoseGeometry, PoseInput
 from vcm_mt.models.tasks.pose_results import no_poses, poses_of, without_doubles
@@ -101,7 +102,7 @@ class MMPoseTask(Task):
         self.amp = amp
         self._own = OwnTruth(self._predicted) if truth == "own" else None
         self.fast = FastDetector(Switches(amp, fold, False, checkpoint_activations))
-        self.boxes = make_boxes(boxes)
+        self.boxes = make_boxes(boxes, of_truth)
         self.estimator = _build(plan)
         if checkpoint:
             load_strictly(self.estimator, read_state_dict(checkpoint), checkpoint)

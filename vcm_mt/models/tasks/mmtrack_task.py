@@ -54,6 +54,7 @@ class MMTrackTask(MMDetTask):
     """
 
     frames = 2
+    of_videos = True
 
     def __init__(
         self,
