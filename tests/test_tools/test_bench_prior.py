@@ -82,12 +82,12 @@ def test_z_is_paid(variants, codec, latents):
     assert torch.allclose(kept.bits, plain.bits + z_bits, rtol=1e-4)
 
 
-def test_joint_training_moves_the_encoder_alone(variants, codec, pictures):
+def test_joint_training_moves_the_encoder_alone(variants, codec, pictures, latents):
     network = codec["network"]
     frozen = variants.Variant(network, prior=network.temporal)
     before = fingerprint(codec)
     torch.manual_seed(0)
-    one = variants.train_joint(frozen, codec["receivers"], pictures, 2, "")
+    one = variants.train_joint(frozen, codec["receivers"], pictures, latents, 2, "")
     assert fingerprint(codec) == before
     assert fingerprint(one.network.g_a) != fingerprint(network.g_a)
     assert fingerprint(one.prior) != fingerprint(network.temporal)

@@ -4,9 +4,9 @@ python tools/benchmarks/bench_prior.py --transmitter zoo://photos_det
 
 - "two latents" is the prior as it is; "one latent" looks at the picture before alone.
 - "z kept": h_s of the picture's own z is a further input, and the bits of z are paid.
-- "with g_a" (--joint STEPS) goes on from "two latents" and trains the encoder as well. Its loss is
-  the rate, and by how much every receiver's picture moves from the one that it decodes from the
-  frozen encoder's latents, both over those of the frozen codec.
+- "with g_a" (--joint STEPS) goes on from the codec's own prior, or "two latents" where it has none,
+  and trains the encoder as well. Its loss is the rate, and how far receivers' pictures are from
+  those of the frozen encoder's latents before rounding, both over the frozen codec's.
 
 Priors are trained by the rate of predicted pictures alone, every level's over its intra rate.
 Rates are estimated by likelihoods, in percent of the frozen codec's intra rate, without each
@@ -46,7 +46,7 @@ from vcm_mt.training.config import load_config
 OUT = Path("work_dirs/bench")
 CONFIG = "configs/mini/stage2_track.py"
 #: Every so many pictures one is decoded and judged.
-JUDGED = 6
+JUDGED = 8
 
 
 class Bench:
@@ -134,10 +134,11 @@ def variants(bench: Bench, steps: int, joint: int) -> Iterator[tuple[str, Varian
     """Every variant, trained; first none, and the codec's own prior where it has one."""
     network = bench.network
     yield "intra", None
+    start = plain = Variant(network)
     if network.temporal is not None:
-        yield "as released", Variant(network, prior=network.temporal)
+        start = Variant(network, prior=network.temporal)
+        yield "as released", start
     y = bench.latents(bench.train)
-    plain = Variant(network)
     kinds = {
         "two latents": plain,
         "one latent": Variant(network, past=1),
@@ -149,7 +150,7 @@ def variants(bench: Bench, steps: int, joint: int) -> Iterator[tuple[str, Varian
         yield name, variant.requires_grad_(False)
     if joint:
         torch.manual_seed(0)
-        yield "with g_a", train_joint(plain, bench.receivers, bench.train, joint, "with g_a")
+        yield "with g_a", train_joint(start, bench.receivers, bench.train, y, joint, "with g_a")
 
 
 @command("start it again")
@@ -161,7 +162,7 @@ def main() -> int:
     parser.add_argument("--transmitter", default="zoo://photos_det")
     parser.add_argument("--data", type=Path, default=Path("data/mini_videos"))
     parser.add_argument("--level", nargs="+", type=int, help="measured; default three of them")
-    parser.add_argument("--steps", type=int, default=300, help="of a prior's training")
+    parser.add_argument("--steps", type=int, default=800, help="of a prior's training")
     parser.add_argument("--joint", type=int, default=0, help="steps that train the encoder as well")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()

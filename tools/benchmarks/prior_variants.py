@@ -15,10 +15,10 @@ from vcm_mt.errors import ConfigError
 from vcm_mt.models.transmitter import Transmitter
 
 #: Clips of a step and frames of a clip, for priors alone and with the encoder.
-CLIPS, FRAMES = 8, 5
+CLIPS, FRAMES = 4, 5
 JOINT_CLIPS, JOINT_FRAMES = 2, 4
 #: Weight of the receivers' distortion in joint training, the rate's being 1.
-HELD = 0.5
+HELD = 0.25
 
 
 class Variant(nn.Module):
@@ -128,7 +128,12 @@ def scaled(network: Transmitter, y: Tensor, level: int) -> Tensor:
 
 
 def train_joint(
-    frozen: Variant, receivers: nn.ModuleDict, pictures: Tensor, steps: int, name: str
+    frozen: Variant,
+    receivers: nn.ModuleDict,
+    pictures: Tensor,
+    latents: Tensor,
+    steps: int,
+    name: str,
 ) -> Variant:
     """Go on with the encoder; the receivers stay as they are.
 
@@ -136,6 +141,7 @@ def train_joint(
         frozen: A trained prior and its codec, which stay as well.
         receivers: Whose pictures are held.
         pictures: uint8 [V, T, 3, H, W].
+        latents: The frozen encoder's, float [V, T, M, h, w].
         steps: How many.
         name: For readers.
     """
@@ -146,19 +152,18 @@ def train_joint(
 
     def loss() -> Tensor:
         level = qualities[int(torch.randint(len(qualities), ()))]
-        x = pictures[drawn(pictures.shape, JOINT_CLIPS, JOINT_FRAMES)].float() / 255
-        size = x.shape[:2]
+        places = drawn(pictures.shape, JOINT_CLIPS, JOINT_FRAMES)
+        x, y = pictures[places].float() / 255, latents[places]
         with torch.no_grad():
-            y = frozen.network.analyse(x.flatten(0, 1)).unflatten(0, size)
             before = rate(frozen, scaled(frozen.network, y, level))
-        own = variant.network.analyse(x.flatten(0, 1)).unflatten(0, size)
+        own = variant.network.analyse(x.flatten(0, 1)).unflatten(0, x.shape[:2])
         found = rate(variant, scaled(variant.network, own, level))
         moved = _moved(frozen.network, receivers, level, found.y_hat, before.y_hat, y[:, -1])
         bits = (found.predicted + found.key) / (before.predicted + before.key)
         return bits + HELD * moved
 
     encoder = {"params": list(variant.network.g_a.parameters()), "lr": 1e-4}
-    prior = {"params": list(variant.prior.parameters()), "lr": 5e-4}
+    prior = {"params": list(variant.prior.parameters()), "lr": 1e-4}
     fit([encoder, prior], loss, steps, name)
     return variant.requires_grad_(False)
 
