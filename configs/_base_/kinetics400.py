@@ -32,11 +32,11 @@ train_dataloader = dict(
     dataset=dict(type="vcm_mt.ClipDataset", dataset=train_frames, frames=32, step=2),
     **_workers,
 )
-# Frames in order, and one process.
+# Frames in order, of whole videos.
 _annotations = "data/kinetics400/val/annotations/kinetics400_val_list_videos.json"
 val_dataloader = dict(
     batch_size=1,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    sampler=dict(type="vcm_mt.VideoSampler"),
     dataset=dict(
         data_root="data/kinetics400/val/",
         ann_file="annotations/kinetics400_val_list_videos.json",

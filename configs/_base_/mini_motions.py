@@ -24,11 +24,11 @@ train_dataloader = dict(
     collate_fn=dict(type="vcm_mt.flat_collate"),
     dataset=dict(_delete_=True, type="vcm_mt.ClipDataset", dataset=train_frames, frames=16),
 )
-# Frames in order, and one process: an action is told with the last frame of a clip.
+# Frames in order, of whole videos: an action is told with the last frame of a clip.
 val_dataloader = dict(
     batch_size=1,
     num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    sampler=dict(_delete_=True, type="vcm_mt.VideoSampler"),
     dataset=dict(_delete_=True, **val_frames),
 )
 test_dataloader = val_dataloader

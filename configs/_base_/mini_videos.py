@@ -31,11 +31,11 @@ train_dataloader = dict(
     collate_fn=dict(type="vcm_mt.flat_collate"),
     dataset=dict(_delete_=True, type="vcm_mt.ClipDataset", dataset=train_frames, frames=4),
 )
-# Frames in order, and one process: a predicted picture follows the one before it.
+# Frames in order, of whole videos: a predicted picture follows the one before it.
 val_dataloader = dict(
     batch_size=1,
     num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    sampler=dict(_delete_=True, type="vcm_mt.VideoSampler"),
     dataset=val_frames,
 )
 test_dataloader = val_dataloader

@@ -30,13 +30,13 @@ train_dataloader = dict(
     collate_fn=dict(type="vcm_mt.flat_collate"),
     dataset=dict(type="vcm_mt.ClipDataset", dataset=train_frames, frames=2, step=3),
 )
-# Frames in order, and one process.
+# Frames in order, of whole videos.
 val_dataloader = dict(
     batch_size=1,
     num_workers=1,
     persistent_workers=True,
     worker_init_fn=dict(type="vcm_mt.end_with_parent"),
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    sampler=dict(type="vcm_mt.VideoSampler"),
     dataset=dict(
         type="vcm_mt.VideoDataset",
         data_root="data/MOT17/",

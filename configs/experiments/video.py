@@ -10,6 +10,8 @@ videos = dict(
     levels=[1, 2, 3, 4, 5, 6],
     tasks=["track", "det", "byte"],
     key_interval=60,
+    # What the page plays: a video of each kind of camera, at one level and anchors of its rate.
+    films=dict(videos=[0, 1, 2], levels=[3], receiver="track", anchors=["vvc-ra"]),
 )
 # The first one is what figures are first compared with: the paper codes each picture by itself.
 anchors = [
@@ -18,7 +20,7 @@ anchors = [
     "vvc-ld@47,42,37,32,27",
     "hevc-ra@47,42,37,32",
 ]
-samples = 3
+samples = 0  # single frames are not what is sent: the page has films
 resamples = 1000
 report = dict(
     title="Tracking on the embedded videos",

@@ -11,6 +11,7 @@ from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
+from vcm_mt.datasets import sampler
 from vcm_mt.datasets.loading import LoadPicture
 from vcm_mt.training.run import train
 
@@ -110,3 +111,17 @@ def test_skipping_is_what_drawing_is(people_config, num_workers):
 
 def _pairs(batch):
     return zip(batch["inputs"], batch["data_samples"], strict=True)
+
+
+@pytest.mark.parametrize(
+    "own", [[[0, 1, 2, 3, 4, 5]], [[0, 1, 5], [2, 3, 4]], [[0, 1], [2, 3, 4], [5], []]]
+)
+def test_processes_share_out_whole_videos(own, monkeypatch):
+    class Frames(list):
+        get_data_info = list.__getitem__
+
+    frames = Frames({"video_id": video} for video in (7, 7, 2, 2, 2, 5))
+    for rank, numbers in enumerate(own):
+        monkeypatch.setattr(sampler, "get_dist_info", lambda rank=rank: (rank, len(own)))
+        found = sampler.VideoSampler(frames, seed=0)
+        assert list(found) == numbers and len(found) == len(numbers)

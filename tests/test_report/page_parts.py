@@ -9,7 +9,17 @@ from PIL import Image
 
 from vcm_mt.curves.bd_rate import bd_rate
 from vcm_mt.curves.rp import RPPoint
-from vcm_mt.report.page import Instance, RateRow, ReportCurve, Sample, Version
+from vcm_mt.datasets.mini.videos import video
+from vcm_mt.report.page import (
+    Film,
+    FilmVersion,
+    Instance,
+    RateRow,
+    Report,
+    ReportCurve,
+    Sample,
+    Version,
+)
 
 HOSTILE = "</script><img src=x onerror=alert(1)> & %{x} {{ 7 * 7 }}"
 # Padded to 256 x 320: 16 x 20 latent positions.
@@ -97,3 +107,44 @@ def sample(name, photograph, corner):
                 )
             )
     return Sample(name, pixels, [TRUTH], versions, {"det": [replace(TRUTH, score=0.99)]})
+
+
+#: Frames of a film; the last row of their sheet is not full.
+FRAMES = 7
+
+
+def film(name, number):
+    """A video of the embedded set; its tracks were found, moved by two pixels."""
+    made = list(video(0, "val", number, FRAMES))
+    original = np.stack([frame.picture for frame in made])
+    truth = [[_tracked(one, None, 0) for one in frame.objects] for frame in made]
+    found = [[_tracked(one, 0.9, 2) for one in frame.objects] for frame in made]
+    versions = []
+    for curve, quality in (("s1", 1), ("s2", 1), ("vvc", 47)):
+        frames, sizes = zip(*(coded(frame, 12 + quality) for frame in original), strict=True)
+        known = curve != "vvc"
+        versions.append(
+            FilmVersion(
+                curve,
+                quality,
+                sum(sizes),
+                8 * sum(sizes) / original[..., 0].size,
+                28.0,
+                np.stack(frames),
+                {"track": found, "det": [[replace(o, track=None) for o in f] for f in found]},
+                [size // (1 if n % 5 == 0 else 3) for n, size in enumerate(sizes)] if known else [],
+                [n % 5 == 0 or curve == "s1" for n in range(FRAMES)] if known else [],
+            )
+        )
+    return Film(name, original.shape[1:3], original, truth, versions, {"track": found})
+
+
+def _tracked(one, score, moved):
+    down, right = (axis.tolist() for axis in np.nonzero(one.mask))
+    box = (min(right), min(down), max(right) + 1, max(down) + 1)
+    return Instance("digit", score, tuple(v + moved for v in box), (), one.instance)
+
+
+def film_report():
+    films = [film("0000_still", 0), film(HOSTILE, 2)]
+    return Report("Films", "", {}, curves(), films=films)

@@ -69,7 +69,7 @@ def test_page_loads_nothing_from_anywhere(parsed):
 def test_names_are_shown_and_never_run(parsed, data):
     assert not [a for _, a in parsed.elements if any(name.startswith("on") for name in a)]
     kinds = [attributes.get("type") for tag, attributes in parsed.elements if tag == "script"]
-    assert kinds == ["application/json", None, None, None, None, None]
+    assert kinds == ["application/json", *[None] * 6]
     for tag in ("title", "h1"):
         assert parsed.said(tag) == "Report " + HOSTILE
     assert HOSTILE in parsed.said("li") and HOSTILE in parsed.said("pre") + parsed.said("code")

@@ -26,7 +26,8 @@ def build_system(
         config: The config of one quality, see :func:`vcm_mt.training.config.at_level`.
         checkpoint: A checkpoint of its training. Without one, the codec has the weights from
             which training starts, and its entropy tables are built if they are missing. Receivers
-            in it that no task of the config looks through are left out.
+            in it that no task of the config looks through are left out. A ``TemporalSystem`` takes
+            stage 1 from it as well.
         device: See :func:`vcm_mt.device.pick_device`.
 
     Raises:
@@ -34,8 +35,11 @@ def build_system(
             available.
     """
     place = detector_device(device)
+    model = config.model
+    if checkpoint is not None and model.type == "TemporalSystem":
+        model = {**model, "stage1": str(checkpoint)}
     with DefaultScope.overwrite_default_scope(config.default_scope):
-        system = MODELS.build(config.model)
+        system = MODELS.build(model)
     if checkpoint is not None:
         _load(system, str(checkpoint))
     elif not system.transmitter.entropy.has_tables:

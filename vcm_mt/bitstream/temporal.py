@@ -57,11 +57,13 @@ class TemporalPrior(nn.Module):
     Args:
         channels: Channels of y, M.
         width: Channels of the layers between.
+        past: How many tensors of M channels it looks at, the first of which are the means that it
+            starts with. A codec's are always :data:`PAST` latents.
     """
 
-    def __init__(self, channels: int, width: int = 48) -> None:
+    def __init__(self, channels: int, width: int = 48, past: int = PAST) -> None:
         super().__init__()
-        inputs, outputs = PAST * channels, 2 * channels
+        inputs, outputs = past * channels, 2 * channels
         self.linear = nn.Conv2d(inputs, outputs, 1)
         last = nn.Conv2d(width, outputs, 1)
         self.body = nn.Sequential(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
 import torch
 from mmdet.datasets.samplers import AspectRatioBatchSampler as _AspectRatioBatchSampler
 from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
 
 from vcm_mt.registry import DATA_SAMPLERS
 
@@ -53,6 +55,32 @@ class AspectRatioBatchSampler(_AspectRatioBatchSampler):
     def __iter__(self) -> Iterator[list[int]]:
         """Iterate over batches of indexes."""
         return islice(super().__iter__(), self._skipped, None)
+
+
+@DATA_SAMPLERS.register_module()
+class VideoSampler(Sampler[int]):
+    """Frames in order, for a data set whose records have ``video_id``.
+
+    Several processes share out whole videos: what predicts frames or follows objects needs the
+    frames before.
+
+    Args:
+        dataset: With the frames of each video one after another.
+        seed: Not used; mmengine's Runner gives one to every sampler.
+    """
+
+    def __init__(self, dataset: Any, seed: int | None = None) -> None:  # noqa: ARG002
+        of = [dataset.get_data_info(number)["video_id"] for number in range(len(dataset))]
+        videos = [list(numbers) for _, numbers in groupby(range(len(of)), key=of.__getitem__)]
+        rank, world_size = get_dist_info()
+        self._own = [number for video in videos[rank::world_size] for number in video]
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers of this process's frames."""
+        return iter(self._own)
+
+    def __len__(self) -> int:
+        return len(self._own)
 
 
 class SeededTransforms:

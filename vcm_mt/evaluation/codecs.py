@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,13 @@ from vcm_mt.checkpoint import fingerprint
 from vcm_mt.errors import ConfigError
 from vcm_mt.structures import Sent
 from vcm_mt.visualization import to_uint8
+
+
+class FrameSize(NamedTuple):
+    """What a frame of a video takes: its bytes, and whether it stands by itself."""
+
+    num_bytes: int
+    key: bool
 
 
 class CodecUnderTest(ABC):
@@ -65,6 +72,10 @@ class CodecUnderTest(ABC):
     def bit_map(self, picture: Tensor) -> NDArray[np.float32] | None:  # noqa: ARG002
         """Bits by latent position, float32 [h, w]; ``None`` for a codec without latents."""
         return None
+
+    def frame_sizes(self, pictures: Sequence[Tensor]) -> list[FrameSize]:  # noqa: ARG002
+        """What each frame of a video takes; nothing where the codec does not tell."""
+        return []
 
 
 class Originals(CodecUnderTest):

@@ -231,6 +231,7 @@ def trained(
     files: Sequence[Path] = (),
     transmitter: Transmitter | None = None,
     of_videos: bool = False,
+    key_interval: int = KEY_INTERVAL,
 ) -> Sequence[TrainedCodec]:
     """Codecs from a checkpoint of stage 1, with its shared receiver and those of stage 2's files.
 
@@ -239,6 +240,7 @@ def trained(
         files: Of stage 2, or ``zoo://NAME``.
         transmitter: The checkpoint's, where it refines what it sends.
         of_videos: Send sequences, predicted where the transmitter has a temporal prior.
+        key_interval: Of predicted sequences.
 
     Returns:
         One per quality of the transmitter, or the one that ``zoo://NAME_3`` means.
@@ -249,7 +251,7 @@ def trained(
     levels = [one] if one else transmitter.network.qualities
     name = "stage 1, level"
     if of_videos:
-        interval = KEY_INTERVAL if transmitter.network.temporal is not None else 1
+        interval = key_interval if transmitter.network.temporal is not None else 1
         return [TrainedSequence(transmitter, receivers, name, level, interval) for level in levels]
     return [TrainedCodec(transmitter, receivers, name, level=level) for level in levels]
 

@@ -64,7 +64,9 @@ def measure(system: BaseModel, config: Config, description: str) -> Measurement:
                 evaluator.process(data_samples=samples, data_batch=batch)
             codings += [sample.coding for sample in samples]
         metrics = evaluator.evaluate(len(loader.dataset))
-        codings = collect_results(codings, len(loader.dataset)) or []
+        numbered = list(zip(loader.sampler, codings, strict=True))
+        told = collect_results(numbered, len(loader.dataset)) or []
+    codings = [coding for _, coding in sorted(told, key=lambda one: one[0])]
     coded = [one["num_bytes"] for one in codings if one["num_bytes"] is not None]
     return Measurement(metrics, coded, [one["num_pixels"] for one in codings])
 

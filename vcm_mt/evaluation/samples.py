@@ -53,7 +53,7 @@ class Seen:
 
     def pixels(self, folder: Path) -> NDArray[np.uint8]:
         """The decoded picture, uint8 [H, W, 3], from the file beside the record."""
-        return read_picture(folder / f"{_name(self.curve, self.quality)}.png")
+        return read_picture(folder / f"{file_name(self.curve, self.quality)}.png")
 
 
 class Samples:
@@ -79,7 +79,7 @@ class Samples:
             codec: The codec.
             curves: The curve's name by receiver.
         """
-        names = {receiver: _name(curve, codec.quality) for receiver, curve in curves.items()}
+        names = {receiver: file_name(curve, codec.quality) for receiver, curve in curves.items()}
         missing = [i for i in self.indexes if not self._there(i, codec, list(names.values()))]
         for index, original, sample in self._data.batches(missing):
             folder = self._place(index)
@@ -88,11 +88,11 @@ class Samples:
                 sent = codec.send(original)
                 told = self._data.judge(index, original, sent, sample)
                 bits = codec.bit_map(original)
-            _save(folder / "original.png", to_uint8(original))
+            save_picture(folder / "original.png", to_uint8(original))
             truth = json.dumps({"size": original.shape[-2:], **self._truth(index)})
             write_atomically(folder / "truth.json", [truth.encode() + b"\n"])
             for receiver, curve in curves.items():
-                _save(folder / f"{names[receiver]}.png", to_uint8(sent[receiver].picture))
+                save_picture(folder / f"{names[receiver]}.png", to_uint8(sent[receiver].picture))
                 own = told["receivers"][receiver]
                 seen = Seen(
                     curve,
@@ -139,13 +139,19 @@ def read_samples(folder: Path) -> list[tuple[Path, dict[str, Any], list[Seen]]]:
     """
     found = []
     for place in sorted(path.parent for path in folder.glob("*/truth.json")):
-        truth = _read(place / "truth.json", lambda told: {n: told[n] for n in _TRUTH})
+        truth = read_record(place / "truth.json", lambda told: {n: told[n] for n in _TRUTH})
         records = [path for path in sorted(place.glob("*.json")) if path.name != "truth.json"]
-        found.append((place, truth, [_read(path, lambda told: Seen(**told)) for path in records]))
+        seen = [read_record(path, lambda told: Seen(**told)) for path in records]
+        found.append((place, truth, seen))
     return found
 
 
-def _read(path: Path, into: Callable[[Any], _T]) -> _T:
+def read_record(path: Path, into: Callable[[Any], _T]) -> _T:
+    """What a function makes of a JSON file.
+
+    Raises:
+        MeasurementError: When the file is damaged.
+    """
     try:
         return into(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -160,12 +166,14 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("RGB"))
 
 
-def _name(curve: str, quality: float) -> str:
+def file_name(curve: str, quality: float) -> str:
+    """What a point's files are called, without their ending."""
     safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in curve)
     return f"{safe}-{quality:g}"
 
 
-def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
+def save_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write a picture, uint8 [H, W, 3], in the format of the file's ending."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, path.suffix[1:])
     write_atomically(path, [file.getvalue()])

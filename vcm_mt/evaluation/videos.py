@@ -14,7 +14,7 @@ from vcm_mt.apis.encoding import packets_of
 from vcm_mt.apis.sequences import KEY_INTERVAL, VideoDecoder
 from vcm_mt.bitstream.sequence import SequenceReader, SequenceWriter
 from vcm_mt.errors import AnchorError, ConfigError
-from vcm_mt.evaluation.codecs import CodecUnderTest, TrainedCodec
+from vcm_mt.evaluation.codecs import CodecUnderTest, FrameSize, TrainedCodec
 from vcm_mt.structures import Sent
 from vcm_mt.visualization import to_uint8
 
@@ -118,14 +118,7 @@ class TrainedSequence(TrainedCodec):
     @torch.no_grad()
     def send_all(self, pictures: Sequence[Tensor]) -> Iterator[dict[str, Sent]]:
         """Encode the frames of a video and decode them; the first one carries the bytes of all."""
-        file = io.BytesIO()
-        writer = SequenceWriter(file, FPS)
-        frames = [one[0] for one in pictures]
-        for packets in packets_of(self._transmitter, frames, self._level, self._interval):
-            for packet in packets:
-                writer.write(packet)
-        writer.close()
-        data = file.getvalue()
+        data, _ = self._coded(pictures)
         reader = SequenceReader(data)
         content = sum(len(packet.string) for packet in reader)
         spent = (len(data), len(data) - content)
@@ -137,6 +130,25 @@ class TrainedSequence(TrainedCodec):
                 for name, one in decoded.items()
             }
             spent = (0, 0)
+
+    @torch.no_grad()
+    def frame_sizes(self, pictures: Sequence[Tensor]) -> list[FrameSize]:
+        """By what each frame makes the file grow; the first one counts the header."""
+        return self._coded(pictures)[1]
+
+    def _coded(self, pictures: Sequence[Tensor]) -> tuple[bytes, list[FrameSize]]:
+        """The file of a video."""
+        file = io.BytesIO()
+        writer = SequenceWriter(file, FPS)
+        frames = [one[0] for one in pictures]
+        sizes = []
+        for packets in packets_of(self._transmitter, frames, self._level, self._interval):
+            for packet in packets:
+                before = file.tell()
+                writer.write(packet)
+                sizes.append(FrameSize(file.tell() - before, not packet.predicted))
+        writer.close()
+        return file.getvalue(), sizes
 
     def _latents_of(self, reader: SequenceReader) -> Iterator[Tensor]:
         """What receivers decode, which is the same for all of them."""

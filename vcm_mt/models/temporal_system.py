@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from vcm_mt.bitstream.fields import PREDICTED
 from vcm_mt.bitstream.predicted import SequenceDecoder, SequenceEncoder
-from vcm_mt.bitstream.sequence import record as packed_record
+from vcm_mt.bitstream.sequence import SequenceWriter
 from vcm_mt.bitstream.temporal import PAST, TemporalPrior
 from vcm_mt.checkpoint import read_record, read_state_dict, take_over, training_checkpoint
 from vcm_mt.errors import ConfigError, DataError
@@ -85,7 +85,8 @@ class TemporalSystem(VCMSystem):
         self.record["temporal"] = width
         self.record["transmitter"] = self.transmitter.fingerprint()
         self._interval = key_interval
-        self._video: tuple[Any, int] | None = None  # the video and the frame that were sent last
+        self._video: tuple[Any, int] | None = None  # the video, and the frame that is due
+        self._ends = False
         self.train()
 
     @property
@@ -115,20 +116,26 @@ class TemporalSystem(VCMSystem):
     def predict(self, x: Tensor, data_samples: list[Any]) -> list[Any]:
         """Send frames in order as a sequence; see :meth:`VCMSystem.predict`.
 
+        Each frame's ``num_bytes`` is what the sequence's file grows by: the first frame's counts
+        the header, the last one's the index.
+
         Args:
             x: Frames, float [B, 3, H, W], padded.
-            data_samples: With ``video_id`` and ``frame_id`` in their metainfo. A frame that does
-                not follow the one before begins a new sequence.
+            data_samples: With ``video_id``, ``frame_id`` and ``video_length`` in their metainfo. A
+                frame that does not follow the one before begins a new sequence.
         """
         for number, sample in enumerate(data_samples):
             video, frame = (sample.metainfo.get(name) for name in ("video_id", "frame_id"))
             if self._video != (video, frame):
                 self._restart()
             self._video = None if frame is None else (video, frame + 1)
+            self._ends = frame is not None and frame + 1 == sample.metainfo.get("video_length")
             super().predict(x[number : number + 1], [sample])
         return data_samples
 
     def _restart(self) -> None:
+        self._file = io.BytesIO()
+        self._writer = SequenceWriter(self._file)
         entropy, prior = self.transmitter.entropy, self.prior
         self._encoder = SequenceEncoder(entropy, prior, self._interval)
         self._decoder = SequenceDecoder(entropy, prior)
@@ -145,12 +152,20 @@ class TemporalSystem(VCMSystem):
         z_shape = z_shape_of(packet, self.transmitter.entropy)
         y_hat = self._decoder.decode(packet.string, packet.predicted, z_shape)
         received = self.transmitter.unscaled(y_hat)
-        num_bytes = len(packed_record(packet, 0, b"", b"", PREDICTED))
+        num_bytes = self._written(packet)
         header = num_bytes - len(packet.string)
         return {
             name: Sent(receiver(received)[..., :height, :width], num_bytes, None, header)
             for name, receiver in self.receivers.items()
         }
+
+    def _written(self, packet: Packet) -> int:
+        """Write a picture to its sequence, and say how many bytes that took."""
+        before = self._file.tell()
+        self._writer.write(packet)
+        if self._ends:
+            self._writer.close()
+        return self._file.tell() - before
 
     def loss(self, x: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
         """Equation (1) on predicted pictures, at levels that are drawn at random.

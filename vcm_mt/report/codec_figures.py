@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, get_rank, get_world_size
 
 from vcm_mt.apis.codec import Transmitter
+from vcm_mt.apis.sequences import KEY_INTERVAL
 from vcm_mt.apis.system import build_system
 from vcm_mt.curves.rp import finite
 from vcm_mt.curves.table import number, rp_table_markdown
@@ -41,7 +42,9 @@ def system_figures(
     """
     quality = checkpoint_level(checkpoint, quality)
     several = qualities(config) or config.model.get("gains")
-    config = at_level(config, quality) if several else config
+    config = at_level(config, quality) if several else config.copy()
+    if config.model.type == "TemporalSystem":  # it knows its levels from stage 1
+        config.model.quality = quality
     check_inputs(config, ["test"])
     system = build_system(config, checkpoint)
     result = measure(system, config, f"level {quality}")
@@ -69,8 +72,11 @@ def receiver_figures(
 ) -> None:
     """Measure every receiver of one bitstream: each picture is sent once, and all decode it.
 
+    Videos are sent as sequences, predicted where the checkpoint has a temporal prior.
+
     Args:
-        config: Whose tasks judge every receiver's pictures.
+        config: Whose tasks judge every receiver's pictures; of a ``TemporalSystem`` also the
+            ``key_interval`` of sequences.
         checkpoint: Of stage 1.
         files: Of stage 2's receivers.
         quality: The level; by default the checkpoint's, of a variable rate the middle one.
@@ -83,11 +89,13 @@ def receiver_figures(
         DataError: When data or weights are missing.
     """
     check_inputs(config, ["test"])
-    codecs = trained(checkpoint, files, transmitter)
     quality = checkpoint_level(checkpoint, quality)
-    codec = next(codec for codec in codecs if len(codecs) == 1 or codec.quality == quality)
+    interval = config.model.get("key_interval", KEY_INTERVAL)
     with _shared_folder(out) as folder:
         experiment = Experiment(config, folder, tasks)
+        of_videos = experiment.data.of_videos
+        codecs = trained(checkpoint, files, transmitter, of_videos, interval)
+        codec = next(codec for codec in codecs if len(codecs) == 1 or codec.quality == quality)
         points = experiment.points(codec)
     if get_rank() > 0:
         return
@@ -96,7 +104,8 @@ def receiver_figures(
     pictures = points["shared"].pictures
     num_bytes = pictures.num_bytes.tolist() if pictures else []
     lines = [
-        f"\n{sum(num_bytes)} bytes for {len(num_bytes)} pictures, decoded by each:",
+        f"\n{sum(num_bytes)} bytes for {len(num_bytes)} {'videos' if of_videos else 'pictures'}, "
+        "decoded by each:",
         rp_table_markdown({name: [point] for name, point in points.items()}, metrics),
     ]
     record = {"points": {name: point.to_dict() for name, point in points.items()}}

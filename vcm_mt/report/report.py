@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as rle
-from skimage.measure import find_contours
 from torch.utils.tensorboard import SummaryWriter
 
 from vcm_mt.curves.bd_rate import BDRate
@@ -22,7 +20,10 @@ from vcm_mt.curves.rp import metric_title
 from vcm_mt.curves.rp_file import RPCurve, RPFile
 from vcm_mt.evaluation.samples import ORIGINALS, Seen, read_picture, read_samples
 from vcm_mt.files import check_output
+from vcm_mt.report.films import films_of
+from vcm_mt.report.instances import best, instance, named
 from vcm_mt.report.page import (
+    Film,
     Instance,
     Matrix,
     RateRow,
@@ -35,9 +36,7 @@ from vcm_mt.report.page import write_page as write_html
 from vcm_mt.report.plot import plot_rp_curves
 from vcm_mt.report.results import TABLE, anchors_of, metrics_of, shown_curves
 
-PAGE, TENSORBOARD = "report.html", "report"
-#: Fewest score of a detection that goes into the page, and how many of a picture's best.
-_SCORE, _BEST = 0.1, 30
+PAGE, TENSORBOARD, FILMS = "report.html", "report", "films"
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,25 @@ def write_report(found: RPFile, rates: Rates, folder: Path, wording: Wording) ->
     Args:
         found: Its curves.
         rates: Their BD-rates, see :func:`vcm_mt.report.results.compared`.
-        folder: Its folder, with ``samples``; the page is written there.
+        folder: Its folder, with ``samples`` and ``films``; the page is written there.
         wording: The page's texts.
 
     Returns:
         The page's file.
     """
     samples = [_sample(*kept, list(found.curves)) for kept in read_samples(folder / "samples")]
-    page = write_html(build_report(found, rates, samples, wording), folder / PAGE)
+    films = films_of(folder / FILMS, found)
+    page = write_html(build_report(found, rates, samples, wording, films), folder / PAGE)
     to_tensorboard(folder, samples)
     return page
 
 
 def build_report(
-    found: RPFile, rates: Rates, samples: Sequence[Sample], wording: Wording
+    found: RPFile,
+    rates: Rates,
+    samples: Sequence[Sample],
+    wording: Wording,
+    films: Sequence[Film] = (),
 ) -> Report:
     """Gather what the page shows."""
     order = [*anchors_of(found), *(n for n in found.curves if n not in anchors_of(found))]
@@ -93,6 +97,7 @@ def build_report(
         curves=[_curve(name, found.curves[name]) for name in order],
         rates=rows,
         samples=samples,
+        films=films,
         matrices=_matrix(found, rates),
         shortfalls=[*_shortfalls(found, rates, wording.targets), *wording.notes],
         provenance={
@@ -219,14 +224,11 @@ def _shortfalls(found: RPFile, rates: Rates, targets: Mapping[str, float]) -> li
 
 def _sample(place: Path, truth: dict[str, Any], seen: Sequence[Seen], known: list[str]) -> Sample:
     original = read_picture(place / "original.png")
-    classes = {
-        task: {int(number): name for number, name in named.items()}
-        for task, named in truth["classes"].items()
-    }
+    classes = named(truth["classes"])
 
     def instances(found: Mapping[str, Any]) -> dict[str, list[Instance]]:
         return {
-            task: [_instance(one, classes[task], original.shape) for one in _best(ones)]
+            task: [instance(one, classes[task], original.shape) for one in best(ones)]
             for task, ones in found.items()
         }
 
@@ -235,7 +237,7 @@ def _sample(place: Path, truth: dict[str, Any], seen: Sequence[Seen], known: lis
     return Sample(
         name=f"picture {int(place.name)}",
         original=original,
-        truth=[_instance(one, names, original.shape) for one in objects],
+        truth=[instance(one, names, original.shape) for one in objects],
         versions=[
             Version(
                 one.curve,
@@ -253,30 +255,3 @@ def _sample(place: Path, truth: dict[str, Any], seen: Sequence[Seen], known: lis
         ],
         found=next((instances(one.found) for one in seen if one.curve == ORIGINALS), {}),
     )
-
-
-def _best(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    ranked = sorted(found, key=lambda one: -one["score"])
-    return [one for one in ranked[:_BEST] if one["score"] >= _SCORE]
-
-
-def _instance(
-    one: Mapping[str, Any], classes: Mapping[int, str], shape: tuple[int, ...]
-) -> Instance:
-    x, y, width, height = one["bbox"]
-    return Instance(
-        classes.get(one["category_id"], f"category {one['category_id']}"),
-        one.get("score"),
-        (x, y, x + width, y + height),
-        _rings(one.get("segmentation"), shape),
-    )
-
-
-def _rings(mask: Any, shape: tuple[int, ...]) -> list[list[float]]:
-    """Outlines of a mask in COCO's format, polygons or run lengths."""
-    if not isinstance(mask, dict):
-        return mask or []
-    counts = mask["counts"]
-    packed = mask if isinstance(counts, str) else rle.frPyObjects(mask, *shape[:2])
-    outlines = find_contours(np.pad(rle.decode(packed), 1), 0.5)
-    return [[float(v) for v in (ring[:, ::-1] - 0.5).ravel()] for ring in outlines]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ import numpy as np
 from mmengine.config import Config
 
 from vcm_mt.anchors import make_sweep
+from vcm_mt.anchors.sequences import make_sequence_anchor
 from vcm_mt.apis.codec import Transmitter
 from vcm_mt.checkpoint import find_checkpoint
 from vcm_mt.curves.rp_file import OURS, RPFile
+from vcm_mt.evaluation.codecs import Originals
 from vcm_mt.evaluation.curve_set import Curves, versions
 from vcm_mt.evaluation.experiment import Experiment, load_receivers
+from vcm_mt.evaluation.films import Films
+from vcm_mt.evaluation.samples import ORIGINALS
 from vcm_mt.evaluation.test_set import TestSet
-from vcm_mt.evaluation.videos import TrainedSequence
+from vcm_mt.evaluation.videos import SequenceAnchorCodec, TrainedSequence
 from vcm_mt.files import write_atomically
 from vcm_mt.report.experiment import measure_together, say
 from vcm_mt.report.report import Wording, write_report
@@ -48,7 +53,8 @@ def run(config_path: str, folder: Path) -> None:
     say(3, "measuring on real bytes")
     measure_together(config_path, folder)
     found, data = measure(config, folder)
-    say(4, "BD-rates, savings, pictures")
+    say(4, "BD-rates, savings, films")
+    keep_films(config, folder, found, data)
     text, rates = write_results(found, folder, resamples=config.resamples)
     print("\n" + text)
     told = savings(found, data)
@@ -101,23 +107,67 @@ def receiver_file(folder: Path, task: str) -> Path:
 
 def measure(config: Config, folder: Path) -> tuple[RPFile, TestSet]:
     """Every curve of the experiment."""
-    plan = config.videos
-    experiment = Experiment(load_config(config.judge), folder, plan.tasks)
+    experiment = Experiment(load_config(config.judge), folder, config.videos.tasks)
     curves = Curves(experiment, config.samples)
+    for name, interval, codec in trained_sequences(config, folder, config.videos.levels):
+        about = {"role": OURS, "name": "vcm_mt", "version": __version__, "key_interval": interval}
+        ends = {r: _curve(name, r) for r in codec.receivers}
+        curves.add(codec, ends, about, f"{name}: {{}} receiver")
+    for entry in config.anchors:
+        curves.add_anchor(*make_sweep(entry))
+    made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
+    return curves.file(made_with), experiment.data
+
+
+def trained_sequences(
+    config: Config, folder: Path, levels: Iterable[int]
+) -> Iterator[tuple[str, int, TrainedSequence]]:
+    """Intra and then predicted streams at some levels: curve, key interval and codec."""
+    plan = config.videos
     checkpoint = find_checkpoint(folder / "prior")
     transmitter = Transmitter.load(checkpoint)
     files = [receiver_file(folder, task) for task in plan.receivers]
     receivers = load_receivers(files, checkpoint)
     for name, interval in ((CURVE, 1), (CURVE + PREDICTED, plan.key_interval)):
-        about = {"role": OURS, "name": "vcm_mt", "version": __version__, "key_interval": interval}
-        for level in plan.levels:
-            codec = TrainedSequence(transmitter, receivers, name, level, interval)
-            ends = {r: name if r == "shared" else f"{name}_{r}" for r in receivers}
-            curves.add(codec, ends, about, f"{name}: {{}} receiver")
-    for entry in config.anchors:
-        curves.add_anchor(*make_sweep(entry))
-    made_with = {**versions(), "command": shlex.join(["python", *sys.argv])}
-    return curves.file(made_with), experiment.data
+        for level in levels:
+            yield name, interval, TrainedSequence(transmitter, receivers, name, level, interval)
+
+
+def _curve(name: str, receiver: str) -> str:
+    return name if receiver == "shared" else f"{name}_{receiver}"
+
+
+def keep_films(config: Config, folder: Path, found: RPFile, data: TestSet) -> None:
+    """Store some videos for the page's player: as they are, intra, predicted, by anchors.
+
+    Each anchor's quality is the one whose bytes of these videos are nearest to those of our
+    predicted streams.
+    """
+    plan = config.videos.get("films")
+    if not plan:
+        return
+    films = Films(folder / "films", data, plan.videos)
+    films.keep(Originals(), ORIGINALS)
+    for name, _, codec in trained_sequences(config, folder, plan.levels):
+        films.keep(codec, _curve(name, plan.receiver), plan.receiver)
+    for entry in plan.anchors:
+        anchor, curve = make_sequence_anchor(entry), entry.replace(":", "-")
+        for quality in sorted({_nearest(found, curve, plan, level) for level in plan.levels}):
+            films.keep(SequenceAnchorCodec(anchor, quality), curve)
+    films.drop_others()
+
+
+def _nearest(found: RPFile, curve: str, plan: Any, level: int) -> int:
+    """The quality of an anchor's point that costs about what our predicted stream does."""
+
+    def spent(name: str) -> dict[Any, float]:
+        points = found.points(name)
+        return {p.quality: float(p.pictures.num_bytes[plan.videos].sum())
+                for p in points if p.pictures}  # fmt: skip
+
+    own, others = spent(CURVE + PREDICTED)[level], spent(curve)
+    nearest: int = min(others, key=lambda quality: abs(math.log(others[quality] / own)))
+    return nearest
 
 
 def measure_all(config: Config, folder: Path) -> None:

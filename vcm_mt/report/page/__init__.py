@@ -1,6 +1,8 @@
 """The report as one interactive HTML file."""
 
 from vcm_mt.report.page.data import (
+    Film,
+    FilmVersion,
     Instance,
     Matrix,
     RateRow,
@@ -12,6 +14,8 @@ from vcm_mt.report.page.data import (
 from vcm_mt.report.page.page import write_page
 
 __all__ = [
+    "Film",
+    "FilmVersion",
     "Instance",
     "Matrix",
     "RateRow",

@@ -12,6 +12,19 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** An element of a drawing. */
+function svg(tag, attributes, text = "") {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.textContent = text;
+  return element;
+}
+
+function number(value, digits = 0) {
+  const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return value.toLocaleString("en", places);
+}
+
 async function copyCommand(event) {
   const code = find("code", event.target.parentElement);
   try {

@@ -60,12 +60,14 @@ class Instance:
         bbox: x1, y1, x2, y2 in pixels.
         polygons: Its mask as COCO writes it: x, y, x, y, … in pixels, one list per ring; what an
             even number of rings encloses is no part of it.
+        track: Number of the object that is followed through a film; None where nobody follows it.
     """
 
     label: str
     score: float | None
     bbox: tuple[float, float, float, float]
     polygons: Sequence[Sequence[float]] = ()
+    track: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,77 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class FilmVersion:
+    """A film as a codec decoded it.
+
+    Attributes:
+        curve: Name of the codec's curve.
+        quality: As in the curve's points.
+        num_bytes: Of the file that would be sent.
+        bpp: Bits per pixel of the film: 8 x `num_bytes` / (pixels x pictures).
+        psnr: In dB against the original, the mean of its frames.
+        frames: uint8 [T, h, w, 3].
+        found: What each task finds, a list for each frame, by the task's name.
+        sizes: Bytes of each frame; empty where the codec does not tell.
+        keys: Which frames stand by themselves; likewise.
+    """
+
+    curve: str
+    quality: float
+    num_bytes: int
+    bpp: float
+    psnr: float
+    frames: NDArray[np.uint8]
+    found: Mapping[str, Sequence[Sequence[Instance]]] = field(default_factory=dict)
+    sizes: Sequence[int] = ()
+    keys: Sequence[bool] = ()
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video and its decoded versions.
+
+    Attributes:
+        name: For readers.
+        size: Height and width in pixels, in which boxes are told; frames may be smaller.
+        original: uint8 [T, h, w, 3].
+        truth: The annotated objects of each frame.
+        versions: Frames of the original's size and number.
+        found: What each task finds in the original, a list for each frame, by the task's name.
+        fps: Frames per second.
+
+    Raises:
+        MeasurementError: A version's frames have another shape than the original's, or of frames,
+            sizes, keys and finds one has another number.
+    """
+
+    name: str
+    size: tuple[int, int]
+    original: NDArray[np.uint8]
+    truth: Sequence[Sequence[Instance]]
+    versions: Sequence[FilmVersion]
+    found: Mapping[str, Sequence[Sequence[Instance]]] = field(default_factory=dict)
+    fps: float = 25
+
+    def __post_init__(self) -> None:
+        for frames in (self.original, *(version.frames for version in self.versions)):
+            if frames.dtype != np.uint8 or frames.shape != (*self.original.shape[:3], 3):
+                raise MeasurementError(
+                    f"the frames of {self.name!r} must be uint8 {self.original.shape}, those of a "
+                    f"version are {frames.dtype} {frames.shape}"
+                )
+        counts = {len(told) for told in (self.truth, *self.found.values())}
+        for one in self.versions:
+            counts |= {len(told) for told in one.found.values()}
+            counts |= {len(told) for told in (one.sizes, one.keys) if told}
+        if counts != {len(self.original)}:
+            raise MeasurementError(
+                f"{self.name!r} has {len(self.original)} frames, and something is told of "
+                f"{sorted(counts)}"
+            )
+
+
+@dataclass(frozen=True)
 class Matrix:
     """Figures of what was made for one task, judged by another.
 
@@ -175,6 +248,7 @@ class Report:
         shortfalls: Where a target is missed, said plainly, a paragraph each.
         provenance: Versions and fingerprints.
         commands: What to run to get the same.
+        films: Videos to compare.
 
     Raises:
         MeasurementError: Two curves share a name, a role is unknown, or a BD-rate or a picture's
@@ -191,6 +265,7 @@ class Report:
     shortfalls: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
+    films: Sequence[Film] = ()
 
     def __post_init__(self) -> None:
         names = [curve.name for curve in self.curves]
@@ -200,6 +275,7 @@ class Report:
             raise MeasurementError(f"a curve's role is one of {list(ROLES)}, not {sorted(strange)}")
         _known(names, "BD-rate", (name for row in self.rates for name in (row.curve, row.anchor)))
         _known(names, "picture", (v.curve for sample in self.samples for v in sample.versions))
+        _known(names, "film", (v.curve for film in self.films for v in film.versions))
 
     def curve(self, name: str) -> ReportCurve:
         """The curve of this name."""

@@ -17,13 +17,14 @@ from vcm_mt.curves.rp import metric_title, sort_points
 from vcm_mt.files import write_atomically
 from vcm_mt.report.page.data import ROLES, Matrix, RateRow, Report, ReportCurve
 from vcm_mt.report.page.figures import COLOURS, DARK_COLOURS, curve_styles, rp_figure
+from vcm_mt.report.page.films import FILM_QUALITY, film_data
 from vcm_mt.report.page.pictures import WEBP_QUALITY, browser_data
 
 ABSENT = "\N{EN DASH}"
 #: In the order in which they apply.
-STYLES = ("style.css", "pictures.css", "screens.css")
+STYLES = ("style.css", "pictures.css", "films.css", "screens.css")
 #: In the order in which they run, after plotly.js.
-SCRIPTS = ("app.js", "curves.js", "rates.js", "pictures.js")
+SCRIPTS = ("app.js", "curves.js", "rates.js", "pictures.js", "films.js")
 _FILES = files(__package__)
 
 
@@ -56,7 +57,11 @@ def render(report: Report) -> str:
             style="\n".join(map(_read, STYLES)),
             scripts=scripts,
             policy=_policy(scripts),
-            data={"figures": figures, "browser": browser_data(report)},
+            data={
+                "figures": figures,
+                "browser": browser_data(report),
+                "player": film_data(report),
+            },
             colours=list(zip(COLOURS, DARK_COLOURS, strict=True)),
             metrics=metrics,
             headline=headline(report),
@@ -71,6 +76,7 @@ def render(report: Report) -> str:
             rate_metrics=list(dict.fromkeys(row.bd.metric for row in report.rates)),
             matrices=[_shaded(matrix) for matrix in report.matrices],
             webp_quality=WEBP_QUALITY,
+            film_quality=FILM_QUALITY,
         )
     )
 

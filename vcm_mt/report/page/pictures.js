@@ -54,19 +54,7 @@
     return found?.filter((one) => one.score === null || one.score >= Number(threshold.value));
   }
 
-  function number(value, digits = 0) {
-    const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-    return value.toLocaleString("en", places);
-  }
-
   // ---- the frame --------------------------------------------------------------------------------
-
-  function svg(tag, attributes, text = "") {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.textContent = text;
-    return element;
-  }
 
   const taskColour = (task) => (task.name ? `var(--curve-${task.colour})` : "var(--truth)");
 

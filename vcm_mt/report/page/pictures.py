@@ -62,9 +62,9 @@ def browser_data(report: Report) -> dict[str, Any]:
     }
 
 
-def webp(pixels: NDArray[np.uint8]) -> str:
+def webp(pixels: NDArray[np.uint8], quality: int = WEBP_QUALITY) -> str:
     """A picture, uint8 [H, W, 3], as a data URI."""
-    return _uri(Image.fromarray(pixels), "webp", quality=WEBP_QUALITY, method=4)
+    return _uri(Image.fromarray(pixels), "webp", quality=quality, method=4)
 
 
 def heat_map(bits: NDArray[np.floating], most: float) -> str:
@@ -112,12 +112,17 @@ def _tasks(samples: Sequence[Sample]) -> list[dict[str, Any]]:
         layers.append(
             {
                 "name": task,
-                "title": metric_title(f"{task}_mAP").split(" mAP")[0].removesuffix("_mAP"),
+                "title": task_title(task),
                 "colour": TASK_COLOURS[index % len(TASK_COLOURS)],
                 "masks": _masked(instances),
             }
         )
     return layers
+
+
+def task_title(task: str) -> str:
+    """A task's name for readers."""
+    return metric_title(f"{task}_mAP").split(" mAP")[0].removesuffix("_mAP")
 
 
 def _masked(instances: Sequence[Instance]) -> bool:
