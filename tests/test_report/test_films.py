@@ -13,9 +13,9 @@ from PIL import Image
 from tests.test_report.page_parts import FRAMES, HOSTILE, film_report
 from tests.test_report.test_page import Parsed
 from vcm_mt.errors import ConfigError, MeasurementError
-from vcm_mt.evaluation.films import Films
 from vcm_mt.report.page import write_page
 from vcm_mt.report.page.films import sheet
+from vcm_mt.report.stored_films import Films
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from vcm_mt.curves.rp_file import RPFile
-from vcm_mt.evaluation.films import Shown, read_films
 from vcm_mt.evaluation.videos import FPS
 from vcm_mt.report.instances import best, instance, named
 from vcm_mt.report.page import Film, FilmVersion, Instance
+from vcm_mt.report.stored_films import Shown, read_films
 
 #: Fewest score of a find that is drawn over a film.
 _SCORE = 0.4

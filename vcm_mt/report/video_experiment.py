@@ -22,7 +22,6 @@ from vcm_mt.curves.rp_file import OURS, RPFile
 from vcm_mt.evaluation.codecs import Originals
 from vcm_mt.evaluation.curve_set import Curves, versions
 from vcm_mt.evaluation.experiment import Experiment, load_receivers
-from vcm_mt.evaluation.films import Films
 from vcm_mt.evaluation.samples import ORIGINALS
 from vcm_mt.evaluation.test_set import TestSet
 from vcm_mt.evaluation.videos import SequenceAnchorCodec, TrainedSequence
@@ -30,6 +29,7 @@ from vcm_mt.files import write_atomically
 from vcm_mt.report.experiment import measure_together, say
 from vcm_mt.report.report import Wording, write_report
 from vcm_mt.report.results import write_results
+from vcm_mt.report.stored_films import Films
 from vcm_mt.training.config import check_inputs, load_config
 from vcm_mt.training.experiment import jobs
 from vcm_mt.training.processes import run_commands
