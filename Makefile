@@ -47,6 +47,10 @@ bench-photo: setup  ## bytes and milliseconds of a photograph, beside VVC, HEVC,
 bench-live: setup  ## a live video of an hour's pictures: memory and the longest picture (20 minutes)
 	$(RUN) tools/benchmarks/bench_live.py
 
+bench-prior: setup  ## the temporal prior beside other designs of it (ten minutes)
+	$(RUN) -m vcm_mt prepare videos
+	$(RUN) tools/benchmarks/bench_prior.py --transmitter zoo://photos_det --joint 150
+
 bench-context: setup  ## autoregressive codecs: wavefronts beside CompressAI
 	$(RUN) tools/benchmarks/bench_context.py
 
