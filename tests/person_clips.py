@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vcm_mt.datasets.ava import convert_ava
 from vcm_mt.datasets.mini.motion_writer import prepare_motions
 from vcm_mt.datasets.mini.motions import MOTIONS
 
@@ -110,4 +111,13 @@ def prepare_ava(folder: Path, rows: tuple[str, ...] = AVA_ROWS) -> Path:
     for split in ("train", "val"):
         table = folder / "annotations" / f"ava_{split}_v2.1.csv"
         table.write_text("".join(f"{row}\n" for row in rows))
+    return folder
+
+
+def converted_ava(folder: Path) -> Path:
+    """The same, and its annotations in COCO-VID's form."""
+    prepare_ava(folder)
+    for split in ("train", "val"):
+        table = folder / "annotations" / f"ava_{split}_v2.1.csv"
+        convert_ava(table, folder / "rawframes", table.with_suffix(".json"))
     return folder

@@ -15,10 +15,9 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.person_clips import prepare_ava
+from tests.person_clips import converted_ava
 from vcm_mt.apis.system import build_system
 from vcm_mt.checkpoint import read_state_dict
-from vcm_mt.datasets.ava import convert_ava
 from vcm_mt.datasets.mini.figure_writer import prepare_figures
 from vcm_mt.datasets.mini.motion_writer import prepare_motions
 from vcm_mt.datasets.mini.video_writer import prepare_videos
@@ -124,7 +123,7 @@ def _small(path, coco, mini):
     elif root == "data/kinetics400/val/":
         data = _kinetics(mini.parent / "kinetics")
     elif root == "data/ava/":
-        data = _ava(mini.parent / "ava")
+        data = converted_ava(mini.parent / "ava")
     elif root == "data/cityscapes/":
         data = _cityscapes(mini, mini.parent / "cityscapes")
     elif root == "data/MOT17/":
@@ -164,15 +163,6 @@ def _kinetics(folder):
         told |= {"annotations": [], "categories": []}
         file = folder / "annotations" / f"kinetics400_{split}_list_videos.json"
         file.write_text(json.dumps(told))
-    return folder
-
-
-def _ava(folder):
-    """AVA in small: drawn videos, of seven and three seconds."""
-    prepare_ava(folder)
-    for split in ("train", "val"):
-        table = folder / "annotations" / f"ava_{split}_v2.1.csv"
-        convert_ava(table, folder / "rawframes", table.with_suffix(".json"))
     return folder
 
 
