@@ -331,7 +331,7 @@ def test_bad_input_is_told(mini, stage1, segm, light, tmp_path, finetune):
     told = fails("--quality", "1", "--pictures", str(pictures), "--from-bitstreams")
     assert "broken.jpg is not a readable picture" in told
     done = run_tool("test", SEGM, str(stage1 / "q2"), "--receiver",
-                    str(segm / "q1" / "segm.safetensors"),
+                    str(segm / "q1" / "segm.safetensors"), "--task", "segm",
                     *_arguments(mini, stage1, tmp_path)[8:])  # fmt: skip
     assert done.returncode == 1
     assert "is for transmitter" in done.stderr

@@ -88,6 +88,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=16,
+    sampler=dict(_delete_=True, type="DefaultSampler", shuffle=False),
     dataset=dict(
         _delete_=True,
         ann_file="annotations/val.txt",
