@@ -33,7 +33,6 @@ MODELS = _child(
 DATASETS = _child(
     "dataset", root.DATASETS, "datasets.coco", "datasets.folder", "datasets.clips",
     "datasets.ava",
-    "datasets.camera_clips",
     "datasets.mixture",
     "datasets.semantic",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Batches of several data sets, each for its tasks; clips that a camera makes of pictures."""
+"""Batches of several data sets, each for its tasks."""
 
 import pytest
 import torch
@@ -69,23 +69,3 @@ def test_a_task_sees_the_samples_that_are_for_it(pictures, mini):
     assert apart["loss_others"] < 1e-6 < apart["loss_people"]
     samples[0].set_metainfo({"for_tasks": ("others",)})
     assert not any(name.startswith("loss_people") for name in system.loss(x, samples))
-
-
-def test_a_camera_moves_over_a_picture(pictures):
-    inner = {"type": "vcm_mt.PictureFolder", "data_root": f"{pictures.data_root}train"}
-    inner["pipeline"] = pictures.pipeline[::2]  # without annotations
-    config = {"type": "vcm_mt.CameraClips", "dataset": inner, "frames": 4, "size": 96}
-    clips = DATASETS.build(config)
-    moved = []
-    for number in range(12):
-        clip = clips[drawn(0, 5, number)]
-        assert [one["data_samples"].clip_place for one in clip] == [0, 1, 2, 3]
-        frames = torch.stack([one["inputs"] for one in clip]).float()
-        assert frames.shape == (4, 3, 96, 96) and clip[0]["data_samples"].img_shape == (96, 96)
-        again = torch.stack([one["inputs"] for one in clips[drawn(0, 5, number)]]).float()
-        assert torch.equal(frames, again)
-        moved.append(float((frames[1:] - frames[:-1]).abs().mean()))
-        assert moved[-1] < float((frames - frames.mean()).abs().mean())
-    assert len(set(moved)) == len(moved)
-    with pytest.raises(ConfigError, match="2 frames or more"):
-        DATASETS.build(config | {"frames": 1})

@@ -12,7 +12,6 @@ from mmengine.config import Config, ConfigDict
 from vcm_mt.errors import ConfigError
 
 _OF_ANNOTATIONS = {"LoadAnnotations", "LoadTrackAnnotations", "ResizeMasks"}
-_CLIPS = {"CameraClips", "ClipDataset"}
 _WITHOUT_PICTURES = _OF_ANNOTATIONS | {"PackDetInputs", "PackPoses"}
 #: Transforms after which a stored bitstream is still the picture's; mirror images are stored too.
 _HARMLESS = _WITHOUT_PICTURES | {"LoadPicture", "RandomFlip"}
@@ -44,7 +43,7 @@ def for_tasks(config: Config, names: Sequence[str]) -> Config:
     chosen.model.tasks = ConfigDict({name: {**known[name], "receiver": receiver} for name in names})
     if not any(_needs_annotations(task) for task in chosen.model.tasks.values()):
         dataset = chosen.train_dataloader.dataset
-        if _kind(dataset) in _CLIPS:
+        if _kind(dataset) == "ClipDataset":
             dataset = dataset.dataset
         dataset.pipeline = [step for step in dataset.pipeline if _kind(step) != "LoadAnnotations"]
     chosen.val_evaluator = _evaluators(config.evaluators, names)
@@ -81,7 +80,7 @@ def use_pictures(config: Config, train: Path, val: Path | None = None) -> None:
         if folder is None:
             continue
         place = config[f"{loader}_dataloader"]
-        if _kind(place.dataset) in _CLIPS:  # clips of the folder's films
+        if _kind(place.dataset) == "ClipDataset":  # clips of the folder's films
             place = place.dataset
             place.pop("around", None)  # no frame is labelled
         pipeline = [s for s in place.dataset.pipeline if _kind(s) not in _OF_ANNOTATIONS]
@@ -107,7 +106,7 @@ def use_bitstreams(config: Config, folder: Path, checkpoint: Path) -> tuple[Path
             training is on clips.
     """
     dataset = config.train_dataloader.dataset
-    if _kind(dataset) in _CLIPS:
+    if _kind(dataset) == "ClipDataset":
         raise ConfigError("clips are not trained on from bitstreams: leave --from-bitstreams out")
     kinds = [_kind(step) for step in dataset.pipeline]
     foreign = [kind for kind in kinds if kind not in _HARMLESS]
